@@ -1,0 +1,40 @@
+import { type PlotOptions, plot } from '@observablehq/plot';
+import { parseHTML } from 'linkedom';
+
+export const FONT = 'system-ui, -apple-system, "Segoe UI", "Helvetica Neue", Arial, sans-serif';
+
+/** The drawing of a plot as the inside of an SVG, without the style sheet that would resize it. */
+export function plotMarkup(options: PlotOptions): string {
+  const { document } = parseHTML('<!doctype html><html><body></body></html>');
+  const drawing = plot({ ...options, document });
+  for (const style of drawing.querySelectorAll('style')) style.remove();
+  return drawing.innerHTML;
+}
+
+/** A whole SVG file, or the inside of a page. */
+export function svgDocument(width: number, height: number, label: string, content: string): string {
+  return (
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" ` +
+    `role="img" aria-label="${escapeMarkup(label)}" font-family="${escapeMarkup(FONT)}">${content}</svg>`
+  );
+}
+
+/** A plot's inside, moved into its place in a larger picture. */
+export function placed(x: number, y: number, fontSize: number, ink: string, content: string): string {
+  return `<g transform="translate(${x},${y})" fill="${ink}" font-size="${fontSize}" text-anchor="middle">${content}</g>`;
+}
+
+export function escapeMarkup(text: string): string {
+  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
+}
+
+/** Round steps strictly inside the schedule, two to four of them, far enough from its ends for their labels. */
+export function stepTicks(totalSteps: number): number[] {
+  const spacing = [1, 2, 5]
+    .flatMap((digit) => [0, 1, 2, 3, 4, 5, 6, 7].map((exponent) => digit * 10 ** exponent))
+    .sort((a, b) => a - b)
+    .find((candidate) => totalSteps / candidate <= 4);
+  if (spacing === undefined) return [];
+  const count = Math.floor(totalSteps / spacing);
+  return Array.from({ length: count }, (_, index) => (index + 1) * spacing).filter((step) => step <= 0.9 * totalSteps);
+}

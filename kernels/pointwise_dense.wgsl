@@ -1,0 +1,34 @@
+// result[i] = operation(x[i * xStep], y[i * yStep], z[i * zStep]) for every i < count.
+//
+// A template: the host appends `fn operation(…)`, one row of the table in src/autograd/operations/pointwise.ts. Operands
+// have the shape of the result (step 1) or are one number (step 0); an operation of fewer operands ignores the rest,
+// whose bindings repeat the first. One thread computes ELEMENTS elements, a workgroup apart, so that neighbouring
+// threads touch neighbouring addresses.
+
+const WORKGROUP_SIZE = 64u;
+
+struct Scalars {
+  count: u32,
+  xStep: u32,
+  yStep: u32,
+  zStep: u32,
+}
+
+var<immediate> scalars: Scalars;
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read> y: array<f32>;
+@group(0) @binding(2) var<storage, read> z: array<f32>;
+@group(0) @binding(3) var<storage, read_write> result: array<f32>;
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgroups: vec3u,
+        @builtin(local_invocation_index) thread: u32) {
+  let start = (workgroup.y * workgroups.x + workgroup.x) * WORKGROUP_SIZE * ELEMENTS + thread;
+  for (var element = 0u; element < ELEMENTS; element++) {
+    let i = start + element * WORKGROUP_SIZE;
+    if (i < scalars.count) {
+      result[i] = operation(x[i * scalars.xStep], y[i * scalars.yStep], z[i * scalars.zStep]);
+    }
+  }
+}

@@ -1,0 +1,45 @@
+// result[i, j, k, l] = operation(x[…], y[…]) over four axes, each operand with strides of its own.
+//
+// A template like pointwise_dense.wgsl, for operands that broadcast or are views: a stretched axis has stride 0. The
+// host merges axes first, so four are enough for nearly everything. One thread per element of the dense result.
+
+struct Scalars {
+  count: u32,
+  size1: u32,
+  size2: u32,
+  size3: u32,
+  xStride0: i32,
+  xStride1: i32,
+  xStride2: i32,
+  xStride3: i32,
+  yStride0: i32,
+  yStride1: i32,
+  yStride2: i32,
+  yStride3: i32,
+  xOffset: u32,
+  yOffset: u32,
+}
+
+var<immediate> scalars: Scalars;
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read> y: array<f32>;
+@group(0) @binding(2) var<storage, read_write> result: array<f32>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgroups: vec3u,
+        @builtin(local_invocation_index) thread: u32) {
+  let index = (workgroup.y * workgroups.x + workgroup.x) * 64u + thread;
+  if (index >= scalars.count) {
+    return;
+  }
+  let l = i32(index % scalars.size3);
+  let rows = index / scalars.size3;
+  let k = i32(rows % scalars.size2);
+  let planes = rows / scalars.size2;
+  let j = i32(planes % scalars.size1);
+  let i = i32(planes / scalars.size1);
+  let x_index = i32(scalars.xOffset) + i * scalars.xStride0 + j * scalars.xStride1 + k * scalars.xStride2 + l * scalars.xStride3;
+  let y_index = i32(scalars.yOffset) + i * scalars.yStride0 + j * scalars.yStride1 + k * scalars.yStride2 + l * scalars.yStride3;
+  result[index] = operation(x[x_index], y[y_index], 0.0);
+}

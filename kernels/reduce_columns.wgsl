@@ -1,0 +1,40 @@
+// result[i, c, j] = scale · combine over k in chunk c of source[i, k, j];
+// source (outer, length, inner), result (outer, chunks, inner).
+//
+// A template: the host appends `combine` and its `START` (sum or maximum). One thread per result: neighbouring threads
+// walk neighbouring columns, so that each step of their common loop is one coalesced load.
+
+const WORKGROUP_SIZE = 64u;
+
+struct Scalars {
+  outer: u32,
+  length: u32,
+  inner: u32,
+  chunks: u32,
+  scale: f32,
+}
+
+var<immediate> scalars: Scalars;
+
+@group(0) @binding(0) var<storage, read> source: array<f32>;
+@group(0) @binding(1) var<storage, read_write> result: array<f32>;
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgroups: vec3u,
+        @builtin(local_invocation_index) thread: u32) {
+  let index = (workgroup.y * workgroups.x + workgroup.x) * WORKGROUP_SIZE + thread;
+  if (index >= scalars.outer * scalars.chunks * scalars.inner) {
+    return;
+  }
+  let column = index % scalars.inner;
+  let group = index / scalars.inner;
+  let row = group / scalars.chunks;
+  let chunk = group % scalars.chunks;
+  let chunk_length = (scalars.length + scalars.chunks - 1u) / scalars.chunks;
+  let end = min(scalars.length, (chunk + 1u) * chunk_length);
+  var value = START;
+  for (var k = chunk * chunk_length; k < end; k++) {
+    value = combine(value, source[(row * scalars.length + k) * scalars.inner + column]);
+  }
+  result[index] = value * scalars.scale;
+}

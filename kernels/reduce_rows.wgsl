@@ -1,0 +1,48 @@
+// result[i, c] = scale · combine over k in chunk c of source[i, k];  source (outer, length), result (outer, chunks).
+//
+// A template: the host appends `combine` and its `START` (sum or maximum). One workgroup per result: its threads walk
+// the chunk side by side, so that loads are coalesced, and a tree in workgroup memory combines their partial results.
+
+const WORKGROUP_SIZE = 64u;
+
+struct Scalars {
+  outer: u32,
+  length: u32,
+  inner: u32,
+  chunks: u32,
+  scale: f32,
+}
+
+var<immediate> scalars: Scalars;
+
+@group(0) @binding(0) var<storage, read> source: array<f32>;
+@group(0) @binding(1) var<storage, read_write> result: array<f32>;
+
+var<workgroup> partial: array<f32, WORKGROUP_SIZE>;
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgroups: vec3u,
+        @builtin(local_invocation_index) thread: u32) {
+  let group = workgroup.y * workgroups.x + workgroup.x;
+  let row = group / scalars.chunks;
+  let chunk = group % scalars.chunks;
+  let chunk_length = (scalars.length + scalars.chunks - 1u) / scalars.chunks;
+  let end = min(scalars.length, (chunk + 1u) * chunk_length);
+  var value = START;
+  if (row < scalars.outer) {
+    for (var k = chunk * chunk_length + thread; k < end; k += WORKGROUP_SIZE) {
+      value = combine(value, source[row * scalars.length + k]);
+    }
+  }
+  partial[thread] = value;
+  workgroupBarrier();
+  for (var half = WORKGROUP_SIZE / 2u; half > 0u; half /= 2u) {
+    if (thread < half) {
+      partial[thread] = combine(partial[thread], partial[thread + half]);
+    }
+    workgroupBarrier();
+  }
+  if (thread == 0u && row < scalars.outer) {
+    result[group] = partial[0] * scalars.scale;
+  }
+}

@@ -1,0 +1,46 @@
+// target[t(i, j, k, l)] = source[s(i, j, k, l)] for four axes with strides of their own on either side.
+//
+// Views are made dense with it, and slices are put back where they were cut. Elements are copied as 32-bit words, so one
+// pipeline serves floats and integers. One thread per element; neighbouring threads take neighbours on the last axis.
+
+struct Scalars {
+  count: u32,
+  size1: u32,
+  size2: u32,
+  size3: u32,
+  sourceStride0: i32,
+  sourceStride1: i32,
+  sourceStride2: i32,
+  sourceStride3: i32,
+  targetStride0: i32,
+  targetStride1: i32,
+  targetStride2: i32,
+  targetStride3: i32,
+  sourceOffset: u32,
+  targetOffset: u32,
+}
+
+var<immediate> scalars: Scalars;
+
+@group(0) @binding(0) var<storage, read> source: array<u32>;
+@group(0) @binding(1) var<storage, read_write> destination: array<u32>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgroups: vec3u,
+        @builtin(local_invocation_index) thread: u32) {
+  let index = (workgroup.y * workgroups.x + workgroup.x) * 64u + thread;
+  if (index >= scalars.count) {
+    return;
+  }
+  let l = i32(index % scalars.size3);
+  let rows = index / scalars.size3;
+  let k = i32(rows % scalars.size2);
+  let planes = rows / scalars.size2;
+  let j = i32(planes % scalars.size1);
+  let i = i32(planes / scalars.size1);
+  let from_index = i32(scalars.sourceOffset) + i * scalars.sourceStride0 + j * scalars.sourceStride1
+    + k * scalars.sourceStride2 + l * scalars.sourceStride3;
+  let to_index = i32(scalars.targetOffset) + i * scalars.targetStride0 + j * scalars.targetStride1
+    + k * scalars.targetStride2 + l * scalars.targetStride3;
+  destination[to_index] = source[from_index];
+}

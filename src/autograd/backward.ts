@@ -1,0 +1,141 @@
+import { fill } from '../tensor/copy.ts';
+import { snapshotWork, workSince } from '../tensor/device.ts';
+import { BackwardError, ShapeError } from '../tensor/errors.ts';
+import { inStep, scope } from '../tensor/scope.ts';
+import { formatShape, sameShape } from '../tensor/shape.ts';
+import { allocate, type Tensor } from '../tensor/tensor.ts';
+import { checkUnconsumed, type GraphNode, isTracing, LeafNode, noGrad, type OperationNode } from './node.ts';
+import { accumulate } from './operations/accumulate.ts';
+import { sumHalves } from './operations/matmul.ts';
+
+/**
+ * Leaves in every live leaf the gradient of `output` with respect to it, added to what is there already.
+ *
+ * Nodes are marked that lead to a live leaf, visited in reverse topological order, and freed as the walk passes: an
+ * intermediate gradient lives from its first contribution to the visit of its node.
+ *
+ * @param seed gradient of the output, of its shape; by default 1 for an output of one element.
+ * @throws BackwardError where nothing live is below the output, or its graph was walked before.
+ */
+export function backward(output: Tensor, seed?: Tensor): void {
+  output.assertUsable('backward');
+  const root = output.node;
+  if (root === undefined) {
+    throw new BackwardError(
+      `backward: '${output.origin}' ${formatShape(output.shape)} depends on nothing that needs a gradient ` +
+        '(is every parameter frozen, or was it computed under noGrad?)',
+    );
+  }
+  if (!seed && output.size !== 1) {
+    throw new ShapeError(
+      `backward: an output of shape ${formatShape(output.shape)} needs a seed gradient of that shape`,
+    );
+  }
+  if (seed && !sameShape(seed.shape, output.shape)) {
+    throw new ShapeError(`backward: seed ${formatShape(seed.shape)} for an output ${formatShape(output.shape)}`);
+  }
+  const { order, live } = liveNodes(root);
+  const gradients = new Map<GraphNode, Tensor>();
+  const walk = () => {
+    const first = seed
+      ? seed.view({ shape: seed.shape, strides: seed.strides }, 'seed')
+      : fill(allocate(output.device, output.dtype, output.shape, 'seed'), 1);
+    contribute(gradients, root, first, 'backward');
+    for (const node of order) {
+      const gradient = gradients.get(node);
+      gradients.delete(node);
+      if (gradient) visit(node, gradient, gradients, live);
+    }
+  };
+  inStep(() => noGrad(walk));
+}
+
+/** The nodes from which a live leaf can be reached; operations in order, each before those it was computed from. */
+function liveNodes(root: GraphNode): { order: OperationNode[]; live: ReadonlySet<GraphNode> } {
+  const live = new Set<GraphNode>();
+  const seen = new Set<GraphNode>();
+  const finished: OperationNode[] = [];
+  // Depth first with a stack of its own: graphs may be deeper than the call stack.
+  const stack: { node: OperationNode; inputs: GraphNode[]; next: number }[] = [];
+  const enter = (node: GraphNode) => {
+    seen.add(node);
+    if (node instanceof LeafNode) {
+      if (node.live) live.add(node);
+      return;
+    }
+    checkUnconsumed(node);
+    stack.push({ node, inputs: inputsOf(node), next: 0 });
+  };
+  enter(root);
+  while (stack.length > 0) {
+    const frame = stack[stack.length - 1];
+    if (frame.next < frame.inputs.length) {
+      const input = frame.inputs[frame.next++];
+      if (!seen.has(input)) enter(input);
+      continue;
+    }
+    stack.pop();
+    if (!frame.inputs.some((input) => live.has(input))) continue;
+    live.add(frame.node);
+    finished.push(frame.node);
+  }
+  return { order: finished.reverse(), live };
+}
+
+export function inputsOf(node: OperationNode): GraphNode[] {
+  return [...new Set(node.rules.flatMap(({ inputs }) => inputs.filter((input) => input !== undefined)))];
+}
+
+function visit(
+  node: OperationNode,
+  gradient: Tensor,
+  gradients: Map<GraphNode, Tensor>,
+  live: ReadonlySet<GraphNode>,
+): void {
+  const before = isTracing() ? snapshotWork(gradient.device) : null;
+  for (const { inputs, saved, rule } of node.rules) {
+    const wanted = inputs.map((input) => input !== undefined && live.has(input));
+    if (!wanted.includes(true)) continue;
+    const results = scope('gradient', () =>
+      rule.input ? [rule.gradient(gradient, saved)] : rule.gradient(gradient, saved, wanted),
+    );
+    results.forEach((result, i) => {
+      const input = inputs[i];
+      if (!result || !input || !wanted[i]) return;
+      // The gradient handed on unchanged gets a reference of its own, because this node's is released below.
+      const own =
+        result === gradient ? gradient.view({ shape: gradient.shape, strides: gradient.strides }, 'gradient') : result;
+      contribute(gradients, input, own, node.operation);
+    });
+  }
+  gradient.release('the backward pass was done with it');
+  node.consume();
+  if (before) node.backwardWork = workSince(gradient.device, before);
+}
+
+/** Adds `result` to the gradient of `input`: the first contribution is taken as it is. */
+function contribute(gradients: Map<GraphNode, Tensor>, input: GraphNode, result: Tensor, operation: string): void {
+  const isLeaf = input instanceof LeafNode;
+  const shape = isLeaf ? input.tensor.shape : input.shape;
+  const dtype = isLeaf ? input.tensor.dtype : input.output.dtype;
+  const halves = isLeaf && input.splitHalves && sameShape(result.shape, [2, ...shape]);
+  if (!(halves || sameShape(result.shape, shape)) || result.dtype !== dtype) {
+    throw new ShapeError(
+      `backward: '${operation}' gave a gradient ${formatShape(result.shape)} of ${result.dtype} for an input ` +
+        `${formatShape(shape)} of ${dtype}`,
+    );
+  }
+  if (!isLeaf) gradients.set(input, accumulate(gradients.get(input), result));
+  else if (!halves) input.gradient = accumulate(usable(input.gradient), result);
+  else {
+    input.halves = accumulate(usable(input.halves), result);
+    input.gradient = accumulate(
+      usable(input.gradient),
+      scope('gradient', () => sumHalves(result)),
+    );
+  }
+}
+
+function usable(gradient: Tensor | null): Tensor | undefined {
+  return gradient && !gradient.isReleased ? gradient : undefined;
+}

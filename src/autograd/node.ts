@@ -1,0 +1,207 @@
+import { snapshotWork, type WorkReport, workSince } from '../tensor/device.ts';
+import { BackwardError, DeviceMismatchError, DTypeError } from '../tensor/errors.ts';
+import { currentStep } from '../tensor/scope.ts';
+import { formatShape } from '../tensor/shape.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+
+declare module '../tensor/tensor.ts' {
+  interface Tensor {
+    /** Where the tensor stands in the graph; absent where no gradient flows into it. */
+    node?: GraphNode;
+  }
+}
+
+export type GraphNode = LeafNode | OperationNode;
+
+/** A tensor whose gradient is wanted for itself: a parameter, or an input under study. */
+export class LeafNode {
+  readonly tensor: Tensor;
+  name: string;
+  /** False once frozen: the backward pass treats the leaf as a constant, also in graphs recorded before. */
+  live = true;
+  gradient: Tensor | null = null;
+  /**
+   * Asks for the gradient of each half of the batch apart: `halves` then has shape [2, …shape], and their sum is the
+   * gradient. Only a matrix multiplied by activations can be asked this (see `matmul`).
+   */
+  splitHalves = false;
+  halves: Tensor | null = null;
+
+  constructor(tensor: Tensor, name = tensor.origin) {
+    this.tensor = tensor;
+    this.name = name;
+  }
+}
+
+/**
+ * How the gradient of the output reaches some inputs. `gradient` is called only if one of the inputs is live when the
+ * backward pass comes by, and the tensors in `saves` are kept only if one was live when the operation ran. So an operand
+ * that only the gradient of a frozen matrix would need is never kept.
+ */
+export type GradientRule = OneInputRule | ManyInputsRule;
+
+export interface OneInputRule {
+  input: Tensor;
+  inputs?: undefined;
+  saves?: readonly Tensor[];
+  gradient(outputGradient: Tensor, saved: readonly Tensor[]): Tensor;
+}
+
+/** For kernels that compute several gradients in one pass; `live` tells which of them are wanted. */
+export interface ManyInputsRule {
+  inputs: readonly Tensor[];
+  input?: undefined;
+  saves?: readonly Tensor[];
+  gradient(outputGradient: Tensor, saved: readonly Tensor[], live: readonly boolean[]): readonly (Tensor | null)[];
+}
+
+/** A rule as the graph holds it: inputs replaced by their nodes, saved tensors held by references of the graph's own. */
+export interface RecordedRule {
+  inputs: readonly (GraphNode | undefined)[];
+  saved: readonly Tensor[];
+  rule: GradientRule;
+}
+
+/** The record of one operation that had a live input. */
+export class OperationNode {
+  readonly operation: string;
+  readonly shape: readonly number[];
+  readonly output: { readonly dtype: Tensor['dtype']; readonly device: Tensor['device'] };
+  readonly rules: readonly RecordedRule[];
+  /** What the forward pass dispatched for this node, and the backward pass once it has run. */
+  readonly forwardWork: WorkReport;
+  backwardWork: WorkReport | null = null;
+  /** Set when the backward pass has consumed the node and freed what it saved. */
+  consumed = false;
+
+  constructor(operation: string, output: Tensor, rules: readonly RecordedRule[], forwardWork: WorkReport) {
+    this.operation = operation;
+    this.shape = output.shape;
+    this.output = { dtype: output.dtype, device: output.device };
+    this.rules = rules;
+    this.forwardWork = forwardWork;
+  }
+
+  /** Lets go of everything saved for the backward pass. */
+  consume(): void {
+    this.consumed = true;
+    for (const { saved } of this.rules)
+      for (const tensor of saved) tensor.release('the backward pass was done with it');
+  }
+}
+
+export function isLive(node: GraphNode | undefined): boolean {
+  return node !== undefined && (node instanceof LeafNode ? node.live : true);
+}
+
+/** Makes `tensor` a leaf: the backward pass leaves its gradient in `gradientOf(tensor)`. */
+export function requireGradient<T extends Tensor>(tensor: T, name?: string): T {
+  if (tensor.dtype === 'i32') throw new DTypeError('requireGradient: integers have no gradient (allowed: f32, f64)');
+  tensor.node = new LeafNode(tensor, name);
+  return tensor;
+}
+
+/** The gradient the last backward pass left in a leaf; null before it, and after the step it belonged to. */
+export function gradientOf(tensor: Tensor): Tensor | null {
+  const leaf = tensor.node;
+  if (!(leaf instanceof LeafNode) || !leaf.gradient || leaf.gradient.isReleased) return null;
+  return leaf.gradient;
+}
+
+let recordingPaused = 0;
+
+/** Runs `body` without recording a graph; also across awaits, until the promise it returns is settled. */
+export function noGrad<T>(body: () => T): T {
+  recordingPaused++;
+  let result: T;
+  try {
+    result = body();
+  } catch (error) {
+    recordingPaused--;
+    throw error;
+  }
+  if (result instanceof Promise) {
+    const resume = () => {
+      recordingPaused--;
+    };
+    result.then(resume, resume);
+  } else {
+    recordingPaused--;
+  }
+  return result;
+}
+
+let workBefore: WorkReport | null = null;
+
+/**
+ * Every operation that computes begins with this: its operands are usable, on one device, and of one floating dtype.
+ *
+ * @throws ReleasedTensorError, DeviceMismatchError or DTypeError that names the operation and what came.
+ */
+export function begin(operation: string, ...operands: readonly Tensor[]): void {
+  beginView(operation, ...operands);
+  for (const operand of operands) {
+    if (operand.dtype !== 'i32' && operand.dtype === operands[0].dtype) continue;
+    const dtypes = operands.map((each) => each.dtype).join(' and ');
+    throw new DTypeError(`${operation}: operands have dtype ${dtypes} (allowed: all f32, or all f64)`);
+  }
+}
+
+/** The same for operations that only rearrange elements, and so take integers too. */
+export function beginView(operation: string, ...operands: readonly Tensor[]): void {
+  const [first] = operands;
+  for (const operand of operands) {
+    operand.assertUsable(operation);
+    if (operand.device === first.device) continue;
+    throw new DeviceMismatchError(
+      `${operation}: one operand ${formatShape(first.shape)} lives on ${first.device.kind}, another ` +
+        `${formatShape(operand.shape)} on ${operand.device.kind}; all must be on one device`,
+    );
+  }
+  workBefore = tracing ? snapshotWork(first.device) : null;
+}
+
+let tracing = false;
+
+/** While `on`, each node counts what it dispatches, so that the drawn graph can tell. Off by default: counting costs. */
+export function traceDispatches(on: boolean): void {
+  tracing = on;
+}
+
+export function isTracing(): boolean {
+  return tracing;
+}
+
+const noWork: WorkReport = { dispatches: new Map(), totalDispatches: 0, flops: 0 };
+
+/**
+ * Enters `output` into the graph, with one rule for each input, or each group of inputs computed together. Where no
+ * input is live, or under `noGrad`, nothing is recorded and nothing saved.
+ */
+export function record(operation: string, output: Tensor, rules: readonly GradientRule[]): Tensor {
+  if (recordingPaused > 0) return output;
+  const recorded: RecordedRule[] = [];
+  for (const rule of rules) {
+    const inputs = rule.input ? [rule.input] : rule.inputs;
+    if (!inputs.some((input) => isLive(input.node))) continue;
+    const nodes = inputs.map((input) => (isLive(input.node) ? input.node : undefined));
+    recorded.push({ inputs: nodes, saved: (rule.saves ?? []).map(hold), rule });
+  }
+  if (recorded.length === 0) return output;
+  const forwardWork = workBefore ? workSince(output.device, workBefore) : noWork;
+  output.node = new OperationNode(operation, output, recorded, forwardWork);
+  return output;
+}
+
+/** A reference of the graph's own, so that a saved tensor outlives the scope it was made in, but not the step. */
+function hold(tensor: Tensor): Tensor {
+  return tensor.view({ shape: tensor.shape, strides: tensor.strides }, tensor.origin, currentStep());
+}
+
+export function checkUnconsumed(node: OperationNode): void {
+  if (!node.consumed) return;
+  throw new BackwardError(
+    `backward: the graph below '${node.operation}' was already walked and what it saved is freed; ` +
+      'run the forward pass again for another backward pass',
+  );
+}

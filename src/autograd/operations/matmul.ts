@@ -1,0 +1,185 @@
+import { copy, dense } from '../../tensor/copy.ts';
+import type { Device } from '../../tensor/device.ts';
+import { BackwardError, DeviceLimitError, ShapeError } from '../../tensor/errors.ts';
+import { dispatch, type Kernel } from '../../tensor/kernel.ts';
+import { broadcastShapes, collapseAxes, formatShape, type Shape, sizeOf } from '../../tensor/shape.ts';
+import { allocate, type Tensor } from '../../tensor/tensor.ts';
+import { begin, type GradientRule, LeafNode, record } from '../node.ts';
+import { type MatmulScalars, matmulReference } from './matmul-reference.ts';
+import { chooseTile, type Tile } from './matmul-tiles.ts';
+import { reduceAxes, sumToShape } from './reduction-kernel.ts';
+import { broadcastView, reshapeView } from './views.ts';
+
+type MatmulKernel = Kernel<keyof MatmulScalars>;
+
+const kernels = new Map<string, MatmulKernel>();
+
+function kernelFor(tile: Tile, transposedA: boolean, transposedB: boolean): MatmulKernel {
+  const key = `${tile.m}x${tile.n}x${tile.k} ${tile.threadM}x${tile.threadN} ${transposedA} ${transposedB}`;
+  let kernel = kernels.get(key);
+  if (!kernel) kernels.set(key, (kernel = makeKernel(tile, transposedA, transposedB)));
+  return kernel;
+}
+
+function makeKernel(tile: Tile, transposedA: boolean, transposedB: boolean): MatmulKernel {
+  return {
+    name: 'matmul',
+    operands: ['strided', 'strided', 'read', 'write'],
+    scalars: {
+      m: 'u32',
+      n: 'u32',
+      k: 'u32',
+      aOffset: 'u32',
+      aBatch: 'u32',
+      aRow: 'u32',
+      aColumn: 'u32',
+      bOffset: 'u32',
+      bBatch: 'u32',
+      bRow: 'u32',
+      bColumn: 'u32',
+      useBias: 'u32',
+    },
+    wgsl: {
+      file: 'matmul',
+      constants: {
+        TILE_M: `${tile.m}u`,
+        TILE_N: `${tile.n}u`,
+        TILE_K: `${tile.k}u`,
+        THREAD_M: `${tile.threadM}u`,
+        THREAD_N: `${tile.threadN}u`,
+        TRANSPOSED_A: `${transposedA}`,
+        TRANSPOSED_B: `${transposedB}`,
+      },
+    },
+    reference: matmulReference,
+  };
+}
+
+/**
+ * a · b (+ bias): (…, m, k) · (…, k, n) → (…, m, n). Leading axes broadcast; a `b` of two axes is one matrix for all of
+ * `a`, as in a linear layer. `bias` has shape (n). Transposed views cost no copy. 2·m·n·k operations a matrix.
+ *
+ * @throws ShapeError where the inner extents, the leading axes or the bias do not fit.
+ */
+export function matmul(a: Tensor, b: Tensor, bias: Tensor | null = null): Tensor {
+  begin('matmul', a, b, ...(bias ? [bias] : []));
+  const k = a.shape[a.rank - 1];
+  const n = b.shape[b.rank - 1];
+  if (a.rank < 2 || b.rank < 2 || k !== b.shape[b.rank - 2]) {
+    throw new ShapeError(
+      `matmul: ${formatShape(a.shape)} · ${formatShape(b.shape)} does not fit: both need two axes or more, and the ` +
+        'last of the first must equal the second last of the second',
+    );
+  }
+  if (bias && (bias.rank !== 1 || bias.shape[0] !== n)) {
+    throw new ShapeError(`matmul: bias ${formatShape(bias.shape)} must have shape ${formatShape([n])}`);
+  }
+  const result = product(a, b, bias);
+  const leaf = b.node;
+  const rules: GradientRule[] = [
+    { input: a, saves: [b], gradient: (g, [b]) => sumToShape(product(g, transposed(b)), a.shape) },
+    {
+      input: b,
+      saves: [a],
+      gradient: (g, [a]) => {
+        if (leaf instanceof LeafNode && leaf.splitHalves) return gradientHalves(a, g, leaf.name);
+        if (b.rank > 2) return sumToShape(product(transposed(a), g), b.shape);
+        return product(transposed(asMatrix(a)), asMatrix(g));
+      },
+    },
+  ];
+  if (bias) rules.push({ input: bias, gradient: (g) => sumToShape(g, bias.shape) });
+  return record('matmul', result, rules);
+}
+
+/** aᵀ · g for the first half of the batch and for the second, (2, k, n). The batch is the first axis of a. */
+function gradientHalves(a: Tensor, g: Tensor, name: string): Tensor {
+  const [samples] = a.shape;
+  if (samples % 2 !== 0) {
+    throw new BackwardError(
+      `matmul: the gradient of ${name} was asked for in two halves, but the batch holds ${samples} samples ` +
+        '(allowed: an even number)',
+    );
+  }
+  const half = (x: Tensor) => reshapeView(x, [2, x.size / x.shape[x.rank - 1] / 2, x.shape[x.rank - 1]]);
+  return product(transposed(half(a)), half(g));
+}
+
+/** The gradient from its halves: (2, …shape) → (…shape). */
+export function sumHalves(halves: Tensor): Tensor {
+  return reduceAxes('sum', halves, [0]).view({ shape: halves.shape.slice(1) }, 'matmul');
+}
+
+function transposed(x: Tensor): Tensor {
+  const [rows, columns] = [x.rank - 2, x.rank - 1];
+  const swap = <T>(values: readonly T[]) => [...values.slice(0, rows), values[columns], values[rows]];
+  return x.view({ shape: swap(x.shape), strides: swap(x.strides) }, 'transpose');
+}
+
+/** (…, columns) → (rows, columns). */
+function asMatrix(x: Tensor): Tensor {
+  const columns = x.shape[x.rank - 1];
+  return x.rank === 2 ? x : reshapeView(x, [columns === 0 ? 0 : x.size / columns, columns]);
+}
+
+/** The product without its gradient. */
+function product(a: Tensor, b: Tensor, bias: Tensor | null = null): Tensor {
+  const [m, k] = a.shape.slice(-2);
+  const n = b.shape[b.rank - 1];
+  if (b.rank === 2 && a.rank > 2) {
+    return reshapeView(product(asMatrix(a), b, bias), [...a.shape.slice(0, -1), n]);
+  }
+  const batchShape = broadcastShapes('matmul', a.shape.slice(0, -2), b.shape.slice(0, -2));
+  const result = allocate(a.device, a.dtype, [...batchShape, m, n], 'matmul');
+  if (result.size === 0) return result;
+  const batch = sizeOf(batchShape);
+  const [left, right, batchStrides] = oneBatchAxis(a, b, batchShape);
+  const tile = chooseTile(a.device, m, n, k, batch);
+  const [aRow, aColumn] = left.strides.slice(-2);
+  const [bRow, bColumn] = right.strides.slice(-2);
+  const coalesce = !a.device.software;
+  checkBatch(a.device, batch);
+  dispatch(kernelFor(tile, coalesce && aRow === 1 && m > 1, coalesce && bRow === 1 && k > 1), {
+    operands: [left, right, bias ? dense(bias) : placeholder(left), result],
+    scalars: {
+      m,
+      n,
+      k,
+      aOffset: left.offset,
+      aBatch: batchStrides[0],
+      aRow,
+      aColumn,
+      bOffset: right.offset,
+      bBatch: batchStrides[1],
+      bRow,
+      bColumn,
+      useBias: bias ? 1 : 0,
+    },
+    workgroups: [Math.ceil(n / tile.n), Math.ceil(m / tile.m), batch],
+    flops: 2 * batch * m * n * k,
+  });
+  return result;
+}
+
+/** Something to bind where there is no bias. */
+function placeholder(x: Tensor): Tensor {
+  return x.view({ shape: [0], offset: 0 }, 'matmul');
+}
+
+function checkBatch(device: Device, batch: number): void {
+  if (batch > 65535) {
+    throw new DeviceLimitError(`matmul: a batch of ${batch} matrices exceeds the 65535 that ${device.kind} takes`);
+  }
+}
+
+/** Both operands such that the leading axes are walked with a single stride each; copies where they are not. */
+function oneBatchAxis(a: Tensor, b: Tensor, batchShape: Shape): [Tensor, Tensor, [number, number]] {
+  const stretched = [a, b].map((x) => broadcastView(x, [...batchShape, ...x.shape.slice(-2)], 'matmul'));
+  const { operands } = collapseAxes(
+    batchShape,
+    stretched.map((x) => x.strides.slice(0, -2)),
+  );
+  if (operands[0].length <= 1) return [stretched[0], stretched[1], [operands[0][0] ?? 0, operands[1][0] ?? 0]];
+  const [left, right] = stretched.map((x) => copy(x));
+  return [left, right, [sizeOf(a.shape.slice(-2)), sizeOf(b.shape.slice(-2))]];
+}

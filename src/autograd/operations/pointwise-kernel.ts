@@ -1,0 +1,169 @@
+import { copy, dense } from '../../tensor/copy.ts';
+import { tensor } from '../../tensor/create.ts';
+import type { Device } from '../../tensor/device.ts';
+import type { DType, NumericArray } from '../../tensor/dtype.ts';
+import { dispatch, flatWorkgroups, type Kernel } from '../../tensor/kernel.ts';
+import { broadcastShapes, broadcastStrides, collapseAxes, sameShape, sizeOf } from '../../tensor/shape.ts';
+import { allocate, type Tensor } from '../../tensor/tensor.ts';
+
+/** One formula in its two forms. `parameters` names the operands, in order, as the WGSL expression uses them. */
+export interface Expression {
+  name: string;
+  parameters: readonly string[];
+  wgsl: string;
+  reference(x: number, y: number, z: number): number;
+}
+
+const maxOperands = 3;
+const elementsPerThread = 4;
+
+interface ExpressionKernels {
+  dense: Kernel<'count' | 'xStep' | 'yStep' | 'zStep'>;
+  strided: Kernel<'count' | `size${1 | 2 | 3}` | `${'x' | 'y'}Stride${0 | 1 | 2 | 3}` | `${'x' | 'y'}Offset`>;
+}
+
+const compiled = new Map<Expression, ExpressionKernels>();
+
+/** The two kernels of an expression, made at first use. */
+function kernelsOf(expression: Expression): ExpressionKernels {
+  let kernels = compiled.get(expression);
+  if (!kernels) compiled.set(expression, (kernels = makeKernels(expression)));
+  return kernels;
+}
+
+/** WGSL that several expressions call. */
+const helpers = {
+  power: `
+fn power(base: f32, exponent: f32) -> f32 {
+  if (exponent == 0.0) { return 1.0; }
+  if (base == 0.0) { return select(1.0 / base, 0.0, exponent > 0.0); }
+  let magnitude = pow(abs(base), exponent);
+  if (base > 0.0) { return magnitude; }
+  if (fract(exponent) != 0.0) { return sqrt(base); }
+  return select(magnitude, -magnitude, fract(exponent * 0.5) != 0.0);
+}`,
+  bounded_tanh: `
+fn bounded_tanh(x: f32) -> f32 { return tanh(clamp(x, -15.0, 15.0)); }`,
+} as const;
+
+function makeKernels({ name, parameters, wgsl, reference }: Expression): ExpressionKernels {
+  const padded = [...parameters, 'unused_y', 'unused_z'].slice(0, maxOperands);
+  const signature = padded.map((parameter) => `${parameter}: f32`).join(', ');
+  const needed = Object.entries(helpers).flatMap(([helper, text]) => (wgsl.includes(helper) ? [text] : []));
+  const functions = `${needed.join('\n')}\nfn operation(${signature}) -> f32 { return ${wgsl}; }\n`;
+  return {
+    dense: {
+      name,
+      operands: ['read', 'read', 'read', 'write'],
+      scalars: { count: 'u32', xStep: 'u32', yStep: 'u32', zStep: 'u32' },
+      wgsl: { file: 'pointwise_dense', constants: { ELEMENTS: `${elementsPerThread}u` }, functions },
+      reference([x, y, z, result], { count, xStep, yStep, zStep }) {
+        for (let i = 0; i < count; i++) result[i] = reference(x[i * xStep], y[i * yStep], z[i * zStep]);
+      },
+    },
+    strided: {
+      name: `${name}-strided`,
+      operands: ['strided', 'strided', 'write'],
+      scalars: {
+        count: 'u32',
+        size1: 'u32',
+        size2: 'u32',
+        size3: 'u32',
+        xStride0: 'i32',
+        xStride1: 'i32',
+        xStride2: 'i32',
+        xStride3: 'i32',
+        yStride0: 'i32',
+        yStride1: 'i32',
+        yStride2: 'i32',
+        yStride3: 'i32',
+        xOffset: 'u32',
+        yOffset: 'u32',
+      },
+      wgsl: { file: 'pointwise_strided', functions },
+      reference([x, y, result], s) {
+        let index = 0;
+        const size0 = s.count / (s.size1 * s.size2 * s.size3);
+        for (let i = 0; i < size0; i++) {
+          for (let j = 0; j < s.size1; j++) {
+            for (let k = 0; k < s.size2; k++) {
+              let xIndex = s.xOffset + i * s.xStride0 + j * s.xStride1 + k * s.xStride2;
+              let yIndex = s.yOffset + i * s.yStride0 + j * s.yStride1 + k * s.yStride2;
+              for (let l = 0; l < s.size3; l++, xIndex += s.xStride3, yIndex += s.yStride3) {
+                result[index++] = reference(x[xIndex], y[yIndex], 0);
+              }
+            }
+          }
+        }
+      },
+    },
+  };
+}
+
+/** Computes `expression` over one to three operands that broadcast to one shape. Knows nothing of gradients. */
+export function pointwise(expression: Expression, operands: readonly Tensor[]): Tensor {
+  const [first] = operands;
+  const shape = broadcastShapes(expression.name, ...operands.map((operand) => operand.shape));
+  const result = allocate(first.device, first.dtype, shape, expression.name);
+  if (result.size === 0) return result;
+  const fits = (operand: Tensor) => operand.size === 1 || (operand.isContiguous && sameShape(operand.shape, shape));
+  if (operands.every(fits)) return runDense(expression, operands, result);
+  if (operands.length < maxOperands && runStrided(expression, operands, result)) return result;
+  const stretched = operands.map((operand) => {
+    if (fits(operand)) return operand;
+    return copy(operand.view({ shape, strides: broadcastStrides(operand.shape, operand.strides, shape) }, 'broadcast'));
+  });
+  return runDense(expression, stretched, result);
+}
+
+function runDense(expression: Expression, operands: readonly Tensor[], result: Tensor): Tensor {
+  const [x, y = x, z = x] = operands.map(dense);
+  const step = (operand: Tensor) => (operand.size === 1 ? 0 : 1);
+  dispatch(kernelsOf(expression).dense, {
+    operands: [x, y, z, result],
+    scalars: { count: result.size, xStep: step(x), yStep: step(y), zStep: step(z) },
+    workgroups: flatWorkgroups(result.size, 64 * elementsPerThread),
+    flops: result.size,
+  });
+  return result;
+}
+
+/** False where more than four axes are left after merging; nothing is computed then. */
+function runStrided(expression: Expression, operands: readonly Tensor[], result: Tensor): boolean {
+  const [x, y = x] = operands;
+  const strides = [x, y].map((operand) => broadcastStrides(operand.shape, operand.strides, result.shape));
+  const merged = collapseAxes(result.shape, strides);
+  const missing = 4 - merged.shape.length;
+  if (missing < 0) return false;
+  const padding = new Array<number>(missing);
+  const [, size1, size2, size3] = [...padding.fill(1), ...merged.shape];
+  const [xStride0, xStride1, xStride2, xStride3] = [...padding.fill(0), ...merged.operands[0]];
+  const [yStride0, yStride1, yStride2, yStride3] = [...padding.fill(0), ...merged.operands[1]];
+  const sizes = { count: result.size, size1, size2, size3 };
+  const walks = { xStride0, xStride1, xStride2, xStride3, yStride0, yStride1, yStride2, yStride3 };
+  dispatch(kernelsOf(expression).strided, {
+    operands: [x, y, result],
+    scalars: { ...sizes, ...walks, xOffset: x.offset, yOffset: y.offset },
+    workgroups: flatWorkgroups(sizeOf(result.shape), 64),
+    flops: result.size,
+  });
+  return true;
+}
+
+/** Numbers used as operands, by device: made once, because a loop uses the same ones in every step. */
+const constants = new WeakMap<Device, Map<string, Tensor>>();
+const maxConstants = 256;
+
+/** A number as an operand that broadcasts to anything. */
+export function constant(device: Device, dtype: DType, value: number): Tensor {
+  let known = constants.get(device);
+  if (!known) constants.set(device, (known = new Map()));
+  const key = `${dtype} ${Object.is(value, -0) ? '-0' : value}`;
+  const found = known.get(key);
+  if (found) return found;
+  const data: NumericArray = dtype === 'f64' ? Float64Array.of(value) : Float32Array.of(value);
+  if (known.size >= maxConstants) return tensor(data, { device, shape: [], name: 'constant' });
+  const made = tensor(data, { device, shape: [], name: 'constant', owner: null });
+  known.set(key, made);
+  return made;
+}

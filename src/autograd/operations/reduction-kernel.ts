@@ -1,0 +1,114 @@
+import { dense } from '../../tensor/copy.ts';
+import { dispatch, flatWorkgroups, type Kernel } from '../../tensor/kernel.ts';
+import { type Shape, sizeOf } from '../../tensor/shape.ts';
+import { allocate, type Tensor } from '../../tensor/tensor.ts';
+
+export type Reduction = 'sum' | 'maximum';
+
+interface Combination {
+  start: number;
+  combine(a: number, b: number): number;
+  wgsl: { start: string; combine: string };
+}
+
+const combinations: Readonly<Record<Reduction, Combination>> = {
+  sum: { start: 0, combine: (a, b) => a + b, wgsl: { start: '0.0', combine: 'a + b' } },
+  maximum: {
+    start: Number.NEGATIVE_INFINITY,
+    combine: (a, b) => (b > a ? b : a),
+    wgsl: { start: '-3.40282347e38', combine: 'select(a, b, b > a)' },
+  },
+};
+
+type ReduceKernel = Kernel<'outer' | 'length' | 'inner' | 'chunks' | 'scale'>;
+
+function reduceKernel(reduction: Reduction, layout: 'rows' | 'columns'): ReduceKernel {
+  const { start, combine, wgsl } = combinations[reduction];
+  return {
+    name: `${reduction}-${layout}`,
+    operands: ['read', 'write'],
+    scalars: { outer: 'u32', length: 'u32', inner: 'u32', chunks: 'u32', scale: 'f32' },
+    wgsl: {
+      file: `reduce_${layout}`,
+      functions: `const START = ${wgsl.start};\n` + `fn combine(a: f32, b: f32) -> f32 { return ${wgsl.combine}; }\n`,
+    },
+    reference([source, result], { outer, length, inner, chunks, scale }) {
+      const chunk = Math.ceil(length / chunks);
+      for (let i = 0; i < outer; i++) {
+        for (let c = 0; c < chunks; c++) {
+          for (let j = 0; j < inner; j++) {
+            let value = start;
+            const end = Math.min(length, (c + 1) * chunk);
+            for (let k = c * chunk; k < end; k++) value = combine(value, source[(i * length + k) * inner + j]);
+            result[(i * chunks + c) * inner + j] = value * scale;
+          }
+        }
+      }
+    },
+  };
+}
+
+const kernels: Readonly<Record<Reduction, Record<'rows' | 'columns', ReduceKernel>>> = {
+  sum: { rows: reduceKernel('sum', 'rows'), columns: reduceKernel('sum', 'columns') },
+  maximum: { rows: reduceKernel('maximum', 'rows'), columns: reduceKernel('maximum', 'columns') },
+};
+
+/** Reductions with fewer results than this are cut in chunks, so that enough threads have work. */
+const enoughResults = 4096;
+const chunkLength = 64;
+
+/**
+ * Reduces `axes` (ascending, from the front) to extent 1; the rank stays. Neighbouring axes go in one pass. Results are
+ * multiplied by `scale`.
+ */
+export function reduceAxes(reduction: Reduction, x: Tensor, axes: readonly number[], scale = 1): Tensor {
+  let current = dense(x);
+  const shape = [...x.shape];
+  for (let last = axes.length - 1; last >= 0; ) {
+    let first = last;
+    while (first > 0 && axes[first - 1] === axes[first] - 1) first--;
+    const outer = sizeOf(shape.slice(0, axes[first]));
+    const length = sizeOf(shape.slice(axes[first], axes[last] + 1));
+    const inner = sizeOf(shape.slice(axes[last] + 1));
+    for (let i = first; i <= last; i++) shape[axes[i]] = 1;
+    current = reduceMiddle(reduction, current, [outer, length, inner], shape, first === 0 ? scale : 1);
+    last = first - 1;
+  }
+  return current;
+}
+
+/** (outer, length, inner) → (outer, inner), which is given the shape `shape`. */
+function reduceMiddle(
+  reduction: Reduction,
+  x: Tensor,
+  [outer, length, inner]: readonly [number, number, number],
+  shape: Shape,
+  scale: number,
+): Tensor {
+  const layout = inner === 1 ? 'rows' : 'columns';
+  const wantsChunks = outer * inner < enoughResults && length > 4 * chunkLength;
+  const run = (source: Tensor, from: number, chunks: number, target: Shape, factor: number): Tensor => {
+    const result = allocate(x.device, x.dtype, target, reduction);
+    const count = outer * chunks * inner;
+    dispatch(kernels[reduction][layout], {
+      operands: [source, result],
+      scalars: { outer, length: from, inner, chunks, scale: factor },
+      workgroups: flatWorkgroups(count, layout === 'rows' ? 1 : 64),
+      flops: outer * from * inner,
+    });
+    return result;
+  };
+  if (!wantsChunks) return run(x, length, 1, [...shape], scale);
+  const chunks = Math.ceil(length / Math.max(chunkLength, Math.ceil(Math.sqrt(length))));
+  return run(run(x, length, chunks, [outer, chunks, inner], 1), chunks, 1, [...shape], scale);
+}
+
+/** Sums `gradient` over the axes along which an operand of `shape` was stretched to its shape. */
+export function sumToShape(gradient: Tensor, shape: Shape): Tensor {
+  const added = gradient.rank - shape.length;
+  const axes = gradient.shape.flatMap((extent, axis) =>
+    axis < added || (shape[axis - added] === 1 && extent !== 1) ? [axis] : [],
+  );
+  if (axes.length === 0) return gradient;
+  return reduceAxes('sum', gradient, axes).view({ shape }, 'sum');
+}

@@ -1,0 +1,119 @@
+import { OutOfMemoryError } from './errors.ts';
+
+/** A buffer of a device, named by a number: the pool that made it knows the resource behind it. */
+export interface DeviceBuffer {
+  readonly id: number;
+  /** Bytes asked for. */
+  readonly byteLength: number;
+}
+
+export interface MemoryReport {
+  /** Buffers and bytes that tensors hold now. */
+  liveBuffers: number;
+  liveBytes: number;
+  /** Buffers and bytes the device has allocated: live ones, and free ones kept for the next step. */
+  reservedBuffers: number;
+  reservedBytes: number;
+  /** The most bytes that were live at once since the last `resetPeak`. */
+  peakBytes: number;
+}
+
+const granularity = 256;
+
+/**
+ * Hands buffers out and takes them back, so that a steady step allocates nothing.
+ *
+ * Free buffers are kept by size, and the one with the lowest id is always taken first. First-in or last-in order would
+ * permute the buffers from step to step; lowest-first makes every step use the same buffer for the same tensor, so that
+ * bind groups can be cached.
+ */
+export class BufferPool<Resource> {
+  readonly #create: (size: number, id: number) => Resource;
+  readonly #destroy: (resource: Resource, id: number) => void;
+  readonly #resources: (Resource | undefined)[] = [];
+  readonly #sizes: number[] = [];
+  /** Free ids of one size, ascending. */
+  readonly #free = new Map<number, number[]>();
+  readonly #report: MemoryReport = { liveBuffers: 0, liveBytes: 0, reservedBuffers: 0, reservedBytes: 0, peakBytes: 0 };
+  /** Bytes the pool may reserve before it refuses. */
+  budget: number;
+
+  constructor(options: {
+    create: (size: number, id: number) => Resource;
+    destroy: (resource: Resource, id: number) => void;
+    budget: number;
+  }) {
+    this.#create = options.create;
+    this.#destroy = options.destroy;
+    this.budget = options.budget;
+  }
+
+  acquire(byteLength: number): DeviceBuffer {
+    const size = Math.max(1, Math.ceil(byteLength / granularity)) * granularity;
+    const id = this.#free.get(size)?.shift() ?? this.#reserve(size);
+    this.#report.liveBuffers++;
+    this.#report.liveBytes += byteLength;
+    this.#report.peakBytes = Math.max(this.#report.peakBytes, this.#report.liveBytes);
+    return { id, byteLength };
+  }
+
+  giveBack(buffer: DeviceBuffer): void {
+    const size = this.#sizes[buffer.id];
+    let free = this.#free.get(size);
+    if (!free) this.#free.set(size, (free = []));
+    let low = 0;
+    let high = free.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (free[middle] < buffer.id) low = middle + 1;
+      else high = middle;
+    }
+    free.splice(low, 0, buffer.id);
+    this.#report.liveBuffers--;
+    this.#report.liveBytes -= buffer.byteLength;
+  }
+
+  resource(buffer: DeviceBuffer): Resource {
+    const resource = this.#resources[buffer.id];
+    if (resource === undefined) throw new Error(`buffer ${buffer.id} was destroyed`);
+    return resource;
+  }
+
+  /** Destroys every free buffer. The device must have no recorded work that uses one. */
+  trim(): void {
+    for (const [size, ids] of this.#free) {
+      for (const id of ids) {
+        const resource = this.#resources[id];
+        if (resource === undefined) continue;
+        this.#destroy(resource, id);
+        this.#resources[id] = undefined;
+        this.#report.reservedBuffers--;
+        this.#report.reservedBytes -= size;
+      }
+    }
+    this.#free.clear();
+  }
+
+  report(): MemoryReport {
+    return { ...this.#report };
+  }
+
+  resetPeak(): void {
+    this.#report.peakBytes = this.#report.liveBytes;
+  }
+
+  #reserve(size: number): number {
+    const { reservedBytes } = this.#report;
+    if (reservedBytes + size > this.budget) {
+      throw new OutOfMemoryError(
+        `a buffer of ${size} bytes does not fit: ${reservedBytes} bytes are reserved of a budget of ${this.budget}`,
+      );
+    }
+    const id = this.#sizes.length;
+    this.#resources[id] = this.#create(size, id);
+    this.#sizes[id] = size;
+    this.#report.reservedBuffers++;
+    this.#report.reservedBytes += size;
+    return id;
+  }
+}

@@ -1,0 +1,140 @@
+import { bytesPerElement } from './dtype.ts';
+import { dispatch, flatWorkgroups, type Kernel } from './kernel.ts';
+import { scope } from './scope.ts';
+import { collapseAxes, rowMajorStrides, type Strides, sizeOf } from './shape.ts';
+import { allocate, type Tensor } from './tensor.ts';
+
+const workgroupSize = 64;
+const maxRank = 4;
+
+/** Copies a view of any strides into a view of any strides; both have the same shape of at most four axes. */
+const stridedCopy: Kernel<
+  'count' | `size${1 | 2 | 3}` | `${'source' | 'target'}Stride${0 | 1 | 2 | 3}` | `${'source' | 'target'}Offset`
+> = {
+  name: 'strided-copy',
+  operands: ['strided', 'update'],
+  scalars: {
+    count: 'u32',
+    size1: 'u32',
+    size2: 'u32',
+    size3: 'u32',
+    sourceStride0: 'i32',
+    sourceStride1: 'i32',
+    sourceStride2: 'i32',
+    sourceStride3: 'i32',
+    targetStride0: 'i32',
+    targetStride1: 'i32',
+    targetStride2: 'i32',
+    targetStride3: 'i32',
+    sourceOffset: 'u32',
+    targetOffset: 'u32',
+  },
+  wgsl: { file: 'strided_copy' },
+  reference([source, target], s) {
+    const size0 = s.count / (s.size1 * s.size2 * s.size3);
+    for (let i = 0; i < size0; i++) {
+      for (let j = 0; j < s.size1; j++) {
+        for (let k = 0; k < s.size2; k++) {
+          let from = s.sourceOffset + i * s.sourceStride0 + j * s.sourceStride1 + k * s.sourceStride2;
+          let to = s.targetOffset + i * s.targetStride0 + j * s.targetStride1 + k * s.targetStride2;
+          for (let l = 0; l < s.size3; l++, from += s.sourceStride3, to += s.targetStride3) target[to] = source[from];
+        }
+      }
+    }
+  },
+};
+
+const fillKernel: Kernel<'count' | 'value'> = {
+  name: 'fill',
+  operands: ['write'],
+  scalars: { count: 'u32', value: 'f32' },
+  wgsl: { file: 'fill', constants: { WORKGROUP_SIZE: `${workgroupSize}u` } },
+  reference([target], { count, value }) {
+    target.fill(value, 0, count);
+  },
+};
+
+/** Writes `value` into every element of a dense tensor. */
+export function fill(target: Tensor, value: number): Tensor {
+  dispatch(fillKernel, {
+    operands: [target],
+    scalars: { count: target.size, value },
+    workgroups: flatWorkgroups(target.size, workgroupSize),
+    flops: 0,
+  });
+  return target;
+}
+
+/**
+ * Copies `source` into the part of the dense tensor `target` that starts at `offset` and is walked with `strides`
+ * (both in elements; the part has the shape of `source`).
+ */
+export function copyInto(source: Tensor, target: Tensor, strides: Strides, offset = 0): void {
+  if (source.size === 0) return;
+  const collapsed = collapseAxes(source.shape, [source.strides, strides]);
+  const [sourceStrides, targetStrides] = collapsed.operands;
+  const shape = collapsed.shape;
+  const outerAxes = Math.max(0, shape.length - maxRank);
+  const inner = [...new Array<number>(maxRank).fill(1), ...shape.slice(outerAxes)].slice(-maxRank);
+  const pad = (values: number[]) => [...new Array<number>(maxRank).fill(0), ...values.slice(outerAxes)].slice(-maxRank);
+  const [s0, s1, s2, s3] = pad(sourceStrides);
+  const [t0, t1, t2, t3] = pad(targetStrides);
+  const count = sizeOf(inner);
+
+  // More axes than the kernel has are walked here, one dispatch for each combination of the outer ones.
+  const walk = (axis: number, sourceOffset: number, targetOffset: number): void => {
+    if (axis < outerAxes) {
+      for (let i = 0; i < shape[axis]; i++) {
+        walk(axis + 1, sourceOffset + i * sourceStrides[axis], targetOffset + i * targetStrides[axis]);
+      }
+      return;
+    }
+    dispatch(stridedCopy, {
+      operands: [source, target],
+      scalars: {
+        count,
+        size1: inner[1],
+        size2: inner[2],
+        size3: inner[3],
+        sourceStride0: s0,
+        sourceStride1: s1,
+        sourceStride2: s2,
+        sourceStride3: s3,
+        targetStride0: t0,
+        targetStride1: t1,
+        targetStride2: t2,
+        targetStride3: t3,
+        sourceOffset,
+        targetOffset,
+      },
+      workgroups: flatWorkgroups(count, workgroupSize),
+      flops: 0,
+    });
+  };
+  walk(0, source.offset, offset);
+}
+
+/** A dense copy of `source`, of its own. */
+export function copy(source: Tensor, operation = 'copy'): Tensor {
+  const target = allocate(source.device, source.dtype, source.shape, operation);
+  copyInto(source, target, rowMajorStrides(source.shape));
+  return target;
+}
+
+/**
+ * `source` itself where its elements lie in row-major order and start where the device can bind them, otherwise a copy
+ * that does. Kernels whose operands are `read` take dense tensors only.
+ */
+export function dense(source: Tensor): Tensor {
+  const aligned = (source.offset * bytesPerElement[source.dtype]) % source.device.offsetAlignment === 0;
+  return source.isContiguous && aligned ? source : copy(source, source.origin);
+}
+
+/** The bytes of all elements in row-major order. */
+export function readDense(source: Tensor): Promise<ArrayBuffer> {
+  return scope('read-back', () => {
+    const readable = dense(source);
+    const byteOffset = readable.offset * bytesPerElement[readable.dtype];
+    return [source.device.download(readable.storage.buffer, byteOffset, readable.byteLength)];
+  })[0];
+}

@@ -1,0 +1,145 @@
+import { fill } from './copy.ts';
+import { CpuDevice } from './cpu/cpu-device.ts';
+import type { Device } from './device.ts';
+import { type DType, type NumericArray, typedArray } from './dtype.ts';
+import { ArgumentError, DTypeError, ShapeError } from './errors.ts';
+import type { Random } from './random.ts';
+import { currentScope, type Scope } from './scope.ts';
+import { checkShape, formatShape, type Shape, sizeOf } from './shape.ts';
+import { Storage } from './storage.ts';
+import { allocate, type NestedArray, Tensor } from './tensor.ts';
+
+export interface CreateOptions {
+  /** Where the tensor lives; by default the device set with `setDefaultDevice`, or else a `cpu` device. */
+  device?: Device;
+  /** f32 unless the data says otherwise (Float64Array: f64, Int32Array: i32). */
+  dtype?: DType;
+}
+
+let standard: Device | null = null;
+
+/** The device that creation functions use where none is named. */
+export function defaultDevice(): Device {
+  standard ??= new CpuDevice();
+  return standard;
+}
+
+export function setDefaultDevice(device: Device): void {
+  standard = device;
+}
+
+/**
+ * A tensor from numbers: nested arrays give their own shape; a typed array is one axis unless `shape` is given.
+ *
+ * @throws ShapeError for ragged arrays or a shape that does not hold the data; DTypeError for a dtype the device lacks.
+ */
+export function tensor(
+  data: NestedArray | NumericArray,
+  options: CreateOptions & { shape?: Shape; name?: string; owner?: Scope | null } = {},
+): Tensor {
+  const { device = defaultDevice(), name = 'tensor', owner = currentScope() } = options;
+  const isTyped = ArrayBuffer.isView(data);
+  const shape = options.shape ?? (isTyped ? [data.length] : nestedShape(data));
+  checkShape(name, shape);
+  const dtype = options.dtype ?? (isTyped ? dtypeOf(data) : 'f32');
+  checkDType(name, device, dtype);
+  const values = typedArray(dtype, sizeOf(shape));
+  const count = isTyped ? data.length : flatten(data, values, 0);
+  if (isTyped && count === values.length) values.set(data);
+  if (count !== values.length) {
+    throw new ShapeError(
+      `${name}: ${count} values do not fill shape ${formatShape(shape)}, which holds ${values.length}`,
+    );
+  }
+  const integers = values instanceof Int32Array ? values : null;
+  const storage = new Storage(device, device.allocate(values.byteLength), integers);
+  if (values.length > 0) device.upload(storage.buffer, values);
+  return new Tensor(storage, dtype, { shape }, name, owner);
+}
+
+export function full(shape: Shape, value: number, options: CreateOptions = {}): Tensor {
+  const { device = defaultDevice(), dtype = 'f32' } = options;
+  checkShape('full', shape);
+  checkDType('full', device, dtype);
+  if (dtype === 'i32') return tensor(new Int32Array(sizeOf(shape)).fill(value), { device, shape, name: 'full' });
+  return fill(allocate(device, dtype, shape, 'full'), value);
+}
+
+export function zeros(shape: Shape, options: CreateOptions = {}): Tensor {
+  return full(shape, 0, options);
+}
+
+export function ones(shape: Shape, options: CreateOptions = {}): Tensor {
+  return full(shape, 1, options);
+}
+
+/** Independent numbers, uniform in [low, high). */
+export function uniform(
+  shape: Shape,
+  options: CreateOptions & { random: Random; low?: number; high?: number },
+): Tensor {
+  const { random, low = 0, high = 1 } = options;
+  return sample('uniform', shape, options, () => low + (high - low) * random.uniform());
+}
+
+/** Independent normal numbers of the given mean and standard deviation. */
+export function normal(
+  shape: Shape,
+  options: CreateOptions & { random: Random; mean?: number; deviation?: number },
+): Tensor {
+  const { random, mean = 0, deviation = 1 } = options;
+  return sample('normal', shape, options, () => mean + deviation * random.normal());
+}
+
+function sample(name: string, shape: Shape, options: CreateOptions, draw: () => number): Tensor {
+  checkShape(name, shape);
+  const values = typedArray(options.dtype ?? 'f32', sizeOf(shape));
+  for (let i = 0; i < values.length; i++) values[i] = draw();
+  return tensor(values, { device: options.device, shape, name });
+}
+
+export function checkDType(operation: string, device: Device, dtype: DType): void {
+  if (device.supports(dtype)) return;
+  throw new DTypeError(`${operation}: dtype ${dtype} is not available on ${device.kind} (allowed there: f32, i32)`);
+}
+
+function dtypeOf(data: NumericArray): DType {
+  if (data instanceof Float32Array) return 'f32';
+  return data instanceof Float64Array ? 'f64' : 'i32';
+}
+
+function nestedShape(data: NestedArray): number[] {
+  return typeof data === 'number' ? [] : [data.length, ...(data.length > 0 ? nestedShape(data[0]) : [])];
+}
+
+function flatten(data: NestedArray, target: NumericArray, position: number): number {
+  if (typeof data === 'number') {
+    if (position < target.length) target[position] = data;
+    return position + 1;
+  }
+  const first = data[0];
+  for (const entry of data) {
+    const ragged = Array.isArray(entry) !== Array.isArray(first);
+    if (ragged || (Array.isArray(entry) && Array.isArray(first) && entry.length !== first.length)) {
+      throw new ShapeError('tensor: nested arrays must all have the same length on each level');
+    }
+    position = flatten(entry, target, position);
+  }
+  return position;
+}
+
+/**
+ * @throws ArgumentError where an integer is neither in 0 … `count` - 1 nor equal to `ignored`. Integers that never were
+ * on the host cannot be checked without waiting for the device, and pass.
+ */
+export function checkIndices(what: string, indices: Tensor, count: number, ignored?: number): void {
+  if (indices.dtype !== 'i32') throw new DTypeError(`${what}: indices must be i32, not ${indices.dtype}`);
+  const values = indices.storage.hostIntegers;
+  if (!values) return;
+  const visible = indices.isContiguous ? values.subarray(indices.offset, indices.offset + indices.size) : values;
+  for (const value of visible) {
+    if ((value >= 0 && value < count) || value === ignored) continue;
+    const exception = ignored === undefined ? '' : `, or ${ignored} to be ignored`;
+    throw new ArgumentError(`${what}: index ${value} is out of range (allowed: 0 … ${count - 1}${exception})`);
+  }
+}

@@ -1,0 +1,82 @@
+import type { DeviceBuffer, MemoryReport } from './buffer-pool.ts';
+import type { DType, NumericArray } from './dtype.ts';
+import type { Kernel } from './kernel.ts';
+import type { Tensor } from './tensor.ts';
+
+export type { DeviceBuffer, MemoryReport };
+
+/** What was dispatched since the device was opened. Differences between two readings tell what a piece of code cost. */
+export interface WorkReport {
+  /** Dispatches by kernel name. */
+  dispatches: Map<string, number>;
+  totalDispatches: number;
+  /** Floating-point operations of those dispatches, counted from their shapes. */
+  flops: number;
+}
+
+/** One kernel over its operands, ready to run. */
+export interface KernelCall {
+  kernel: Kernel;
+  operands: readonly Tensor[];
+  scalars: Readonly<Record<string, number>>;
+  workgroups: readonly [number, number, number];
+  flops: number;
+}
+
+/**
+ * Where tensors live and kernels run. Calls enqueue and return at once; only `download`, `finishStep` and
+ * `synchronize` wait.
+ */
+export interface Device {
+  readonly kind: 'webgpu' | 'cpu';
+  /** Name of the adapter that does the work. */
+  readonly adapter: string;
+  /** True where no graphics hardware is involved. */
+  readonly software: boolean;
+  /** A dense operand must start at a multiple of this many bytes. */
+  readonly offsetAlignment: number;
+  readonly work: WorkReport;
+
+  supports(dtype: DType): boolean;
+  allocate(byteLength: number): DeviceBuffer;
+  recycle(buffer: DeviceBuffer): void;
+  upload(buffer: DeviceBuffer, data: NumericArray): void;
+  download(buffer: DeviceBuffer, byteOffset: number, byteLength: number): Promise<ArrayBuffer>;
+  run(call: KernelCall): void;
+
+  /** Ends a step: submits it, gives the event loop a turn, and waits while more than two steps are in flight. */
+  finishStep(): Promise<void>;
+  /** Resolves when everything enqueued so far is done. Rethrows what the device reported meanwhile. */
+  synchronize(): Promise<void>;
+
+  memory(): MemoryReport;
+  resetPeak(): void;
+  /** Gives free buffers back to the system, so that reserved memory falls to what is live. */
+  trim(): void;
+}
+
+/** A copy of the counters, to subtract from a later one. */
+export function snapshotWork(device: Device): WorkReport {
+  const { dispatches, totalDispatches, flops } = device.work;
+  return { dispatches: new Map(dispatches), totalDispatches, flops };
+}
+
+/** What was dispatched between `before` and now. Kernels that did not run are left out. */
+export function workSince(device: Device, before: WorkReport): WorkReport {
+  const dispatches = new Map<string, number>();
+  for (const [name, count] of device.work.dispatches) {
+    const difference = count - (before.dispatches.get(name) ?? 0);
+    if (difference > 0) dispatches.set(name, difference);
+  }
+  return {
+    dispatches,
+    totalDispatches: device.work.totalDispatches - before.totalDispatches,
+    flops: device.work.flops - before.flops,
+  };
+}
+
+export function countWork(work: WorkReport, name: string, flops: number): void {
+  work.dispatches.set(name, (work.dispatches.get(name) ?? 0) + 1);
+  work.totalDispatches++;
+  work.flops += flops;
+}

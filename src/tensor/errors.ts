@@ -1,0 +1,58 @@
+/**
+ * Every error of the library is a subclass of {@link FrostgradError}, so that a script can tell bad input from a defect.
+ * Messages name the operation, the parameter, the value that came and the value that is allowed.
+ */
+export class FrostgradError extends Error {
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = new.target.name;
+  }
+}
+
+/** Shapes that do not fit the operation, or each other. */
+export class ShapeError extends FrostgradError {}
+
+/** A dtype that the operation or the device does not take. */
+export class DTypeError extends FrostgradError {}
+
+/** Operands that live on different devices. */
+export class DeviceMismatchError extends FrostgradError {}
+
+/** An argument outside its range: a token, a class, a learning rate, an axis. */
+export class ArgumentError extends FrostgradError {}
+
+/** A tensor used after its buffer went back to the pool. */
+export class ReleasedTensorError extends FrostgradError {}
+
+/** Steps opened inside one another or side by side. */
+export class StepError extends FrostgradError {}
+
+/** The device cannot serve what a shape needs: a binding, workgroup memory, a workgroup count. */
+export class DeviceLimitError extends FrostgradError {}
+
+/** The byte budget of a device would be exceeded. */
+export class OutOfMemoryError extends FrostgradError {}
+
+/** The device was lost, or reported an error some time after the call that caused it. */
+export class DeviceError extends FrostgradError {}
+
+/** No adapter that can run the kernels was found. */
+export class NoAdapterError extends FrostgradError {}
+
+/** The graph cannot be walked backwards: nothing live, no scalar, or already consumed. */
+export class BackwardError extends FrostgradError {}
+
+/** A gradient became NaN or infinite. The parameters keep the values they had before that step. */
+export class NonFiniteGradientError extends FrostgradError {
+  readonly parameter: string;
+  readonly step: number;
+
+  constructor(parameter: string, step: number) {
+    super(
+      `the gradient of ${parameter} became NaN or infinite in step ${step}; no parameter was changed in that step or ` +
+        'after it. A lower learning rate, a longer warm-up or gradient clipping usually helps.',
+    );
+    this.parameter = parameter;
+    this.step = step;
+  }
+}

@@ -1,0 +1,76 @@
+import type { NumericArray } from './dtype.ts';
+import { DeviceLimitError, DeviceMismatchError } from './errors.ts';
+import type { Tensor } from './tensor.ts';
+
+/**
+ * How a kernel touches an operand:
+ * - `read`: a dense tensor; element 0 of the binding is its first element.
+ * - `strided`: any view; the whole storage is bound, and the kernel gets offset and strides as scalars.
+ * - `write`: a dense tensor, every element of which is written.
+ * - `update`: a dense tensor that is read and written in place.
+ */
+export type Access = 'read' | 'strided' | 'write' | 'update';
+
+export type ScalarType = 'u32' | 'i32' | 'f32';
+
+/**
+ * One computation in its two forms, side by side: the WGSL entry point that a GPU runs, and the plain loop that says
+ * what it means. The loop is the `cpu` device, and the oracle the tests hold the WGSL against.
+ */
+export interface Kernel<Scalar extends string = string> {
+  readonly name: string;
+  /** One per binding, in binding order. */
+  readonly operands: readonly Access[];
+  /** Fields of the WGSL `struct Scalars`, in its order; at most 16. */
+  readonly scalars: Readonly<Record<Scalar, ScalarType>>;
+  readonly wgsl: WgslSource;
+  reference(arrays: readonly NumericArray[], scalars: Readonly<Record<Scalar, number>>): void;
+}
+
+export interface WgslSource {
+  /** File in `kernels/`, without `.wgsl`. */
+  readonly file: string;
+  /** Entry point; `main` unless the file holds several. */
+  readonly entry?: string;
+  /** Constants the host puts in front of the file: tile sizes and variants, as WGSL expressions. */
+  readonly constants?: Readonly<Record<string, string>>;
+  /** WGSL put behind the file: the function a template calls. */
+  readonly functions?: string;
+}
+
+/** Runs `kernel` on the device of its operands. Nothing runs where `workgroups` holds a zero. */
+export function dispatch<Scalar extends string>(
+  kernel: Kernel<Scalar>,
+  call: {
+    operands: readonly Tensor[];
+    scalars: Readonly<Record<Scalar, number>>;
+    workgroups: readonly [number, number, number];
+    /** Floating-point operations of this call. */
+    flops: number;
+  },
+): void {
+  if (call.workgroups.includes(0)) return;
+  const device = call.operands[0].device;
+  for (const operand of call.operands) {
+    operand.assertUsable(kernel.name);
+    if (operand.device !== device) {
+      throw new DeviceMismatchError(
+        `${kernel.name}: operands live on ${device.kind} (${device.adapter}) and on ${operand.device.kind} ` +
+          `(${operand.device.adapter}); move one with .to(device)`,
+      );
+    }
+  }
+  device.run({ kernel, ...call });
+}
+
+const maxWorkgroups = 65535;
+
+/** Workgroups for `count` independent elements: one row of groups, folded where the device's limit per axis ends. */
+export function flatWorkgroups(count: number, elementsPerGroup: number): [number, number, number] {
+  const groups = Math.ceil(count / elementsPerGroup);
+  if (groups <= maxWorkgroups) return [groups, 1, 1];
+  const rows = Math.ceil(groups / maxWorkgroups);
+  if (rows > maxWorkgroups)
+    throw new DeviceLimitError(`${count} elements need more workgroups than a dispatch can hold`);
+  return [maxWorkgroups, rows, 1];
+}

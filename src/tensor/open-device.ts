@@ -1,0 +1,25 @@
+import { CpuDevice } from './cpu/cpu-device.ts';
+import type { Device } from './device.ts';
+import { ArgumentError, NoAdapterError } from './errors.ts';
+import { WebGpuDevice } from './webgpu/webgpu-device.ts';
+
+export const deviceKinds = ['auto', 'webgpu', 'cpu'] as const;
+export type DeviceKind = (typeof deviceKinds)[number];
+
+/**
+ * Opens a device: `webgpu`, `cpu`, or with `auto` the first of the two that this machine has.
+ *
+ * @throws NoAdapterError for `webgpu` on a machine without an adapter; ArgumentError for another kind.
+ */
+export async function openDevice(kind: DeviceKind = 'auto'): Promise<Device> {
+  if (!deviceKinds.includes(kind)) {
+    throw new ArgumentError(`openDevice: '${kind}' is no kind of device (allowed: ${deviceKinds.join(', ')})`);
+  }
+  if (kind === 'cpu') return new CpuDevice();
+  try {
+    return await WebGpuDevice.open();
+  } catch (error) {
+    if (kind === 'auto' && error instanceof NoAdapterError) return new CpuDevice();
+    throw error;
+  }
+}

@@ -1,0 +1,89 @@
+import { ArgumentError } from './errors.ts';
+
+/**
+ * Seeded random numbers from a counter: Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
+ * SC 2011). Number n of a stream is a function of seed, stream and n alone, so results do not depend on what else was
+ * drawn, and streams of different purposes never meet.
+ */
+export class Random {
+  readonly #seed: number;
+  readonly #stream: number;
+  #block = 0;
+  #words: readonly number[] = [];
+  #position = 0;
+  #spareNormal: number | null = null;
+
+  /** @param seed and stream: whole numbers of at least 0 and below 2^32. */
+  constructor(seed: number, stream = 0) {
+    for (const [name, value] of Object.entries({ seed, stream })) {
+      if (!Number.isInteger(value) || value < 0 || value >= 2 ** 32) {
+        throw new ArgumentError(`Random: ${name} ${value} must be a whole number from 0 to ${2 ** 32 - 1}`);
+      }
+    }
+    this.#seed = seed;
+    this.#stream = stream;
+  }
+
+  /** 32 random bits. */
+  uint32(): number {
+    if (this.#position === this.#words.length) {
+      this.#words = philox4x32(
+        [this.#block >>> 0, Math.floor(this.#block / 2 ** 32), this.#stream, 0],
+        [this.#seed, 0],
+      );
+      this.#block++;
+      this.#position = 0;
+    }
+    return this.#words[this.#position++];
+  }
+
+  /** Uniform in [0, 1), a multiple of 2^-32. */
+  uniform(): number {
+    return this.uint32() / 2 ** 32;
+  }
+
+  /** Uniform whole number in [0, bound). */
+  integer(bound: number): number {
+    return Math.floor(this.uniform() * bound);
+  }
+
+  /** Normal with mean 0 and variance 1, by the Box–Muller transform. */
+  normal(): number {
+    if (this.#spareNormal !== null) {
+      const value = this.#spareNormal;
+      this.#spareNormal = null;
+      return value;
+    }
+    const radius = Math.sqrt(-2 * Math.log(1 - this.uniform()));
+    const angle = 2 * Math.PI * this.uniform();
+    this.#spareNormal = radius * Math.sin(angle);
+    return radius * Math.cos(angle);
+  }
+}
+
+/** Ten rounds over a counter of four words under a key of two. */
+export function philox4x32(counter: readonly number[], key: readonly number[]): [number, number, number, number] {
+  let [c0, c1, c2, c3] = counter;
+  let [k0, k1] = key;
+  for (let round = 0; round < 10; round++) {
+    const high0 = multiplyHigh(0xd2511f53, c0);
+    const low0 = Math.imul(0xd2511f53, c0) >>> 0;
+    const high1 = multiplyHigh(0xcd9e8d57, c2);
+    const low1 = Math.imul(0xcd9e8d57, c2) >>> 0;
+    [c0, c1, c2, c3] = [(high1 ^ c1 ^ k0) >>> 0, low1, (high0 ^ c3 ^ k1) >>> 0, low0];
+    k0 = (k0 + 0x9e3779b9) >>> 0;
+    k1 = (k1 + 0xbb67ae85) >>> 0;
+  }
+  return [c0, c1, c2, c3];
+}
+
+/** The upper 32 bits of the 64-bit product of two unsigned 32-bit numbers. */
+function multiplyHigh(a: number, b: number): number {
+  const aHigh = a >>> 16;
+  const aLow = a & 0xffff;
+  const bHigh = b >>> 16;
+  const bLow = b & 0xffff;
+  const middle = aHigh * bLow + Math.floor((aLow * bLow) / 0x10000);
+  const cross = aLow * bHigh + (middle & 0xffff);
+  return (aHigh * bHigh + Math.floor(middle / 0x10000) + Math.floor(cross / 0x10000)) >>> 0;
+}

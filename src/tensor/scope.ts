@@ -1,0 +1,141 @@
+import type { Device } from './device.ts';
+import { StepError } from './errors.ts';
+
+/** What a scope can own. */
+export interface Releasable {
+  readonly device: Device;
+  owner: Scope | null;
+  release(reason?: string): void;
+  /** Leaves its scope, to live until it is released or nothing refers to it any more. */
+  persist(): void;
+}
+
+/** Owns the tensors made while it is open, and returns their buffers when it closes. */
+export class Scope {
+  readonly name: string;
+  readonly parent: Scope | null;
+  readonly #members: Releasable[] = [];
+  readonly devices = new Set<Device>();
+
+  constructor(name: string, parent: Scope | null) {
+    this.name = name;
+    this.parent = parent;
+  }
+
+  adopt(member: Releasable): void {
+    member.owner = this;
+    this.#members.push(member);
+    this.devices.add(member.device);
+  }
+
+  /** Releases every member but those in `survivors`, which go to the enclosing scope. */
+  close(survivors: ReadonlySet<unknown>): void {
+    for (const member of this.#members) {
+      if (member.owner !== this) continue;
+      if (!survivors.has(member)) member.release(`its ${this.name} ended`);
+      else if (this.parent) this.parent.adopt(member);
+      else member.persist();
+    }
+    this.#members.length = 0;
+  }
+}
+
+let innermost: Scope | null = null;
+let openStep: Scope | null = null;
+
+/** The scope that owns what is made now; null outside every step and scope. */
+export function currentScope(): Scope | null {
+  return innermost;
+}
+
+/** The step that is open, for what must outlive the scopes inside it. */
+export function currentStep(): Scope | null {
+  return openStep;
+}
+
+/**
+ * Runs `body` and gives back every tensor made in it except those it returns (one, or an array or object of them).
+ * The modules of `nn` wrap their forward pass in a scope, so that an intermediate result the graph does not need for
+ * the backward pass is free again at once.
+ */
+export function scope<T>(name: string, body: () => T): T {
+  const own = new Scope(name, innermost);
+  innermost = own;
+  let survivors: Set<unknown> = new Set();
+  try {
+    const result = body();
+    if (result instanceof Promise) {
+      throw new StepError(`scope '${name}' got an asynchronous function; only step() may hold an await`);
+    }
+    survivors = collect(result);
+    return result;
+  } finally {
+    innermost = own.parent;
+    own.close(survivors);
+  }
+}
+
+/** Runs `body` such that what it makes belongs to the step, whatever scope it was called from. */
+export function inStep<T>(body: () => T): T {
+  const enclosing = innermost;
+  innermost = openStep;
+  try {
+    return body();
+  } finally {
+    innermost = enclosing;
+  }
+}
+
+/**
+ * One step of a training or evaluation loop. Every tensor made in it, across awaits, belongs to it and goes back to the
+ * pool when it ends; what must live on is a parameter, an optimizer's state, or was kept by name with `keep`.
+ *
+ * The end of a step is where work is submitted. At most two steps are in flight, and the event loop gets a turn, so a
+ * loop that never reads a value neither queues without bound nor misses Ctrl-C.
+ *
+ * @throws StepError where another step is open: steps follow one another.
+ */
+export async function step<T>(body: () => T | Promise<T>): Promise<T> {
+  if (openStep) throw new StepError('a step was opened while another one is open: await the first before the next');
+  const own = new Scope('step', null);
+  openStep = own;
+  innermost = own;
+  try {
+    return await body();
+  } finally {
+    openStep = null;
+    innermost = null;
+    own.close(new Set());
+    for (const device of own.devices) await device.finishStep();
+  }
+}
+
+const kept = new Map<string, Releasable>();
+
+/**
+ * Lets `tensor` outlive its step, under a name. Keeping another tensor under the same name releases the one before, so
+ * a loop may keep its newest state without leaking the older ones.
+ */
+export function keep<T extends Releasable>(name: string, tensor: T): T {
+  const previous = kept.get(name);
+  if (previous !== undefined && previous !== tensor) previous.release(`another tensor was kept as '${name}'`);
+  kept.set(name, tensor);
+  tensor.persist();
+  return tensor;
+}
+
+/** Releases what was kept under `name`; nothing happens if there is none. */
+export function forget(name: string): void {
+  kept.get(name)?.release(`'${name}' was forgotten`);
+  kept.delete(name);
+}
+
+function collect(result: unknown, found: Set<unknown> = new Set()): Set<unknown> {
+  if (typeof result !== 'object' || result === null || found.has(result)) return found;
+  found.add(result);
+  if (Array.isArray(result)) for (const entry of result) collect(entry, found);
+  else if (Object.getPrototypeOf(result) === Object.prototype) {
+    for (const entry of Object.values(result)) collect(entry, found);
+  }
+  return found;
+}

@@ -1,0 +1,141 @@
+import { readDense } from './copy.ts';
+import type { Device } from './device.ts';
+import { bytesPerElement, type DType, type NumericArray, typedArray } from './dtype.ts';
+import { ReleasedTensorError, ShapeError } from './errors.ts';
+import { currentScope, type Releasable, type Scope } from './scope.ts';
+import { formatShape, isRowMajor, rowMajorStrides, type Shape, type Strides, sizeOf } from './shape.ts';
+import { Storage } from './storage.ts';
+
+/** Nested arrays of numbers, one level per axis; a plain number for a scalar. */
+export type NestedArray = number | NestedArray[];
+
+export interface View {
+  shape: Shape;
+  strides?: Strides;
+  offset?: number;
+}
+
+/** Returns the buffers of tensors that no scope owned and nobody released. A backstop: it may run late, or never. */
+const collected = new FinalizationRegistry<Storage>((storage) => storage.release());
+
+/**
+ * An n-dimensional array on a device: a view (shape, strides, offset) of a storage.
+ *
+ * Tensors made inside a step belong to it and are released when it ends. The layer knows nothing of gradients:
+ * operations are functions of `autograd`, which also adds the methods (`x.add(y)`).
+ */
+export class Tensor implements Releasable {
+  readonly storage: Storage;
+  readonly dtype: DType;
+  readonly shape: Shape;
+  readonly strides: Strides;
+  /** Position of the first element in the storage, in elements. */
+  readonly offset: number;
+  readonly size: number;
+  /** The operation that made it, for error messages and the drawn graph. */
+  readonly origin: string;
+  owner: Scope | null = null;
+  #released: string | null = null;
+
+  constructor(storage: Storage, dtype: DType, view: View, origin: string, owner: Scope | null = currentScope()) {
+    this.storage = storage;
+    this.dtype = dtype;
+    this.shape = view.shape;
+    this.strides = view.strides ?? rowMajorStrides(view.shape);
+    this.offset = view.offset ?? 0;
+    this.size = sizeOf(view.shape);
+    this.origin = origin;
+    storage.retain();
+    if (owner) owner.adopt(this);
+    else collected.register(this, storage, this);
+  }
+
+  get device(): Device {
+    return this.storage.device;
+  }
+
+  get rank(): number {
+    return this.shape.length;
+  }
+
+  /** Bytes of its elements (a view counts what it shows, not what it shares). */
+  get byteLength(): number {
+    return this.size * bytesPerElement[this.dtype];
+  }
+
+  get isReleased(): boolean {
+    return this.#released !== null;
+  }
+
+  /** True where the elements lie one after the other in row-major order. */
+  get isContiguous(): boolean {
+    return isRowMajor(this.shape, this.strides);
+  }
+
+  /** Another view of the same storage, without copying and without a gradient; `operation` names it. */
+  view(view: View, operation: string, owner: Scope | null = currentScope()): Tensor {
+    this.assertUsable(operation);
+    return new Tensor(this.storage, this.dtype, { offset: this.offset, ...view }, operation, owner);
+  }
+
+  /** All elements in row-major order. Waits for the device. */
+  async data(): Promise<NumericArray> {
+    this.assertUsable('data');
+    if (this.size === 0) return typedArray(this.dtype, 0);
+    return typedArray(this.dtype, this.size, await readDense(this));
+  }
+
+  /** All elements as nested arrays. Waits for the device. */
+  async toArray(): Promise<NestedArray> {
+    const data = await this.data();
+    let position = 0;
+    const nest = (axis: number): NestedArray =>
+      axis === this.rank ? data[position++] : Array.from({ length: this.shape[axis] }, () => nest(axis + 1));
+    return nest(0);
+  }
+
+  /** The value of a tensor of one element. Waits for the device. */
+  async item(): Promise<number> {
+    if (this.size !== 1) {
+      throw new ShapeError(`item: a tensor of shape ${formatShape(this.shape)} holds ${this.size} values, not 1`);
+    }
+    return (await this.data())[0];
+  }
+
+  /** @throws ReleasedTensorError if its buffer went back to the pool. */
+  assertUsable(operation: string): void {
+    if (this.#released === null) return;
+    throw new ReleasedTensorError(
+      `${operation}: the tensor ${formatShape(this.shape)} made by '${this.origin}' was released because ` +
+        `${this.#released}. Read it before that, or keep it with keep(name, tensor)`,
+    );
+  }
+
+  /** Lets go of its storage now. Never needed in a loop made of steps. */
+  release(reason = 'release() was called'): void {
+    if (this.#released !== null) return;
+    this.#released = reason;
+    this.owner = null;
+    collected.unregister(this);
+    this.storage.release();
+  }
+
+  persist(): void {
+    if (this.owner === null) return;
+    this.assertUsable('persist');
+    this.owner = null;
+    collected.register(this, this.storage, this);
+  }
+}
+
+/** A dense tensor whose elements are yet to be written by a kernel. */
+export function allocate(
+  device: Device,
+  dtype: DType,
+  shape: Shape,
+  origin: string,
+  owner: Scope | null = currentScope(),
+): Tensor {
+  const buffer = device.allocate(sizeOf(shape) * bytesPerElement[dtype]);
+  return new Tensor(new Storage(device, buffer), dtype, { shape }, origin, owner);
+}

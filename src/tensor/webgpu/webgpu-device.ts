@@ -1,0 +1,263 @@
+import { totalmem } from 'node:os';
+import { BufferPool, type DeviceBuffer, type MemoryReport } from '../buffer-pool.ts';
+import { countWork, type Device, type KernelCall, type WorkReport } from '../device.ts';
+import { bytesPerElement, type DType, type NumericArray } from '../dtype.ts';
+import { DeviceError, DeviceLimitError } from '../errors.ts';
+import { findAdapter } from './adapter.ts';
+import { type Pipeline, PipelineCache } from './pipelines.ts';
+import { eventLoopTurn, politely } from './polite-wait.ts';
+
+const stepsInFlight = 2;
+
+/** Limits whose defaults are lower than what adapters have. */
+const wantedLimits = [
+  'maxStorageBuffersPerShaderStage',
+  'maxStorageBufferBindingSize',
+  'maxBufferSize',
+  'maxComputeWorkgroupStorageSize',
+  'maxComputeInvocationsPerWorkgroup',
+  'maxComputeWorkgroupSizeX',
+  'maxComputeWorkgroupSizeY',
+  'maxComputeWorkgroupSizeZ',
+  'maxComputeWorkgroupsPerDimension',
+  'minStorageBufferOffsetAlignment',
+  'maxImmediateSize',
+] as const satisfies readonly (keyof GPUSupportedLimits)[];
+
+export interface WebGpuOptions {
+  /** Bytes the device may reserve; by default half of the machine's memory for a software adapter, else no bound. */
+  memoryBudget?: number;
+}
+
+/**
+ * Runs kernels on Dawn. Dispatches are recorded into one compute pass, which is submitted when a step ends, a value is
+ * read, or an upload must come after what is recorded.
+ */
+export class WebGpuDevice implements Device {
+  readonly kind = 'webgpu';
+  readonly adapter: string;
+  readonly software: boolean;
+  readonly offsetAlignment: number;
+  readonly work: WorkReport = { dispatches: new Map(), totalDispatches: 0, flops: 0 };
+  readonly gpu: GPUDevice;
+  readonly #pipelines: PipelineCache;
+  readonly #pool: BufferPool<GPUBuffer>;
+  readonly #staging: BufferPool<GPUBuffer>;
+
+  #encoder: GPUCommandEncoder | null = null;
+  #pass: GPUComputePassEncoder | null = null;
+  #boundPipeline: Pipeline | null = null;
+  /** Buffers that the open encoder uses: an upload into one must wait for its submission. */
+  readonly #recorded = new Set<number>();
+  readonly #bindGroups = new Map<string, GPUBindGroup>();
+  readonly #bindGroupsOfBuffer = new Map<number, string[]>();
+  readonly #inFlight: Promise<unknown>[] = [];
+  #failure: Error | null = null;
+
+  /** What a steady step should leave unchanged. */
+  readonly made = { buffers: 0, bindGroups: 0, submissions: 0 };
+
+  /** @throws NoAdapterError where there is no adapter to open. */
+  static async open(options: WebGpuOptions = {}): Promise<WebGpuDevice> {
+    const { adapter, software, name } = await findAdapter();
+    const requiredLimits: Record<string, number> = {};
+    for (const limit of wantedLimits) requiredLimits[limit] = adapter.limits[limit];
+    const gpu = await adapter.requestDevice({ label: 'frostgrad', requiredLimits });
+    return new WebGpuDevice(gpu, name, software, options);
+  }
+
+  private constructor(gpu: GPUDevice, adapter: string, software: boolean, options: WebGpuOptions) {
+    this.gpu = gpu;
+    this.adapter = adapter;
+    this.software = software;
+    this.offsetAlignment = gpu.limits.minStorageBufferOffsetAlignment;
+    this.#pipelines = new PipelineCache(gpu);
+    const budget = options.memoryBudget ?? (software ? totalmem() / 2 : Number.POSITIVE_INFINITY);
+    const { STORAGE, COPY_SRC, COPY_DST, MAP_READ } = GPUBufferUsage;
+    this.#pool = this.#bufferPool('tensor', STORAGE | COPY_SRC | COPY_DST, budget);
+    this.#staging = this.#bufferPool('read-back', MAP_READ | COPY_DST, budget);
+    gpu.addEventListener('uncapturederror', (event) => {
+      this.#failure ??= new DeviceError(`the device reported: ${event.error.message}`);
+    });
+    gpu.lost.then(({ reason, message }) => {
+      this.#failure ??= new DeviceError(`the device was lost (${reason}): ${message}`);
+    });
+  }
+
+  /** Pipelines compiled so far. */
+  get pipelineCount(): number {
+    return this.#pipelines.size;
+  }
+
+  supports(dtype: DType): boolean {
+    return dtype !== 'f64';
+  }
+
+  allocate(byteLength: number): DeviceBuffer {
+    const { maxBufferSize, maxStorageBufferBindingSize } = this.gpu.limits;
+    const limit = Math.min(maxBufferSize, maxStorageBufferBindingSize);
+    if (byteLength > limit) {
+      throw new DeviceLimitError(`a tensor of ${byteLength} bytes exceeds what ${this.adapter} binds (${limit} bytes)`);
+    }
+    return this.#pool.acquire(byteLength);
+  }
+
+  recycle(buffer: DeviceBuffer): void {
+    this.#pool.giveBack(buffer);
+  }
+
+  upload(buffer: DeviceBuffer, data: NumericArray): void {
+    // Dawn applies a write before everything in the encoder that is submitted after it.
+    if (this.#recorded.has(buffer.id)) this.#submit();
+    this.gpu.queue.writeBuffer(this.#pool.resource(buffer), 0, data.buffer, data.byteOffset, data.byteLength);
+  }
+
+  async download(buffer: DeviceBuffer, byteOffset: number, byteLength: number): Promise<ArrayBuffer> {
+    this.#throwFailure();
+    const handle = this.#staging.acquire(byteLength);
+    const staging = this.#staging.resource(handle);
+    this.#endPass();
+    this.#encoder ??= this.gpu.createCommandEncoder({ label: 'read-back' });
+    this.#encoder.copyBufferToBuffer(this.#pool.resource(buffer), byteOffset, staging, 0, byteLength);
+    this.#submit();
+    try {
+      await this.#wait(staging.mapAsync(GPUMapMode.READ, 0, Math.ceil(byteLength / 4) * 4));
+    } catch (cause) {
+      this.#throwFailure();
+      throw new DeviceError('a value could not be read back', { cause });
+    }
+    const bytes = staging.getMappedRange(0, Math.ceil(byteLength / 4) * 4).slice(0, byteLength);
+    staging.unmap();
+    this.#staging.giveBack(handle);
+    this.#throwFailure();
+    return bytes;
+  }
+
+  run({ kernel, operands, scalars, workgroups, flops }: KernelCall): void {
+    const pipeline = this.#pipelines.get(kernel);
+    const limit = this.gpu.limits.maxComputeWorkgroupsPerDimension;
+    if (Math.max(...workgroups) > limit) {
+      throw new DeviceLimitError(`${kernel.name}: ${workgroups.join(' x ')} workgroups, but the device takes ${limit}`);
+    }
+    let key = pipeline.layoutKey;
+    for (let i = 0; i < operands.length; i++) {
+      const { storage, offset } = operands[i];
+      this.#recorded.add(storage.buffer.id);
+      key += kernel.operands[i] === 'strided' ? `,${storage.buffer.id}` : `,${storage.buffer.id}:${offset}`;
+    }
+    if (!this.#pass) {
+      this.#encoder ??= this.gpu.createCommandEncoder({ label: 'step' });
+      this.#pass = this.#encoder.beginComputePass({ label: 'step' });
+      this.#boundPipeline = null;
+    }
+    if (this.#boundPipeline !== pipeline) {
+      this.#pass.setPipeline(pipeline.pipeline);
+      this.#boundPipeline = pipeline;
+    }
+    this.#pass.setBindGroup(
+      0,
+      this.#bindGroups.get(key) ?? this.#makeBindGroup(key, pipeline, kernel.operands, operands),
+    );
+    this.#pass.setImmediates(0, pipeline.packScalars(scalars));
+    this.#pass.dispatchWorkgroups(...workgroups);
+    countWork(this.work, kernel.name, flops);
+  }
+
+  async finishStep(): Promise<void> {
+    this.#submit();
+    this.#inFlight.push(this.gpu.queue.onSubmittedWorkDone());
+    await eventLoopTurn();
+    while (this.#inFlight.length > stepsInFlight)
+      await this.#wait(this.#inFlight[0]).then(() => this.#inFlight.shift());
+    this.#throwFailure();
+  }
+
+  async synchronize(): Promise<void> {
+    this.#submit();
+    this.#inFlight.length = 0;
+    await this.#wait(this.gpu.queue.onSubmittedWorkDone());
+    this.#throwFailure();
+  }
+
+  memory(): MemoryReport {
+    return this.#pool.report();
+  }
+
+  resetPeak(): void {
+    this.#pool.resetPeak();
+  }
+
+  trim(): void {
+    // Destroying a buffer that an unsubmitted encoder uses would drop the whole submission.
+    this.#submit();
+    this.#pool.trim();
+  }
+
+  #bufferPool(label: string, usage: GPUBufferUsageFlags, budget: number): BufferPool<GPUBuffer> {
+    return new BufferPool<GPUBuffer>({
+      create: (size, id) => {
+        this.made.buffers++;
+        return this.gpu.createBuffer({ label: `${label} ${id}`, size, usage });
+      },
+      destroy: (buffer, id) => {
+        if (label === 'tensor') this.#forgetBindGroups(id);
+        buffer.destroy();
+      },
+      budget,
+    });
+  }
+
+  #makeBindGroup(
+    key: string,
+    pipeline: Pipeline,
+    access: KernelCall['kernel']['operands'],
+    operands: KernelCall['operands'],
+  ): GPUBindGroup {
+    const group = this.gpu.createBindGroup({
+      label: key,
+      layout: pipeline.layout,
+      entries: operands.map((operand, binding) => ({
+        binding,
+        resource: {
+          buffer: this.#pool.resource(operand.storage.buffer),
+          offset: access[binding] === 'strided' ? 0 : operand.offset * bytesPerElement[operand.dtype],
+        },
+      })),
+    });
+    this.made.bindGroups++;
+    this.#bindGroups.set(key, group);
+    for (const { storage } of operands) {
+      const keys = this.#bindGroupsOfBuffer.get(storage.buffer.id);
+      if (keys) keys.push(key);
+      else this.#bindGroupsOfBuffer.set(storage.buffer.id, [key]);
+    }
+    return group;
+  }
+
+  #forgetBindGroups(bufferId: number): void {
+    for (const key of this.#bindGroupsOfBuffer.get(bufferId) ?? []) this.#bindGroups.delete(key);
+    this.#bindGroupsOfBuffer.delete(bufferId);
+  }
+
+  #endPass(): void {
+    this.#pass?.end();
+    this.#pass = null;
+  }
+
+  #submit(): void {
+    if (!this.#encoder) return;
+    this.#endPass();
+    this.gpu.queue.submit([this.#encoder.finish()]);
+    this.made.submissions++;
+    this.#encoder = null;
+    this.#recorded.clear();
+  }
+
+  #wait<T>(pending: Promise<T>): Promise<T> {
+    return this.software ? politely(pending) : pending;
+  }
+
+  #throwFailure(): void {
+    if (this.#failure) throw this.#failure;
+  }
+}
