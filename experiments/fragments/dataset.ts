@@ -240,7 +240,7 @@ function classesWithEnoughFiles(
   return source.classes.filter((className) => {
     const count = counts.get(className) ?? 0;
     if (count >= minimum) return true;
-    const reason = `${count} files of at least ${windowBytes} bytes; at least ${minimum} are needed`;
+    const reason = `${count} ${count === 1 ? 'file' : 'files'} of at least ${windowBytes} bytes; at least ${minimum} are needed`;
     // A user can add files or take the folder away; what npm installed is as it is.
     if (source.groupedBy === 'file') throw new DatasetError(`${source.title}: class '${className}' has ${reason}`);
     leaveOut(className, reason);

@@ -124,7 +124,7 @@ export class Progress {
     return [
       { text: `${step}/${total}`, importance: 6 },
       { text: `loss ${loss === undefined ? '–' : loss.toFixed(4)}`, importance: 5 },
-      { text: `${formatCount((tokensPerStep * 1000) / milliseconds)} tokens/s`, importance: 1 },
+      { text: `${formatCount((tokensPerStep * 1000) / milliseconds).replace(' ', '')} tokens/s`, importance: 1 },
       { text: `${milliseconds.toFixed(1)} ms/step`, importance: 2 },
       { text: `${frozen}/${watched} frozen`, importance: 4 },
       { text: `${formatClock(remaining)} left`, importance: 3 },

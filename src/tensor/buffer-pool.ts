@@ -1,4 +1,5 @@
 import { OutOfMemoryError } from './errors.ts';
+import { getOrCreate } from './get-or-create.ts';
 
 /** A buffer of a device, named by a number: the pool that made it knows the resource behind it. */
 export interface DeviceBuffer {
@@ -59,8 +60,7 @@ export class BufferPool<Resource> {
 
   giveBack(buffer: DeviceBuffer): void {
     const size = this.#sizes[buffer.id];
-    let free = this.#free.get(size);
-    if (!free) this.#free.set(size, (free = []));
+    const free = getOrCreate(this.#free, size, () => []);
     let low = 0;
     let high = free.length;
     while (low < high) {

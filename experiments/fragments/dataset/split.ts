@@ -68,9 +68,9 @@ function holdOut(groups: readonly Group[], totals: ReadonlyMap<string, number>) 
   };
 }
 
-// A few more than the minimum, because some held-out files fall out later for repeating training files.
+// Twice the minimum where there are files enough, because some fall out later for repeating training files.
 function target(total: number): number {
-  const comfortable = Math.max(MINIMUM_HELD_OUT + 4, Math.round(total * HELD_OUT_SHARE));
+  const comfortable = Math.max(2 * MINIMUM_HELD_OUT, Math.round(total * HELD_OUT_SHARE));
   return Math.max(MINIMUM_HELD_OUT, Math.min(comfortable, Math.floor(total / 2)));
 }
 

@@ -48,11 +48,11 @@ export function windowAt(text: Text, position: number, windowBytes: number): Uin
   throw new RangeError(`${text.name} has ${text.positions} windows, asked for number ${position}`);
 }
 
-const REDRAWS = 8;
+const REDRAWS = 32;
 
 /**
  * A window of one of the texts: text first, then place, each uniform. A window of one repeated byte (padding, mostly) tells
- * nothing of its kind and is drawn again a few times.
+ * nothing of its kind and is drawn again up to 32 times.
  */
 export function drawWindow(texts: readonly Text[], windowBytes: number, ...key: readonly number[]): Uint8Array {
   const text = texts[randomBelow(texts.length, ...key, 0)]!;

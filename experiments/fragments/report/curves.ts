@@ -1,5 +1,5 @@
 import { axisX, axisY, dot, gridY, line, ruleX, ruleY, text, windowY } from '@observablehq/plot';
-import type { ArmCurves, ReportData, Sample } from './data.ts';
+import { type ArmCurves, finiteValues, largest, type ReportData } from './data.ts';
 import type { Palette } from './palette.ts';
 import { AXIS_FONT_SIZE, STEP_MARGINS, STEP_WIDTH } from './step-axis.ts';
 import { placed, plotMarkup, svgDocument } from './svg.ts';
@@ -18,7 +18,7 @@ export function drawLosses(data: ReportData, palette: Palette): string {
     data,
     palette,
     'Training loss',
-    [0, Math.max(...arms.flatMap(({ loss }) => values(loss)), 0.1)],
+    [0, Math.max(0.1, largest(arms.flatMap(({ loss }) => finiteValues(loss))))],
     [
       ...arms.map(({ loss }, index) =>
         line(loss, { x: 'step', y: 'value', stroke: armColour(index, palette), strokeOpacity: 0.25, strokeWidth: 1 }),
@@ -38,7 +38,7 @@ export function drawLosses(data: ReportData, palette: Palette): string {
 
 /** Accuracy on held-out fragments wherever it was measured; the empty text when it was not. */
 export function drawAccuracies(data: ReportData, palette: Palette): string {
-  const measured = data.arms.flatMap(({ accuracy }) => values(accuracy ?? []));
+  const measured = data.arms.flatMap(({ accuracy }) => finiteValues(accuracy ?? []));
   if (measured.length === 0) return '';
   const lowest = Math.max(0, Math.floor(Math.min(...measured) * 10) / 10);
   return drawArms(
@@ -89,8 +89,4 @@ function drawArms(
     ],
   });
   return svgDocument(STEP_WIDTH, HEIGHT, label, placed(0, 0, AXIS_FONT_SIZE, palette.ink, drawing));
-}
-
-function values(samples: readonly Sample[]): number[] {
-  return samples.map(({ value }) => value).filter(Number.isFinite);
 }

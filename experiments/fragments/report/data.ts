@@ -51,3 +51,13 @@ export interface ReportData extends SignalData {
   /** The final table. */
   table: Table;
 }
+
+/** The finite values among the samples' values. */
+export function finiteValues(samples: readonly Sample[]): number[] {
+  return samples.map(({ value }) => value).filter(Number.isFinite);
+}
+
+/** The largest of any number of values, however many; `Math.max(...values)` ends at some hundred thousand. */
+export function largest(values: readonly number[]): number {
+  return values.reduce((a, b) => Math.max(a, b), -Infinity);
+}

@@ -1,5 +1,5 @@
 import { axisFx, axisFy, axisX, axisY, dot, frame, line, rect, ruleX, ruleY, text } from '@observablehq/plot';
-import { MATRIX_KINDS, type SignalData, type WatchedMatrix } from './data.ts';
+import { finiteValues, largest, MATRIX_KINDS, type SignalData, type WatchedMatrix } from './data.ts';
 import { PAPER, type Palette } from './palette.ts';
 import { escapeMarkup, placed, plotMarkup, stepTicks, svgDocument } from './svg.ts';
 
@@ -41,7 +41,7 @@ function panels(data: SignalData, blocks: readonly number[], height: number, pal
       .filter(({ value }) => Number.isFinite(value))
       .map(({ step, value }) => ({ step, value, ...placeOf(matrix) })),
   );
-  const top = 1.18 * Math.max(...points.map(({ value }) => value), ...matrices.map(({ threshold }) => threshold));
+  const top = 1.18 * Math.max(largest(finiteValues(points)), largest(matrices.map(({ threshold }) => threshold)));
   const freezes = matrices.flatMap((matrix) =>
     matrix.frozen === undefined
       ? []

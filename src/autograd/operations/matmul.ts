@@ -1,6 +1,7 @@
 import { copy, dense } from '../../tensor/copy.ts';
 import type { Device } from '../../tensor/device.ts';
 import { BackwardError, DeviceLimitError, ShapeError } from '../../tensor/errors.ts';
+import { getOrCreate } from '../../tensor/get-or-create.ts';
 import { dispatch, type Kernel } from '../../tensor/kernel.ts';
 import { broadcastShapes, collapseAxes, formatShape, type Shape, sizeOf } from '../../tensor/shape.ts';
 import { allocate, type Tensor } from '../../tensor/tensor.ts';
@@ -16,9 +17,7 @@ const kernels = new Map<string, MatmulKernel>();
 
 function kernelFor(tile: Tile, transposedA: boolean, transposedB: boolean): MatmulKernel {
   const key = `${tile.m}x${tile.n}x${tile.k} ${tile.threadM}x${tile.threadN} ${transposedA} ${transposedB}`;
-  let kernel = kernels.get(key);
-  if (!kernel) kernels.set(key, (kernel = makeKernel(tile, transposedA, transposedB)));
-  return kernel;
+  return getOrCreate(kernels, key, () => makeKernel(tile, transposedA, transposedB));
 }
 
 function makeKernel(tile: Tile, transposedA: boolean, transposedB: boolean): MatmulKernel {

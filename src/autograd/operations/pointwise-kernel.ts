@@ -2,6 +2,7 @@ import { copy, dense } from '../../tensor/copy.ts';
 import { tensor } from '../../tensor/create.ts';
 import type { Device } from '../../tensor/device.ts';
 import type { DType, NumericArray } from '../../tensor/dtype.ts';
+import { getOrCreate } from '../../tensor/get-or-create.ts';
 import { dispatch, flatWorkgroups, type Kernel } from '../../tensor/kernel.ts';
 import { broadcastShapes, broadcastStrides, collapseAxes, sameShape, sizeOf } from '../../tensor/shape.ts';
 import { allocate, type Tensor } from '../../tensor/tensor.ts';
@@ -26,9 +27,7 @@ const compiled = new Map<Expression, ExpressionKernels>();
 
 /** The two kernels of an expression, made at first use. */
 function kernelsOf(expression: Expression): ExpressionKernels {
-  let kernels = compiled.get(expression);
-  if (!kernels) compiled.set(expression, (kernels = makeKernels(expression)));
-  return kernels;
+  return getOrCreate(compiled, expression, () => makeKernels(expression));
 }
 
 /** WGSL that several expressions call. */
@@ -156,8 +155,7 @@ const maxConstants = 256;
 
 /** A number as an operand that broadcasts to anything. */
 export function constant(device: Device, dtype: DType, value: number): Tensor {
-  let known = constants.get(device);
-  if (!known) constants.set(device, (known = new Map()));
+  const known = getOrCreate(constants, device, () => new Map<string, Tensor>());
   const key = `${dtype} ${Object.is(value, -0) ? '-0' : value}`;
   const found = known.get(key);
   if (found) return found;

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { DeviceLimitError, FrostgradError } from '../errors.ts';
+import { getOrCreate } from '../get-or-create.ts';
 import type { Kernel } from '../kernel.ts';
 
 const kernelFolder = new URL('../../../kernels/', import.meta.url);
@@ -37,9 +38,7 @@ export class PipelineCache {
   }
 
   get(kernel: Kernel): Pipeline {
-    let pipeline = this.#pipelines.get(kernel);
-    if (!pipeline) this.#pipelines.set(kernel, (pipeline = this.#compile(kernel)));
-    return pipeline;
+    return getOrCreate(this.#pipelines, kernel, () => this.#compile(kernel));
   }
 
   #compile(kernel: Kernel): Pipeline {
@@ -83,27 +82,21 @@ export class PipelineCache {
     }
     const readOnly = kernel.operands.map((access) => access === 'read' || access === 'strided');
     const key = readOnly.map((only) => (only ? 'r' : 'w')).join('');
-    let layout = this.#layouts.get(key);
-    if (!layout) {
-      const group = this.#device.createBindGroupLayout({
-        label: key,
-        entries: readOnly.map((only, binding) => ({
+    return getOrCreate(this.#layouts, key, () => {
+      const entries = readOnly.map((only, binding): GPUBindGroupLayoutEntry => {
+        return {
           binding,
           visibility: GPUShaderStage.COMPUTE,
           buffer: { type: only ? 'read-only-storage' : 'storage' },
-        })),
+        };
       });
-      this.#layouts.set(key, (layout = { key, group }));
-    }
-    return layout;
+      return { key, group: this.#device.createBindGroupLayout({ label: key, entries }) };
+    });
   }
 
   #source({ wgsl }: Kernel): string {
-    let file = this.#files.get(wgsl.file);
-    if (file === undefined) {
-      file = readFileSync(new URL(`${wgsl.file}.wgsl`, kernelFolder), 'utf8');
-      this.#files.set(wgsl.file, file);
-    }
+    const path = new URL(`${wgsl.file}.wgsl`, kernelFolder);
+    const file = getOrCreate(this.#files, wgsl.file, () => readFileSync(path, 'utf8'));
     const constants = Object.entries(wgsl.constants ?? {}).map(([name, value]) => `const ${name} = ${value};\n`);
     return `requires immediate_address_space;\n${constants.join('')}${file}\n${wgsl.functions ?? ''}`;
   }

@@ -1,0 +1,45 @@
+// One step of AdamW (Loshchilov & Hutter, arXiv 1711.05101) on one parameter, every array of `count` elements:
+//   g = scale · gradient
+//   mean   = beta1 · mean + (1 - beta1) · g
+//   square = beta2 · square + (1 - beta2) · g²
+//   value  = value · (1 - rate · decay) - rate · (mean / correction1) / (sqrt(square / correction2) + epsilon)
+//
+// One thread per element: everything is read once and written once. scale and skip come from step_report.wgsl.
+
+const WORKGROUP_SIZE = 64u;
+
+struct Scalars {
+  count: u32,
+  rate: f32,
+  beta1: f32,
+  beta2: f32,
+  epsilon: f32,
+  decay: f32,
+  correction1: f32,
+  correction2: f32,
+}
+
+var<immediate> scalars: Scalars;
+
+@group(0) @binding(0) var<storage, read> gradient: array<f32>;
+@group(0) @binding(1) var<storage, read> report: array<vec4f>;
+@group(0) @binding(2) var<storage, read_write> value: array<f32>;
+@group(0) @binding(3) var<storage, read_write> mean: array<f32>;
+@group(0) @binding(4) var<storage, read_write> square: array<f32>;
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgroups: vec3u,
+        @builtin(local_invocation_index) thread: u32) {
+  let i = (workgroup.y * workgroups.x + workgroup.x) * WORKGROUP_SIZE + thread;
+  let skip = report[0].y != 0.0;
+  if (i >= scalars.count || skip) {
+    return;
+  }
+  let g = report[0].x * gradient[i];
+  let m = scalars.beta1 * mean[i] + (1.0 - scalars.beta1) * g;
+  let v = scalars.beta2 * square[i] + (1.0 - scalars.beta2) * g * g;
+  mean[i] = m;
+  square[i] = v;
+  let direction = (m / scalars.correction1) / (sqrt(v / scalars.correction2) + scalars.epsilon);
+  value[i] = value[i] * (1.0 - scalars.rate * scalars.decay) - scalars.rate * direction;
+}

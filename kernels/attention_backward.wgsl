@@ -1,0 +1,315 @@
+// Attention, backward, without ever holding the time x time matrix. See attention_forward.wgsl for the shapes, the masks and the constants.
+//
+// The forward pass left logSumExp, so any softmax weight can be had again from one dot product:
+//   weight[t, s] = exp(scale * q[t] . k[s] - logSumExp[t])
+// and with the gradient of a weight and of a score
+//   slope[t, s] = outputGradient[t] . v[s]
+//   scoreGradient[t, s] = weight[t, s] * (slope[t, s] - delta[t]),   delta[t] = outputGradient[t] . output[t]
+// the three gradients are
+//   queryGradient[t] = scale * sum over s of scoreGradient[t, s] * k[s]
+//   keyGradient[s]   = scale * sum over t of scoreGradient[t, s] * q[t]
+//   valueGradient[s] =         sum over t of weight[t, s] * outputGradient[t]
+//
+// How the work is split: three entry points, run in this order.
+//   delta               one thread a query; (batch, heads, time) like logSumExp.
+//   query_gradient      one thread a query, which walks over the keys it sees, as in the forward pass.
+//   key_value_gradient  one thread a key, which walks over the queries that see it. So each gradient has one writer that sums in
+//                       a fixed order: no atomics, and the same bits every time. The price is that the weights are computed twice.
+//
+// Dispatch, all three: (ceil(time / THREADS), heads, batch).
+
+const VECTORS = (HEAD_SIZE + 3) / 4;
+
+struct Scalars {
+  batch: u32,
+  time: u32,
+  heads: u32,
+  scale: f32,
+  causal: u32,
+  useLengths: u32,  // 0: the lengths binding is a placeholder
+}
+var<immediate> scalars: Scalars;
+
+// Of delta.
+@group(0) @binding(0) var<storage, read> output: array<vec4f>;
+@group(0) @binding(1) var<storage, read> gradientOfOutput: array<vec4f>;
+@group(0) @binding(2) var<storage, read_write> deltaResult: array<f32>;
+
+// Of query_gradient and key_value_gradient.
+@group(0) @binding(0) var<storage, read> q: array<vec4f>;
+@group(0) @binding(1) var<storage, read> k: array<vec4f>;
+@group(0) @binding(2) var<storage, read> v: array<vec4f>;
+@group(0) @binding(3) var<storage, read> lengths: array<i32>;
+@group(0) @binding(4) var<storage, read> outputGradient: array<vec4f>;
+@group(0) @binding(5) var<storage, read> logSumExp: array<f32>;
+@group(0) @binding(6) var<storage, read> deltaOfRow: array<f32>;
+@group(0) @binding(7) var<storage, read_write> queryGradient: array<f32>;
+@group(0) @binding(7) var<storage, read_write> keyGradient: array<f32>;
+@group(0) @binding(8) var<storage, read_write> valueGradient: array<f32>;
+
+// Rows of k and v in query_gradient, of q and outputGradient in key_value_gradient. Not used with SHUFFLE.
+var<workgroup> tileOne: array<vec4f, select(TILE * VECTORS, 1, SHUFFLE)>;
+var<workgroup> tileTwo: array<vec4f, select(TILE * VECTORS, 1, SHUFFLE)>;
+
+// Where row t of a head starts. Times beyond the end read the last row again; what comes of it is masked or not stored.
+fn startOfRow(batch: u32, time: u32, head: u32) -> u32 {
+  return ((batch * scalars.time + min(time, scalars.time - 1)) * scalars.heads + head) * HEAD_SIZE;
+}
+
+// Elements 4 * i to 4 * i + 3 of the row that starts at `start`.
+fn vectorOf(source: ptr<storage, array<vec4f>, read>, start: u32, i: u32) -> vec4f {
+  if (HEAD_SIZE % 4 == 0) { return source[start / 4 + i]; }
+  var result = vec4f();
+  for (var j = 0u; j < 4; j++) {
+    let index = start + 4 * i + j;
+    if (4 * i + j < HEAD_SIZE) { result[j] = source[index / 4][index % 4]; }
+  }
+  return result;
+}
+
+// The keys of this batch entry that are not padding.
+fn validKeys(batch: u32) -> u32 {
+  if (scalars.useLengths == 0u) { return scalars.time; }
+  return min(scalars.time, u32(max(lengths[batch], 0)));
+}
+
+@compute @workgroup_size(THREADS)
+fn delta(
+  @builtin(workgroup_id) workgroup: vec3u,
+  @builtin(local_invocation_index) thread: u32,
+) {
+  let query = workgroup.x * THREADS + thread;
+  let start = startOfRow(workgroup.z, query, workgroup.y);
+  var sum = 0.0;
+  for (var i = 0u; i < VECTORS; i++) {
+    sum += dot(vectorOf(&output, start, i), vectorOf(&gradientOfOutput, start, i));
+  }
+  if (query < scalars.time) {
+    deltaResult[(workgroup.z * scalars.heads + workgroup.y) * scalars.time + query] = sum;
+  }
+}
+
+@compute @workgroup_size(THREADS)
+fn query_gradient(
+  @builtin(workgroup_id) workgroup: vec3u,
+  @builtin(local_invocation_index) thread: u32,
+) {
+  let head = workgroup.y;
+  let batch = workgroup.z;
+  let firstQuery = workgroup.x * THREADS;
+  let query = firstQuery + thread;
+  let statistics = (batch * scalars.heads + head) * scalars.time + min(query, scalars.time - 1);
+  let rowLogSumExp = logSumExp[statistics];
+  let rowDelta = deltaOfRow[statistics];
+
+  // This query sees the keys before `end`; no query of the workgroup sees one at or after `lastEnd`.
+  var lastEnd = validKeys(batch);
+  var end = lastEnd;
+  if (scalars.causal != 0u) {
+    end = min(end, query + 1);
+    lastEnd = min(lastEnd, firstQuery + THREADS);
+  }
+
+  var rowOfQ: array<vec4f, VECTORS>;
+  var rowOfGradient: array<vec4f, VECTORS>;
+  var sums: array<vec4f, VECTORS>;
+  let startOfQuery = startOfRow(batch, query, head);
+  for (var i = 0u; i < VECTORS; i++) {
+    rowOfQ[i] = vectorOf(&q, startOfQuery, i) * scalars.scale;
+    rowOfGradient[i] = vectorOf(&outputGradient, startOfQuery, i);
+  }
+
+  for (var firstKey = 0u; firstKey < lastEnd; firstKey += TILE) {
+    let startOfKey = startOfRow(batch, firstKey + thread, head);
+    if (!SHUFFLE) {
+      workgroupBarrier();
+      for (var index = thread; index < TILE * VECTORS; index += THREADS) {
+        let start = startOfRow(batch, firstKey + index / VECTORS, head);
+        tileOne[index] = vectorOf(&k, start, index % VECTORS);
+        tileTwo[index] = vectorOf(&v, start, index % VECTORS);
+      }
+      workgroupBarrier();
+    }
+
+    for (var first = 0u; first < TILE; first += GROUP) {
+      var scores: array<f32, GROUP>;
+      var slopes: array<f32, GROUP>;
+      var heldK: array<vec4f, VECTORS>;
+      for (var i = 0u; i < VECTORS; i++) {
+        let query = rowOfQ[i];
+        let gradient = rowOfGradient[i];
+        var heldV: vec4f;
+        if (SHUFFLE) {
+          heldK[i] = vectorOf(&k, startOfKey, i);
+          heldV = vectorOf(&v, startOfKey, i);
+        }
+        for (var j = 0u; j < GROUP; j++) {
+          var key: vec4f;
+          var value: vec4f;
+          if (SHUFFLE) {
+            key = shuffle(heldK[i], j);
+            value = shuffle(heldV, j);
+          } else {
+            key = tileOne[(first + j) * VECTORS + i];
+            value = tileTwo[(first + j) * VECTORS + i];
+          }
+          scores[j] += dot(query, key);
+          slopes[j] += dot(gradient, value);
+        }
+      }
+
+      var scoreGradients: array<f32, GROUP>;
+      for (var j = 0u; j < GROUP; j++) {
+        let score = scores[j];
+        let weight = select(0.0, exp(score - rowLogSumExp), firstKey + first + j < end);
+        scoreGradients[j] = weight * (slopes[j] - rowDelta);
+      }
+
+      for (var i = 0u; i < VECTORS; i++) {
+        var sum = sums[i];
+        for (var j = 0u; j < GROUP; j++) {
+          var key: vec4f;
+          if (SHUFFLE) { key = shuffle(heldK[i], j); } else { key = tileOne[(first + j) * VECTORS + i]; }
+          sum += scoreGradients[j] * key;
+        }
+        sums[i] = sum;
+      }
+    }
+  }
+
+  if (query < scalars.time) {
+    for (var i = 0u; i < VECTORS; i++) {
+      let result = sums[i] * scalars.scale;
+      for (var j = 0u; j < 4; j++) {
+        if (4 * i + j < HEAD_SIZE) { queryGradient[startOfQuery + 4 * i + j] = result[j]; }
+      }
+    }
+  }
+}
+
+@compute @workgroup_size(THREADS)
+fn key_value_gradient(
+  @builtin(workgroup_id) workgroup: vec3u,
+  @builtin(local_invocation_index) thread: u32,
+) {
+  let head = workgroup.y;
+  let batch = workgroup.z;
+  let firstKey = workgroup.x * THREADS;
+  let key = firstKey + thread;
+  let statistics = (batch * scalars.heads + head) * scalars.time;
+
+  // Causal: no query before this key sees it, and no query before `firstQuery` sees any key of the workgroup.
+  let valid = validKeys(batch);
+  var begin = 0u;
+  var firstQuery = 0u;
+  if (scalars.causal != 0u) {
+    begin = key;
+    firstQuery = firstKey;
+  }
+  if (key >= valid) { begin = scalars.time; }
+  if (firstKey >= valid) { firstQuery = scalars.time; }
+
+  var rowOfK: array<vec4f, VECTORS>;
+  var rowOfV: array<vec4f, VECTORS>;
+  var sumsOfK: array<vec4f, VECTORS>;
+  var sumsOfV: array<vec4f, VECTORS>;
+  let startOfKey = startOfRow(batch, key, head);
+  for (var i = 0u; i < VECTORS; i++) {
+    rowOfK[i] = vectorOf(&k, startOfKey, i) * scalars.scale;
+    rowOfV[i] = vectorOf(&v, startOfKey, i);
+  }
+
+  for (var firstOfTile = firstQuery; firstOfTile < scalars.time; firstOfTile += TILE) {
+    let startOfQuery = startOfRow(batch, firstOfTile + thread, head);
+    var heldStatistics = vec4f();
+    if (SHUFFLE) {
+      let index = statistics + min(firstOfTile + thread, scalars.time - 1);
+      heldStatistics = vec4f(logSumExp[index], deltaOfRow[index], 0, 0);
+    } else {
+      workgroupBarrier();
+      for (var index = thread; index < TILE * VECTORS; index += THREADS) {
+        let start = startOfRow(batch, firstOfTile + index / VECTORS, head);
+        tileOne[index] = vectorOf(&q, start, index % VECTORS);
+        tileTwo[index] = vectorOf(&outputGradient, start, index % VECTORS);
+      }
+      workgroupBarrier();
+    }
+
+    for (var first = 0u; first < TILE; first += GROUP) {
+      var scores: array<f32, GROUP>;
+      var slopes: array<f32, GROUP>;
+      var heldQ: array<vec4f, VECTORS>;
+      var heldGradient: array<vec4f, VECTORS>;
+      for (var i = 0u; i < VECTORS; i++) {
+        let key = rowOfK[i];
+        let value = rowOfV[i];
+        if (SHUFFLE) {
+          heldQ[i] = vectorOf(&q, startOfQuery, i);
+          heldGradient[i] = vectorOf(&outputGradient, startOfQuery, i);
+        }
+        for (var j = 0u; j < GROUP; j++) {
+          var query: vec4f;
+          var gradient: vec4f;
+          if (SHUFFLE) {
+            query = shuffle(heldQ[i], j);
+            gradient = shuffle(heldGradient[i], j);
+          } else {
+            query = tileOne[(first + j) * VECTORS + i];
+            gradient = tileTwo[(first + j) * VECTORS + i];
+          }
+          scores[j] += dot(key, query);
+          slopes[j] += dot(value, gradient);
+        }
+      }
+
+      var weights: array<f32, GROUP>;
+      var scoreGradients: array<f32, GROUP>;
+      for (var j = 0u; j < GROUP; j++) {
+        let score = scores[j];
+        let query = firstOfTile + first + j;
+        var rowStatistics: vec4f;
+        if (SHUFFLE) {
+          rowStatistics = shuffle(heldStatistics, j);
+        } else {
+          let index = statistics + min(query, scalars.time - 1);
+          rowStatistics = vec4f(logSumExp[index], deltaOfRow[index], 0, 0);
+        }
+        weights[j] = select(0.0, exp(score - rowStatistics.x), query >= begin && query < scalars.time);
+        scoreGradients[j] = weights[j] * (slopes[j] - rowStatistics.y);
+      }
+
+      for (var i = 0u; i < VECTORS; i++) {
+        var sumOfK = sumsOfK[i];
+        var sumOfV = sumsOfV[i];
+        for (var j = 0u; j < GROUP; j++) {
+          var query: vec4f;
+          var gradient: vec4f;
+          if (SHUFFLE) {
+            query = shuffle(heldQ[i], j);
+            gradient = shuffle(heldGradient[i], j);
+          } else {
+            query = tileOne[(first + j) * VECTORS + i];
+            gradient = tileTwo[(first + j) * VECTORS + i];
+          }
+          sumOfK += scoreGradients[j] * query;
+          sumOfV += weights[j] * gradient;
+        }
+        sumsOfK[i] = sumOfK;
+        sumsOfV[i] = sumOfV;
+      }
+    }
+  }
+
+  if (key < scalars.time) {
+    for (var i = 0u; i < VECTORS; i++) {
+      let resultOfK = sumsOfK[i] * scalars.scale;
+      let resultOfV = sumsOfV[i];
+      for (var j = 0u; j < 4; j++) {
+        if (4 * i + j < HEAD_SIZE) {
+          keyGradient[startOfKey + 4 * i + j] = resultOfK[j];
+          valueGradient[startOfKey + 4 * i + j] = resultOfV[j];
+        }
+      }
+    }
+  }
+}

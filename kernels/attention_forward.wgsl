@@ -1,0 +1,165 @@
+// Attention, forward, without ever holding the time x time matrix (the "flash" way):
+//   output[batch, t, head, :] = sum over s of softmax over s (scale * q[batch, t, head, :] . k[batch, s, head, :]) * v[batch, s, head, :]
+//   logSumExp[batch, head, t] = log of the sum over s of exp(scale * q . k): all that the backward pass needs to get the softmax back.
+//
+// q, k, v and output are contiguous (batch, time, heads, HEAD_SIZE), logSumExp is (batch, heads, time).
+// Which keys s a query t sees: s <= t where causal is 1; s < lengths[batch] where useLengths is 1.
+// A query that sees no key gets output 0.
+//
+// How the work is split. A thread owns one query: its row of q, its running output, maximum and sum stay in registers, so the softmax
+// needs no talk between threads. The workgroup walks over the keys in tiles; a tile's keys and values are read once
+// and shared by all its threads. Tiles that no query of the workgroup sees are skipped.
+//
+// The online softmax. We do not know a row's maximum before the last key, but exp of a large score overflows. So we keep the
+// maximum so far, and whenever it grows we shrink what was summed under the old one by exp(old - new).
+//
+// Sharing has two forms. SHUFFLE false: through workgroup memory, which all hardware has. SHUFFLE true: the workgroup is
+// one subgroup, lane i keeps key i of the tile in its registers, and the others take it from there. For a software adapter,
+// where a read from workgroup memory costs as much as twenty multiply-adds and a shuffle as much as one.
+//
+// Dispatch: (ceil(time / THREADS), heads, batch).
+// Constants from the host:
+//   HEAD_SIZE: u32, 1 to 128.
+//   THREADS: u32, queries a workgroup. With SHUFFLE the subgroup size.
+//   TILE: u32, keys a tile, a multiple of 4. With SHUFFLE equal to THREADS; otherwise TILE * HEAD_SIZE (rounded up to 4) <= 2048,
+//     which fills 16 KiB.
+//   SHUFFLE: bool; and the function fn shuffle(value: vec4f, lane: u32) -> vec4f, which is subgroupShuffle where
+//     SHUFFLE is true, and is never called where it is false.
+// The host rounds the sizes of the bound buffers up to 16 bytes.
+
+const VECTORS = (HEAD_SIZE + 3) / 4;  // a row of q, k or v, in vectors of four, the last one filled up with 0
+const LOWEST = -1e30;  // stands for minus infinity, which WGSL cannot write down
+
+struct Scalars {
+  batch: u32,
+  time: u32,
+  heads: u32,
+  scale: f32,
+  causal: u32,
+  useLengths: u32,  // 0: the lengths binding is a placeholder
+}
+var<immediate> scalars: Scalars;
+
+@group(0) @binding(0) var<storage, read> q: array<vec4f>;
+@group(0) @binding(1) var<storage, read> k: array<vec4f>;
+@group(0) @binding(2) var<storage, read> v: array<vec4f>;
+@group(0) @binding(3) var<storage, read> lengths: array<i32>;
+@group(0) @binding(4) var<storage, read_write> output: array<f32>;
+@group(0) @binding(5) var<storage, read_write> logSumExp: array<f32>;
+
+var<workgroup> tileOfK: array<vec4f, select(TILE * VECTORS, 1, SHUFFLE)>;
+var<workgroup> tileOfV: array<vec4f, select(TILE * VECTORS, 1, SHUFFLE)>;
+
+// Where row t of a head starts. Times beyond the end read the last row again; what comes of it is masked or not stored.
+fn startOfRow(batch: u32, time: u32, head: u32) -> u32 {
+  return ((batch * scalars.time + min(time, scalars.time - 1)) * scalars.heads + head) * HEAD_SIZE;
+}
+
+// Elements 4 * i to 4 * i + 3 of the row that starts at `start`.
+fn vectorOf(source: ptr<storage, array<vec4f>, read>, start: u32, i: u32) -> vec4f {
+  if (HEAD_SIZE % 4 == 0) { return source[start / 4 + i]; }
+  var result = vec4f();
+  for (var j = 0u; j < 4; j++) {
+    let index = start + 4 * i + j;
+    if (4 * i + j < HEAD_SIZE) { result[j] = source[index / 4][index % 4]; }
+  }
+  return result;
+}
+
+@compute @workgroup_size(THREADS)
+fn main(
+  @builtin(workgroup_id) workgroup: vec3u,
+  @builtin(local_invocation_index) thread: u32,
+) {
+  let head = workgroup.y;
+  let batch = workgroup.z;
+  let firstQuery = workgroup.x * THREADS;
+  let query = firstQuery + thread;
+
+  // This query sees the keys before `end`; no query of the workgroup sees one at or after `lastEnd`.
+  var lastEnd = scalars.time;
+  if (scalars.useLengths != 0u) {
+    lastEnd = min(lastEnd, u32(max(lengths[batch], 0)));
+  }
+  var end = lastEnd;
+  if (scalars.causal != 0u) {
+    end = min(end, query + 1);
+    lastEnd = min(lastEnd, firstQuery + THREADS);
+  }
+
+  var row: array<vec4f, VECTORS>;
+  var sums: array<vec4f, VECTORS>;
+  let startOfQuery = startOfRow(batch, query, head);
+  for (var i = 0u; i < VECTORS; i++) {
+    row[i] = vectorOf(&q, startOfQuery, i) * scalars.scale;
+  }
+  var highest = LOWEST;
+  var total = 0.0;
+
+  for (var firstKey = 0u; firstKey < lastEnd; firstKey += TILE) {
+    let startOfKey = startOfRow(batch, firstKey + thread, head);
+    if (!SHUFFLE) {
+      workgroupBarrier();
+      for (var index = thread; index < TILE * VECTORS; index += THREADS) {
+        let start = startOfRow(batch, firstKey + index / VECTORS, head);
+        tileOfK[index] = vectorOf(&k, start, index % VECTORS);
+        tileOfV[index] = vectorOf(&v, start, index % VECTORS);
+      }
+      workgroupBarrier();
+    }
+
+    for (var first = 0u; first < TILE; first += GROUP) {
+      var scores: array<f32, GROUP>;
+      for (var i = 0u; i < VECTORS; i++) {
+        let query = row[i];
+        var held: vec4f;
+        if (SHUFFLE) { held = vectorOf(&k, startOfKey, i); }
+        for (var j = 0u; j < GROUP; j++) {
+          var key: vec4f;
+          if (SHUFFLE) { key = shuffle(held, j); } else { key = tileOfK[(first + j) * VECTORS + i]; }
+          scores[j] += dot(query, key);
+        }
+      }
+
+      var newHighest = highest;
+      for (var j = 0u; j < GROUP; j++) {
+        let score = scores[j];
+        newHighest = max(newHighest, select(LOWEST, score, firstKey + first + j < end));
+      }
+      let shrink = exp(highest - newHighest);
+      highest = newHighest;
+      total *= shrink;
+      var weights: array<f32, GROUP>;
+      for (var j = 0u; j < GROUP; j++) {
+        let score = scores[j];
+        weights[j] = select(0.0, exp(score - newHighest), firstKey + first + j < end);
+        total += weights[j];
+      }
+
+      for (var i = 0u; i < VECTORS; i++) {
+        var sum = sums[i] * shrink;
+        var held: vec4f;
+        if (SHUFFLE) { held = vectorOf(&v, startOfKey, i); }
+        for (var j = 0u; j < GROUP; j++) {
+          var value: vec4f;
+          if (SHUFFLE) { value = shuffle(held, j); } else { value = tileOfV[(first + j) * VECTORS + i]; }
+          sum += weights[j] * value;
+        }
+        sums[i] = sum;
+      }
+    }
+  }
+
+  if (query < scalars.time) {
+    // Without any key: output 0, and a logSumExp so high that exp(score - logSumExp) is 0 in the backward pass.
+    let some = total > 0.0;
+    let factor = select(0.0, 1.0 / total, some);
+    logSumExp[(batch * scalars.heads + head) * scalars.time + query] = select(-LOWEST, highest + log(total), some);
+    for (var i = 0u; i < VECTORS; i++) {
+      let result = sums[i] * factor;
+      for (var j = 0u; j < 4; j++) {
+        if (4 * i + j < HEAD_SIZE) { output[startOfQuery + 4 * i + j] = result[j]; }
+      }
+    }
+  }
+}

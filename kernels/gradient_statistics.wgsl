@@ -1,0 +1,55 @@
+// What one gradient contributes to the report of a step:
+//   partials[row, group] = (sum |g|, sum g², sum gA·gB, 1 if any g is NaN or infinite else 0)   over the group's share of g
+//
+// g has `count` elements; gA and gB, its halves by sample, lie one after the other in `halves` where useHalves is 1.
+// Each of `groups` workgroups takes one stretch of g; the first also clears the partials up to MAX_GROUPS, so that
+// entries nobody writes count as 0. Threads walk the stretch side by side and a tree combines what they found.
+// Non-finite values are told by their exponent bits: comparisons with NaN are not reliable on every adapter.
+
+const WORKGROUP_SIZE = 64u;
+
+struct Scalars {
+  count: u32,
+  row: u32,
+  groups: u32,
+  useHalves: u32,
+}
+
+var<immediate> scalars: Scalars;
+
+@group(0) @binding(0) var<storage, read> gradient: array<f32>;
+@group(0) @binding(1) var<storage, read> halves: array<f32>;
+@group(0) @binding(2) var<storage, read_write> partials: array<vec4f>;
+
+var<workgroup> partial: array<vec4f, WORKGROUP_SIZE>;
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) thread: u32) {
+  let stretch = (scalars.count + scalars.groups - 1u) / scalars.groups;
+  let end = min(scalars.count, (workgroup.x + 1u) * stretch);
+  var found = vec4f();
+  for (var i = workgroup.x * stretch + thread; i < end; i += WORKGROUP_SIZE) {
+    let g = gradient[i];
+    let is_finite = (bitcast<u32>(g) & 0x7f800000u) != 0x7f800000u;
+    found += select(vec4f(0.0, 0.0, 0.0, 1.0), vec4f(abs(g), g * g, 0.0, 0.0), is_finite);
+    if (scalars.useHalves == 1u) {
+      found.z += halves[i] * halves[i + scalars.count];
+    }
+  }
+  partial[thread] = found;
+  workgroupBarrier();
+  for (var half = WORKGROUP_SIZE / 2u; half > 0u; half /= 2u) {
+    if (thread < half) {
+      partial[thread] += partial[thread + half];
+    }
+    workgroupBarrier();
+  }
+  if (thread == 0u) {
+    partials[scalars.row * MAX_GROUPS + workgroup.x] = partial[0];
+  }
+  if (workgroup.x == 0u) {
+    for (var i = scalars.groups + thread; i < MAX_GROUPS; i += WORKGROUP_SIZE) {
+      partials[scalars.row * MAX_GROUPS + i] = vec4f();
+    }
+  }
+}

@@ -1,0 +1,62 @@
+// Rotary position embedding: turns the pairs (j, j + half) of every head by an angle that grows with the position.
+//   angle = (positionOffset + time) * frequency[j]
+//   result[…, j]        = x[…, j] * cos(angle) - x[…, j + half] * sin(angle)
+//   result[…, j + half] = x[…, j + half] * cos(angle) + x[…, j] * sin(angle)
+// x is (batch, time, heads, 2 * half) with any strides, result is dense. With `sign` -1 it turns back: the gradient.
+//
+// The angle goes up to thousands of radians, too far for f32 and for the sine of a GPU. So no angle is computed here:
+// `turns` holds (cos, sin) of the angles of positions 0 … FINE - 1, one line each, then of the positions 0, FINE,
+// 2 * FINE, …, all from the host in full precision, and the angle addition formula puts the two together.
+//
+// One thread per pair.
+//
+// Constant from the host: FINE (u32).
+
+const WORKGROUP_SIZE = 64u;
+
+struct Scalars {
+  pairs: u32,
+  time: u32,
+  heads: u32,
+  half: u32,
+  positionOffset: u32,
+  sign: f32,
+  xBatch: u32,
+  xTime: u32,
+  xHead: u32,
+  xElement: u32,
+  xOffset: u32,
+}
+
+var<immediate> scalars: Scalars;
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read> turns: array<vec2f>;
+@group(0) @binding(2) var<storage, read_write> result: array<f32>;
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgroups: vec3u,
+        @builtin(local_invocation_index) thread: u32) {
+  let pair = (workgroup.y * workgroups.x + workgroup.x) * WORKGROUP_SIZE + thread;
+  if (pair >= scalars.pairs) {
+    return;
+  }
+  let j = pair % scalars.half;
+  let vector = pair / scalars.half;
+  let head = vector % scalars.heads;
+  let time = vector / scalars.heads % scalars.time;
+  let batch = vector / scalars.heads / scalars.time;
+
+  let position = scalars.positionOffset + time;
+  let fine = turns[position % FINE * scalars.half + j];
+  let coarse = turns[(FINE + position / FINE) * scalars.half + j];
+  let cosine = fine.x * coarse.x - fine.y * coarse.y;
+  let sine = scalars.sign * (fine.x * coarse.y + fine.y * coarse.x);
+
+  let source = scalars.xOffset + batch * scalars.xBatch + time * scalars.xTime + head * scalars.xHead + j * scalars.xElement;
+  let first = x[source];
+  let second = x[source + scalars.half * scalars.xElement];
+  let to = vector * 2u * scalars.half + j;
+  result[to] = first * cosine - second * sine;
+  result[to + scalars.half] = second * cosine + first * sine;
+}

@@ -1,0 +1,35 @@
+// One step of stochastic gradient descent with momentum on one parameter, every array of `count` elements:
+//   g = scale · gradient
+//   velocity = momentum · velocity + g
+//   value = value · (1 - rate · decay) - rate · velocity
+//
+// One thread per element. scale and skip come from step_report.wgsl.
+
+const WORKGROUP_SIZE = 64u;
+
+struct Scalars {
+  count: u32,
+  rate: f32,
+  momentum: f32,
+  decay: f32,
+}
+
+var<immediate> scalars: Scalars;
+
+@group(0) @binding(0) var<storage, read> gradient: array<f32>;
+@group(0) @binding(1) var<storage, read> report: array<vec4f>;
+@group(0) @binding(2) var<storage, read_write> value: array<f32>;
+@group(0) @binding(3) var<storage, read_write> velocity: array<f32>;
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgroups: vec3u,
+        @builtin(local_invocation_index) thread: u32) {
+  let i = (workgroup.y * workgroups.x + workgroup.x) * WORKGROUP_SIZE + thread;
+  let skip = report[0].y != 0.0;
+  if (i >= scalars.count || skip) {
+    return;
+  }
+  let v = scalars.momentum * velocity[i] + report[0].x * gradient[i];
+  velocity[i] = v;
+  value[i] = value[i] * (1.0 - scalars.rate * scalars.decay) - scalars.rate * v;
+}

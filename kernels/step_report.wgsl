@@ -1,0 +1,56 @@
+// Sums the partials of every gradient, and decides how the optimizer steps:
+//   report[1 + row] = (sum |g|, sum g², sum gA·gB, first step in which g was not finite, or 0)
+//   report[0] = (scale, skip, norm, loss)
+//
+// norm is the global norm over all rows, scale = min(1, maxNorm / norm) (1 where maxNorm is 0). skip is 1 from the first
+// non-finite gradient on: the optimizer then changes nothing any more. Steps count from 1.
+// One workgroup: there are as many rows as parameters, and MAX_GROUPS partials each.
+
+const WORKGROUP_SIZE = 64u;
+
+struct Scalars {
+  rows: u32,
+  step: u32,
+  maxNorm: f32,
+}
+
+var<immediate> scalars: Scalars;
+
+@group(0) @binding(0) var<storage, read> partials: array<vec4f>;
+@group(0) @binding(1) var<storage, read> loss: array<f32>;
+@group(0) @binding(2) var<storage, read_write> report: array<vec4f>;
+
+// Per thread: sum of squares, and whether a row was ever not finite.
+var<workgroup> totals: array<vec2f, WORKGROUP_SIZE>;
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn main(@builtin(local_invocation_index) thread: u32) {
+  var total = vec2f();
+  for (var row = thread; row < scalars.rows; row += WORKGROUP_SIZE) {
+    var found = vec4f();
+    for (var group = 0u; group < MAX_GROUPS; group++) {
+      found += partials[row * MAX_GROUPS + group];
+    }
+    // Finite gradients may have an infinite sum of squares; the norm would be lost, so that counts as not finite too.
+    let overflows = (bitcast<u32>(found.y) & 0x7f800000u) == 0x7f800000u;
+    let bad_now = found.w > 0.0 || overflows;
+    let first_bad = report[1u + row].w;
+    let bad_since = select(first_bad, f32(scalars.step), first_bad == 0.0 && bad_now);
+    report[1u + row] = vec4f(found.xyz, bad_since);
+    total += vec2f(found.y, select(0.0, 1.0, bad_since > 0.0));
+  }
+  totals[thread] = total;
+  workgroupBarrier();
+  for (var half = WORKGROUP_SIZE / 2u; half > 0u; half /= 2u) {
+    if (thread < half) {
+      totals[thread] += totals[thread + half];
+    }
+    workgroupBarrier();
+  }
+  if (thread == 0u) {
+    let norm = sqrt(totals[0].x);
+    let clips = scalars.maxNorm > 0.0 && norm > scalars.maxNorm;
+    let scale = select(1.0, scalars.maxNorm / max(norm, 1e-30), clips);
+    report[0] = vec4f(scale, select(0.0, 1.0, totals[0].y > 0.0), norm, loss[0]);
+  }
+}

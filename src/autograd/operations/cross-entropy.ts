@@ -1,0 +1,155 @@
+import { dense } from '../../tensor/copy.ts';
+import { ArgumentError, ShapeError } from '../../tensor/errors.ts';
+import { dispatch, flatWorkgroups, type Kernel } from '../../tensor/kernel.ts';
+import { formatShape, sameShape } from '../../tensor/shape.ts';
+import { allocate, type Tensor } from '../../tensor/tensor.ts';
+import { begin, record } from '../node.ts';
+import { checkIndexOperand } from './index-operand.ts';
+import { constant } from './pointwise-kernel.ts';
+import { reduceAxes } from './reduction-kernel.ts';
+import { rowsOf, rowWork, rowWorkgroupSize } from './row-kernel.ts';
+
+type CrossEntropyKernel = Kernel<'rows' | 'classes' | 'ignoreIndex' | 'lanes' | 'gradientStep'>;
+
+const scalars = { rows: 'u32', classes: 'u32', ignoreIndex: 'i32', lanes: 'u32', gradientStep: 'u32' } as const;
+
+function wgsl(entry: 'forward' | 'backward' | 'countTargets') {
+  return { file: 'cross_entropy', entry, constants: { WORKGROUP_SIZE: `${rowWorkgroupSize}u` } };
+}
+
+const forwardKernel: CrossEntropyKernel = {
+  name: 'cross-entropy',
+  operands: ['read', 'read', 'read', 'write', 'write'],
+  scalars,
+  wgsl: wgsl('forward'),
+  reference([targets, divisor, logits, losses, logSumExp], { rows, classes, ignoreIndex }) {
+    for (let row = 0; row < rows; row++) {
+      const start = row * classes;
+      let maximum = Number.NEGATIVE_INFINITY;
+      for (let i = start; i < start + classes; i++) if (logits[i] > maximum) maximum = logits[i];
+      let sum = 0;
+      for (let i = start; i < start + classes; i++) sum += Math.exp(logits[i] - maximum);
+      logSumExp[row] = maximum + Math.log(sum);
+      const target = targets[row];
+      const isClass = target >= 0 && target < classes;
+      const loss = isClass ? maximum - logits[start + target] + Math.log(sum) : Number.NaN;
+      losses[row] = target === ignoreIndex ? 0 : loss / divisor[0];
+    }
+  },
+};
+
+const backwardKernel: CrossEntropyKernel = {
+  name: 'cross-entropy-gradient',
+  operands: ['read', 'read', 'read', 'read', 'read', 'write'],
+  scalars,
+  wgsl: wgsl('backward'),
+  reference([targets, divisor, logits, logSumExp, outputGradient, inputGradient], s) {
+    for (let row = 0; row < s.rows; row++) {
+      const target = targets[row];
+      const isClass = target >= 0 && target < s.classes;
+      const scale = isClass ? outputGradient[row * s.gradientStep] / divisor[0] : Number.NaN;
+      for (let column = 0; column < s.classes; column++) {
+        const i = row * s.classes + column;
+        const probability = Math.exp(logits[i] - logSumExp[row]);
+        inputGradient[i] = target === s.ignoreIndex ? 0 : (probability - (column === target ? 1 : 0)) * scale;
+      }
+    }
+  },
+};
+
+/** How many targets count, but at least 1, so that a mean over none is 0. */
+const countKernel: CrossEntropyKernel = {
+  name: 'count-targets',
+  operands: ['read', 'write'],
+  scalars,
+  wgsl: wgsl('countTargets'),
+  reference([targets, divisor], { ignoreIndex }) {
+    let count = 0;
+    for (const target of targets) if (target !== ignoreIndex) count++;
+    divisor[0] = Math.max(1, count);
+  },
+};
+
+const reductions = ['mean', 'sum', 'none'] as const;
+
+export interface CrossEntropyOptions {
+  /** Rows with this target do not count: their loss and gradient are 0. */
+  ignoreIndex?: number;
+  /** `mean` over the rows that count (0 if there is none), `sum` of them, or `none`: the loss of each row. */
+  reduction?: (typeof reductions)[number];
+}
+
+/**
+ * -log softmax(logits)[target] over the last axis, fused: the probabilities are never stored. logits: (…, classes), f32
+ * or f64; targets: i32 of the leading shape. The result is a scalar, or for `none` has the shape of the targets.
+ *
+ * The forward pass keeps one number a row, log Σ exp(logits), with which the gradient takes a single pass.
+ *
+ * @throws ShapeError where targets do not fit the logits, or there is no class; DTypeError for targets that are not
+ * i32; ArgumentError for an unknown reduction, an ignoreIndex that is no i32, or a target outside 0 … classes - 1, if the
+ * targets came from the host (others give NaN).
+ */
+export function crossEntropy(
+  logits: Tensor,
+  targets: Tensor,
+  { ignoreIndex = -100, reduction = 'mean' }: CrossEntropyOptions = {},
+): Tensor {
+  begin('crossEntropy', logits);
+  const { rows, columns: classes } = rowsOf('crossEntropy', logits);
+  if (classes === 0 || !sameShape(targets.shape, logits.shape.slice(0, -1))) {
+    throw new ShapeError(
+      `crossEntropy: logits ${formatShape(logits.shape)} with targets ${formatShape(targets.shape)} ` +
+        '(allowed: logits […, classes] with at least one class, targets of the leading shape)',
+    );
+  }
+  if (!reductions.includes(reduction)) {
+    throw new ArgumentError(`crossEntropy: reduction is '${reduction}' (allowed: ${reductions.join(', ')})`);
+  }
+  if ((ignoreIndex | 0) !== ignoreIndex) {
+    throw new ArgumentError(`crossEntropy: ignoreIndex is ${ignoreIndex} (allowed: a whole number of 32 bits)`);
+  }
+  checkIndexOperand('crossEntropy', targets, logits, classes, ignoreIndex);
+
+  const { device, dtype } = logits;
+  const { lanes, workgroups } = rowWork({ rows, columns: classes });
+  const settings = { rows, classes, ignoreIndex, lanes, gradientStep: reduction === 'none' ? 1 : 0 };
+
+  const countTargets = (): Tensor => {
+    const { hostIntegers } = targets.storage;
+    if (hostIntegers && targets.isContiguous) {
+      const values = hostIntegers.subarray(targets.offset, targets.offset + rows);
+      return constant(device, dtype, Math.max(1, values.filter((target) => target !== ignoreIndex).length));
+    }
+    const count = allocate(device, dtype, [1], 'count-targets');
+    dispatch(countKernel, { operands: [dense(targets), count], scalars: settings, workgroups: [1, 1, 1], flops: 0 });
+    return count;
+  };
+  const divisor = reduction === 'mean' ? countTargets() : constant(device, dtype, 1);
+
+  const losses = allocate(device, dtype, [rows], 'crossEntropy');
+  const logSumExp = allocate(device, dtype, [rows], 'crossEntropy');
+  dispatch(forwardKernel, {
+    operands: [dense(targets), divisor, dense(logits), losses, logSumExp],
+    scalars: settings,
+    workgroups,
+    // Per logit: compare, subtraction, exponential, sum.
+    flops: 4 * logits.size,
+  });
+  const result =
+    reduction === 'none'
+      ? losses.view({ shape: targets.shape }, 'crossEntropy')
+      : reduceAxes('sum', losses, [0]).view({ shape: [] }, 'crossEntropy');
+
+  const gradient = (outputGradient: Tensor, saved: readonly Tensor[]): Tensor => {
+    const [targets, divisor, logits, logSumExp] = saved;
+    const inputGradient = allocate(device, dtype, logits.shape, 'crossEntropy-gradient');
+    dispatch(backwardKernel, {
+      operands: [dense(targets), divisor, dense(logits), logSumExp, dense(outputGradient), inputGradient],
+      scalars: settings,
+      workgroups: flatWorkgroups(logits.size, rowWorkgroupSize),
+      flops: 4 * logits.size,
+    });
+    return inputGradient;
+  };
+  return record('crossEntropy', result, [{ input: logits, saves: [targets, divisor, logits, logSumExp], gradient }]);
+}

@@ -1,0 +1,111 @@
+import { dense, fill } from '../../tensor/copy.ts';
+import { ShapeError } from '../../tensor/errors.ts';
+import { dispatch, flatWorkgroups, type Kernel } from '../../tensor/kernel.ts';
+import { formatShape } from '../../tensor/shape.ts';
+import { allocate, type Tensor } from '../../tensor/tensor.ts';
+import { begin, record } from '../node.ts';
+import { checkIndexOperand } from './index-operand.ts';
+
+type EmbeddingKernel = Kernel<'tokens' | 'width' | 'count'>;
+
+const scalars = { tokens: 'u32', width: 'u32', count: 'u32' } as const;
+const workgroupSize = 64;
+
+const gatherKernel: EmbeddingKernel = {
+  name: 'embedding',
+  operands: ['read', 'read', 'write'],
+  scalars,
+  wgsl: { file: 'embedding', entry: 'gather' },
+  reference([indices, table, result], { tokens, width, count }) {
+    for (let token = 0; token < tokens; token++) {
+      const index = indices[token];
+      for (let column = 0; column < width; column++) {
+        result[token * width + column] = index >= 0 && index < count ? table[index * width + column] : Number.NaN;
+      }
+    }
+  },
+};
+
+/** Chains the tokens of one index: each knows the next, and a minus sign says that it is not the first. */
+const linkKernel: EmbeddingKernel = {
+  name: 'embedding-link',
+  operands: ['read', 'write'],
+  scalars,
+  wgsl: { file: 'embedding', entry: 'link' },
+  reference([indices, links], { tokens }) {
+    const newest = new Map<number, number>();
+    for (let token = 0; token < tokens; token++) {
+      const previous = newest.get(indices[token]);
+      if (previous !== undefined) links[previous] = Math.sign(links[previous]) * token;
+      links[token] = previous === undefined ? tokens : -tokens;
+      newest.set(indices[token], token);
+    }
+  },
+};
+
+/** The first token of an index walks its chain and writes the sum. */
+const sumKernel: EmbeddingKernel = {
+  name: 'embedding-gradient',
+  operands: ['read', 'read', 'read', 'update'],
+  scalars,
+  wgsl: { file: 'embedding', entry: 'sum' },
+  reference([indices, links, outputGradient, inputGradient], { tokens, width, count }) {
+    for (let first = 0; first < tokens; first++) {
+      const index = indices[first];
+      if (links[first] < 0 || index < 0 || index >= count) continue;
+      for (let column = 0; column < width; column++) {
+        let total = 0;
+        for (let token = first; token < tokens; token = Math.abs(links[token])) {
+          total += outputGradient[token * width + column];
+        }
+        inputGradient[index * width + column] = total;
+      }
+    }
+  },
+};
+
+/**
+ * The rows of a table that indices name. indices: i32 of any shape; table: (count, width), f32 or f64; the result has
+ * shape (…indices.shape, width). The gradient is dense; rows that no index names get 0.
+ *
+ * @throws ArgumentError for an index outside 0 … count - 1, if the indices came from the host (others give NaN);
+ * DTypeError where they are not i32; ShapeError for a table that is no matrix; DeviceMismatchError.
+ */
+export function embedding(indices: Tensor, table: Tensor): Tensor {
+  begin('embedding', table);
+  if (table.rank !== 2) {
+    throw new ShapeError(`embedding: table has shape ${formatShape(table.shape)} (allowed: [count, width])`);
+  }
+  const [count, width] = table.shape;
+  checkIndexOperand('embedding', indices, table, count);
+  const tokens = indices.size;
+  const shapes = { tokens, width, count };
+  const result = allocate(table.device, table.dtype, [...indices.shape, width], 'embedding');
+  dispatch(gatherKernel, {
+    operands: [dense(indices), dense(table), result],
+    scalars: shapes,
+    workgroups: flatWorkgroups(result.size, workgroupSize),
+    flops: 0,
+  });
+
+  const gradient = (outputGradient: Tensor, [saved]: readonly Tensor[]): Tensor => {
+    const { device, dtype } = outputGradient;
+    const inputGradient = fill(allocate(device, dtype, [count, width], 'embedding-gradient'), 0);
+    const denseIndices = dense(saved);
+    const links = allocate(device, 'i32', [tokens], 'embedding-link');
+    dispatch(linkKernel, {
+      operands: [denseIndices, links],
+      scalars: shapes,
+      workgroups: flatWorkgroups(tokens, workgroupSize),
+      flops: 0,
+    });
+    dispatch(sumKernel, {
+      operands: [denseIndices, links, dense(outputGradient), inputGradient],
+      scalars: shapes,
+      workgroups: flatWorkgroups(outputGradient.size, workgroupSize),
+      flops: outputGradient.size,
+    });
+    return inputGradient;
+  };
+  return record('embedding', result, [{ input: table, saves: [indices], gradient }]);
+}

@@ -1,0 +1,192 @@
+import { dense } from '../../tensor/copy.ts';
+import { ArgumentError, ShapeError } from '../../tensor/errors.ts';
+import { dispatch, flatWorkgroups, type Kernel } from '../../tensor/kernel.ts';
+import { formatShape } from '../../tensor/shape.ts';
+import { allocate, type Tensor } from '../../tensor/tensor.ts';
+import { begin, type GradientRule, record } from '../node.ts';
+import { reduceAxes } from './reduction-kernel.ts';
+import { rowsOf, rowWork, rowWorkgroupSize } from './row-kernel.ts';
+import { reshapeView } from './views.ts';
+
+type RowKernel = Kernel<'rows' | 'columns' | 'lanes' | 'centered' | 'useBias' | 'epsilon'>;
+
+const rowScalars = {
+  rows: 'u32',
+  columns: 'u32',
+  lanes: 'u32',
+  centered: 'u32',
+  useBias: 'u32',
+  epsilon: 'f32',
+} as const;
+const constants = { WORKGROUP_SIZE: `${rowWorkgroupSize}u` };
+
+/** Normalizes each row, with its mean taken off (`centered`) or without. */
+const forwardKernel: RowKernel = {
+  name: 'normalize',
+  operands: ['read', 'read', 'read', 'write', 'write'],
+  scalars: rowScalars,
+  wgsl: { file: 'normalization', entry: 'forward', constants },
+  reference([x, gain, bias, statistics, result], { rows, columns, centered, useBias, epsilon }) {
+    for (let row = 0; row < rows; row++) {
+      const start = row * columns;
+      let mean = 0;
+      if (centered) {
+        for (let column = 0; column < columns; column++) mean += x[start + column];
+        mean /= columns;
+      }
+      let squares = 0;
+      for (let column = 0; column < columns; column++) squares += (x[start + column] - mean) ** 2;
+      const inverse = 1 / Math.sqrt(squares / columns + epsilon);
+      for (let column = 0; column < columns; column++) {
+        result[start + column] = (x[start + column] - mean) * inverse * gain[column] + (useBias ? bias[column] : 0);
+      }
+      statistics[row] = inverse;
+      if (centered) statistics[rows + row] = mean;
+    }
+  },
+};
+
+const inputGradientKernel: RowKernel = {
+  name: 'normalize-gradient',
+  operands: ['read', 'read', 'read', 'read', 'write'],
+  scalars: rowScalars,
+  wgsl: { file: 'normalization', entry: 'inputGradient', constants },
+  reference([x, gain, statistics, outputGradient, result], { rows, columns, centered }) {
+    for (let row = 0; row < rows; row++) {
+      const start = row * columns;
+      const inverse = statistics[row];
+      const mean = centered ? statistics[rows + row] : 0;
+      let sum = 0;
+      let product = 0;
+      for (let column = 0; column < columns; column++) {
+        const scaled = outputGradient[start + column] * gain[column];
+        sum += scaled;
+        product += scaled * (x[start + column] - mean) * inverse;
+      }
+      const meanGradient = centered ? sum / columns : 0;
+      for (let column = 0; column < columns; column++) {
+        const scaled = outputGradient[start + column] * gain[column];
+        const normal = (x[start + column] - mean) * inverse;
+        result[start + column] = inverse * (scaled - meanGradient - (normal * product) / columns);
+      }
+    }
+  },
+};
+
+/** Sums outputGradient · normalized x over chunks of rows. */
+const gainGradientKernel: Kernel<'rows' | 'columns' | 'chunkRows' | 'centered'> = {
+  name: 'normalize-gain-gradient',
+  operands: ['read', 'read', 'read', 'write'],
+  scalars: { rows: 'u32', columns: 'u32', chunkRows: 'u32', centered: 'u32' },
+  wgsl: { file: 'normalization_gain' },
+  reference([outputGradient, x, statistics, partialSums], { rows, columns, chunkRows, centered }) {
+    for (let firstRow = 0, chunk = 0; firstRow < rows; firstRow += chunkRows, chunk++) {
+      const endRow = Math.min(rows, firstRow + chunkRows);
+      for (let column = 0; column < columns; column++) {
+        let sum = 0;
+        for (let row = firstRow; row < endRow; row++) {
+          const mean = centered ? statistics[rows + row] : 0;
+          sum += outputGradient[row * columns + column] * (x[row * columns + column] - mean) * statistics[row];
+        }
+        partialSums[chunk * columns + column] = sum;
+      }
+    }
+  },
+};
+
+export interface NormOptions {
+  /** Added to the mean square (the variance) before the root, so that a row of zeros stays finite; at least 0. */
+  epsilon?: number;
+}
+
+/**
+ * x / sqrt(mean(x²) + epsilon) · gain over the last axis (Zhang & Sennrich, arXiv 1910.07467). x: (…, columns), gain:
+ * (columns), both f32 or both f64.
+ *
+ * @throws ShapeError where gain does not fit the last axis; ArgumentError for a negative epsilon.
+ */
+export function rmsNorm(x: Tensor, gain: Tensor, { epsilon = 1e-6 }: NormOptions = {}): Tensor {
+  return normalize('rmsNorm', x, gain, null, epsilon, false);
+}
+
+/**
+ * (x - mean) / sqrt(variance + epsilon) · gain + bias over the last axis (Ba et al., arXiv 1607.06450). x: (…, columns),
+ * gain and bias: (columns), all f32 or all f64; no bias where it is null.
+ *
+ * @throws ShapeError where gain or bias does not fit the last axis; ArgumentError for a negative epsilon.
+ */
+export function layerNorm(
+  x: Tensor,
+  gain: Tensor,
+  bias: Tensor | null = null,
+  { epsilon = 1e-5 }: NormOptions = {},
+): Tensor {
+  return normalize('layerNorm', x, gain, bias, epsilon, true);
+}
+
+function normalize(
+  operation: string,
+  x: Tensor,
+  gain: Tensor,
+  bias: Tensor | null,
+  epsilon: number,
+  isCentered: boolean,
+): Tensor {
+  begin(operation, x, gain, ...(bias ? [bias] : []));
+  const { rows, columns } = rowsOf(operation, x);
+  for (const [name, parameter] of Object.entries({ gain, bias })) {
+    if (parameter === null || (parameter.rank === 1 && parameter.size === columns)) continue;
+    throw new ShapeError(
+      `${operation}: ${name} has shape ${formatShape(parameter.shape)} for x ${formatShape(x.shape)} (allowed: [${columns}])`,
+    );
+  }
+  if (!(Number.isFinite(epsilon) && epsilon >= 0)) {
+    throw new ArgumentError(`${operation}: epsilon is ${epsilon} (allowed: a finite number of at least 0)`);
+  }
+  const centered = isCentered ? 1 : 0;
+  const statistics = allocate(x.device, x.dtype, [1 + centered, rows], operation);
+  const result = allocate(x.device, x.dtype, x.shape, operation);
+  const { lanes, workgroups } = rowWork({ rows, columns });
+  const scalars = { rows, columns, lanes, centered, useBias: bias ? 1 : 0, epsilon };
+  const denseGain = dense(gain);
+  dispatch(forwardKernel, {
+    operands: [dense(x), denseGain, bias ? dense(bias) : denseGain, statistics, result],
+    scalars,
+    workgroups,
+    // Per element: square, sum, two products; mean, its subtraction; bias.
+    flops: (4 + 2 * centered + scalars.useBias) * x.size,
+  });
+
+  const inputGradient = (outputGradient: Tensor, [x, gain, statistics]: readonly Tensor[]): Tensor => {
+    const gradient = allocate(x.device, x.dtype, x.shape, `${operation}-gradient`);
+    dispatch(inputGradientKernel, {
+      operands: [dense(x), dense(gain), statistics, dense(outputGradient), gradient],
+      scalars,
+      workgroups,
+      flops: (9 + 3 * centered) * x.size,
+    });
+    return gradient;
+  };
+
+  const gainGradient = (outputGradient: Tensor, [x, statistics]: readonly Tensor[]): Tensor => {
+    const chunkRows = Math.max(8, Math.ceil(Math.sqrt(rows)));
+    const partialSums = allocate(x.device, x.dtype, [Math.ceil(rows / chunkRows), columns], `${operation}-gradient`);
+    dispatch(gainGradientKernel, {
+      operands: [dense(outputGradient), dense(x), statistics, partialSums],
+      scalars: { rows, columns, chunkRows, centered },
+      workgroups: flatWorkgroups(partialSums.size, 64),
+      flops: (3 + centered) * x.size,
+    });
+    return reduceAxes('sum', partialSums, [0]).view({ shape: [columns] }, operation);
+  };
+
+  const biasGradient = (outputGradient: Tensor): Tensor =>
+    reduceAxes('sum', reshapeView(outputGradient, [rows, columns]), [0]).view({ shape: [columns] }, operation);
+
+  const rules: GradientRule[] = [
+    { input: x, saves: [x, gain, statistics], gradient: inputGradient },
+    { input: gain, saves: [x, statistics], gradient: gainGradient },
+  ];
+  if (bias) rules.push({ input: bias, gradient: biasGradient });
+  return record(operation, result, rules);
+}

@@ -1,0 +1,124 @@
+import type { Parameter, ParameterKind } from '../nn/parameter.ts';
+import { ArgumentError } from '../tensor/errors.ts';
+
+/** The seven projection matrices of a block that GradES watches (arXiv 2509.01842, section 3.1). */
+export const projectionKinds: readonly ParameterKind[] = ['query', 'key', 'value', 'output', 'gate', 'up', 'down'];
+
+export interface RegistryEntry {
+  readonly name: string;
+  readonly kind: ParameterKind;
+  /** Index of the transformer block it stands in; null outside of blocks. */
+  readonly block: number | null;
+  readonly parameter: Parameter;
+}
+
+/** Which parameters: by kind, by a pattern on the name, or by any function. */
+export type Selector = readonly ParameterKind[] | RegExp | ((entry: RegistryEntry) => boolean);
+
+export interface RegistryEvent {
+  readonly type: 'freeze' | 'thaw';
+  readonly name: string;
+  /** Step after whose update it happened. */
+  readonly step: number;
+  /** What was watched, and the threshold it fell below; null where a parameter only follows another. */
+  readonly value: number | null;
+  readonly threshold: number | null;
+  readonly reason: string;
+}
+
+/** Why a parameter freezes or thaws, for the record. */
+export type Cause = Pick<RegistryEvent, 'step' | 'reason'> & Partial<Pick<RegistryEvent, 'value' | 'threshold'>>;
+
+/**
+ * Every parameter of a model by name, whether it is active or frozen, and the record of what froze when. Policies decide;
+ * the registry carries out, and tells whoever listens.
+ */
+export class ParameterRegistry {
+  readonly entries: readonly RegistryEntry[];
+  readonly events: RegistryEvent[] = [];
+  readonly #byName: ReadonlyMap<string, RegistryEntry>;
+  readonly #listeners = new Set<(event: RegistryEvent) => void>();
+
+  constructor(model: { namedParameters(): ReadonlyMap<string, Parameter> }) {
+    this.entries = [...model.namedParameters()].map(([name, parameter]) => {
+      const block = /(?:^|\.)blocks\.(\d+)\./.exec(name);
+      return { name, kind: parameter.kind, block: block ? Number(block[1]) : null, parameter };
+    });
+    this.#byName = new Map(this.entries.map((entry) => [entry.name, entry]));
+  }
+
+  /** @throws ArgumentError where no parameter has that name. */
+  get(name: string): RegistryEntry {
+    const entry = this.#byName.get(name);
+    if (entry) return entry;
+    throw new ArgumentError(`registry: no parameter is named '${name}'; there are ${this.#names(this.entries)}`);
+  }
+
+  /** @throws ArgumentError where nothing matches: a rule that watches nothing would silently do nothing. */
+  select(selector: Selector): RegistryEntry[] {
+    const matches = (entry: RegistryEntry) => {
+      if (selector instanceof RegExp)
+        return new RegExp(selector.source, selector.flags.replace(/[gy]/g, '')).test(entry.name);
+      return typeof selector === 'function' ? selector(entry) : selector.includes(entry.kind);
+    };
+    const found = this.entries.filter(matches);
+    if (found.length > 0) return found;
+    const what = Array.isArray(selector) ? `kinds ${selector.join(', ')}` : String(selector);
+    throw new ArgumentError(`registry: ${what} matches none of the parameters ${this.#names(this.entries)}`);
+  }
+
+  /** Entries that still train. */
+  active(entries: readonly RegistryEntry[] = this.entries): RegistryEntry[] {
+    return entries.filter((entry) => !entry.parameter.isFrozen);
+  }
+
+  /** Takes a parameter out of training. Nothing happens to one that is frozen. */
+  freeze(entry: RegistryEntry, cause: Cause): void {
+    if (entry.parameter.isFrozen) return;
+    entry.parameter.freeze();
+    this.#record('freeze', entry, cause);
+  }
+
+  /** Brings a frozen parameter back; the optimizer starts its state anew. */
+  thaw(entry: RegistryEntry, cause: Cause): void {
+    if (!entry.parameter.isFrozen) return;
+    entry.parameter.thaw();
+    this.#record('thaw', entry, cause);
+  }
+
+  onEvent(listener: (event: RegistryEvent) => void): void {
+    this.#listeners.add(listener);
+  }
+
+  #record(type: RegistryEvent['type'], { name }: RegistryEntry, { step, reason, value, threshold }: Cause): void {
+    const event = { type, name, step, reason, value: value ?? null, threshold: threshold ?? null };
+    this.events.push(event);
+    for (const listener of this.#listeners) listener(event);
+  }
+
+  #names(entries: readonly RegistryEntry[]): string {
+    const shown = entries.slice(0, 20).map(({ name }) => name);
+    return entries.length > shown.length
+      ? `${shown.join(', ')} and ${entries.length - shown.length} more`
+      : shown.join(', ');
+  }
+}
+
+/**
+ * Freezes what is left of a block once all its watched matrices are frozen: its norms and, when it is the first, the
+ * embeddings below it. As long as one norm or embedding trains, the gradient must still be carried down to it; only with
+ * them does the lower part of the graph go.
+ */
+export function freezeLeftovers(registry: ParameterRegistry, watched: readonly RegistryEntry[], step: number): void {
+  const blocks = [...new Set(watched.flatMap(({ block }) => (block === null ? [] : [block])))].sort((a, b) => a - b);
+  const isDone = (block: number) => registry.active(watched.filter((entry) => entry.block === block)).length === 0;
+  for (const block of blocks.filter(isDone)) {
+    for (const entry of registry.entries) {
+      if (entry.block === block)
+        registry.freeze(entry, { step, reason: `every watched matrix of block ${block} is frozen` });
+      else if (block === blocks[0] && entry.kind === 'embedding') {
+        registry.freeze(entry, { step, reason: 'the first block is frozen' });
+      }
+    }
+  }
+}

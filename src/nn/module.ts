@@ -1,0 +1,121 @@
+import { copyInto } from '../tensor/copy.ts';
+import { tensor } from '../tensor/create.ts';
+import type { Device } from '../tensor/device.ts';
+import type { DType, NumericArray } from '../tensor/dtype.ts';
+import { ArgumentError, ShapeError } from '../tensor/errors.ts';
+import type { Random } from '../tensor/random.ts';
+import { scope } from '../tensor/scope.ts';
+import { formatShape, sameShape } from '../tensor/shape.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+import { Parameter } from './parameter.ts';
+
+/** Where and from what a module makes its parameters. */
+export interface BuildOptions {
+  device?: Device;
+  dtype?: DType;
+  /** Source of the initial values; modules draw from it in the order they are built. */
+  random: Random;
+}
+
+/** Values of parameters by name, as plain arrays: what a checkpoint holds. */
+export type StateDict = Record<string, { shape: readonly number[]; data: NumericArray }>;
+
+/**
+ * A part of a model: its parameters, its sub-modules, and the function they compute. Parameters and sub-modules are
+ * found where they stand, in properties and in arrays of modules, and named by the path to them.
+ */
+export abstract class Module<Inputs extends readonly unknown[] = [Tensor], Output = Tensor> {
+  #training = true;
+
+  /** The computation. Callers use `call`, which frees what the graph does not need. */
+  abstract forward(...inputs: Inputs): Output;
+
+  /** Runs `forward`; intermediate tensors that the backward pass does not need are released on return. */
+  call(...inputs: Inputs): Output {
+    return scope(this.constructor.name, () => this.forward(...inputs));
+  }
+
+  /** True while training; modules that behave otherwise in evaluation ask it. */
+  get training(): boolean {
+    return this.#training;
+  }
+
+  train(): this {
+    return this.#setTraining(true);
+  }
+
+  eval(): this {
+    return this.#setTraining(false);
+  }
+
+  /** Every parameter with its path, such as `blocks.0.attention.query.weight`; a shared one is listed once. */
+  namedParameters(): Map<string, Parameter> {
+    const found = new Map<string, Parameter>();
+    const seen = new Set<Parameter>();
+    const visit = (value: unknown, path: string): void => {
+      if (value instanceof Parameter) {
+        if (seen.has(value)) return;
+        seen.add(value);
+        value.rename(path);
+        found.set(path, value);
+      } else if (value instanceof Module || Array.isArray(value)) {
+        for (const [name, child] of Object.entries(value)) visit(child, path === '' ? name : `${path}.${name}`);
+      }
+    };
+    visit(this, '');
+    return found;
+  }
+
+  parameters(): Parameter[] {
+    return [...this.namedParameters().values()];
+  }
+
+  /** Reads all parameters back. */
+  async stateDict(): Promise<StateDict> {
+    const state: StateDict = {};
+    for (const [name, parameter] of this.namedParameters()) {
+      state[name] = { shape: parameter.shape, data: await parameter.data() };
+    }
+    return state;
+  }
+
+  /**
+   * Writes values back into the parameters, frozen ones too.
+   *
+   * @throws ArgumentError for names that are missing or too many, ShapeError for another shape; nothing is written then.
+   */
+  loadStateDict(state: StateDict): void {
+    const parameters = this.namedParameters();
+    const missing = [...parameters.keys()].filter((name) => !(name in state));
+    const unknown = Object.keys(state).filter((name) => !parameters.has(name));
+    if (missing.length > 0 || unknown.length > 0) {
+      throw new ArgumentError(
+        `loadStateDict: the state must name each parameter once; missing: ${missing.join(', ') || 'none'}; ` +
+          `unknown: ${unknown.join(', ') || 'none'}`,
+      );
+    }
+    for (const [name, parameter] of parameters) {
+      if (sameShape(state[name].shape, parameter.shape)) continue;
+      throw new ShapeError(
+        `loadStateDict: ${name} has shape ${formatShape(parameter.shape)}, the state ${formatShape(state[name].shape)}`,
+      );
+    }
+    for (const [name, parameter] of parameters) {
+      const { data, shape } = state[name];
+      scope('loadStateDict', () => {
+        const { device, dtype } = parameter;
+        copyInto(tensor(data, { device, dtype, shape, name }), parameter, parameter.strides);
+      });
+    }
+  }
+
+  #setTraining(training: boolean): this {
+    this.#training = training;
+    const visit = (value: unknown): void => {
+      if (value instanceof Module) value.#setTraining(training);
+      else if (Array.isArray(value)) value.forEach(visit);
+    };
+    Object.values(this).forEach(visit);
+    return this;
+  }
+}

@@ -1,0 +1,42 @@
+import { layerNorm, rmsNorm } from '../autograd/operations/normalization.ts';
+import { ones, zeros } from '../tensor/create.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+import { type BuildOptions, Module } from './module.ts';
+import { Parameter } from './parameter.ts';
+
+/** Scales the last axis to unit root mean square, times a learned gain (arXiv 1910.07467). */
+export class RMSNorm extends Module {
+  readonly gain: Parameter;
+  readonly epsilon: number;
+
+  constructor(width: number, { epsilon = 1e-6, ...options }: Omit<BuildOptions, 'random'> & { epsilon?: number }) {
+    super();
+    this.gain = new Parameter(ones([width], options), 'norm');
+    this.epsilon = epsilon;
+  }
+
+  forward(x: Tensor): Tensor {
+    return rmsNorm(x, this.gain, { epsilon: this.epsilon });
+  }
+}
+
+/** Brings the last axis to mean 0 and variance 1, times a gain, plus a bias if wanted (arXiv 1607.06450). */
+export class LayerNorm extends Module {
+  readonly gain: Parameter;
+  readonly bias: Parameter | null;
+  readonly epsilon: number;
+
+  constructor(
+    width: number,
+    { epsilon = 1e-5, bias = true, ...options }: Omit<BuildOptions, 'random'> & { epsilon?: number; bias?: boolean },
+  ) {
+    super();
+    this.gain = new Parameter(ones([width], options), 'norm');
+    this.bias = bias ? new Parameter(zeros([width], options), 'norm') : null;
+    this.epsilon = epsilon;
+  }
+
+  forward(x: Tensor): Tensor {
+    return layerNorm(x, this.gain, this.bias, { epsilon: this.epsilon });
+  }
+}

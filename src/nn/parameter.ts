@@ -1,0 +1,87 @@
+import { LeafNode } from '../autograd/node.ts';
+import { copy } from '../tensor/copy.ts';
+import { Tensor } from '../tensor/tensor.ts';
+
+/** What a parameter is for. The first seven are the projection matrices that GradES watches. */
+export const parameterKinds = [
+  'query',
+  'key',
+  'value',
+  'output',
+  'gate',
+  'up',
+  'down',
+  'weight',
+  'bias',
+  'norm',
+  'embedding',
+  'head',
+] as const;
+export type ParameterKind = (typeof parameterKinds)[number];
+
+export type FreezeListener = (parameter: Parameter) => void;
+
+/**
+ * A tensor that training changes. It outlives every step. Frozen, it is a constant to every operation: its gradient is
+ * not computed, nothing is saved for it, and whoever keeps state for it (an optimizer) lets that go.
+ */
+export class Parameter extends Tensor {
+  readonly kind: ParameterKind;
+  /** Its path in the module that holds it, once that module has listed its parameters. */
+  name: string;
+  readonly leaf: LeafNode;
+  readonly #listeners = new Set<FreezeListener>();
+
+  /** Takes over the values of `initial`, which is released. */
+  constructor(initial: Tensor, kind: ParameterKind) {
+    const own = initial.isContiguous && initial.storage.references === 1 ? initial : copy(initial);
+    super(own.storage, own.dtype, own, kind, null);
+    own.release('a parameter took it over');
+    initial.release('a parameter took it over');
+    this.kind = kind;
+    this.name = kind;
+    this.leaf = new LeafNode(this, kind);
+    this.node = this.leaf;
+  }
+
+  get isFrozen(): boolean {
+    return !this.leaf.live;
+  }
+
+  rename(name: string): void {
+    this.name = name;
+    this.leaf.name = name;
+  }
+
+  /**
+   * Takes the parameter out of the backward graph, with its gradient and every state kept for it. The next forward pass
+   * builds a smaller graph; a backward pass over a graph recorded before computes no gradient for it either.
+   */
+  freeze(): void {
+    if (this.isFrozen) return;
+    this.leaf.live = false;
+    this.node = undefined;
+    this.releaseGradient(`${this.name} was frozen`);
+    for (const listener of this.#listeners) listener(this);
+  }
+
+  /** Brings a frozen parameter back. Optimizers start its state anew, as for a parameter never seen before. */
+  thaw(): void {
+    if (!this.isFrozen) return;
+    this.leaf.live = true;
+    this.node = this.leaf;
+    for (const listener of this.#listeners) listener(this);
+  }
+
+  /** Calls `listener` after every freeze and thaw. */
+  onFreezeChange(listener: FreezeListener): void {
+    this.#listeners.add(listener);
+  }
+
+  releaseGradient(reason: string): void {
+    this.leaf.gradient?.release(reason);
+    this.leaf.gradient = null;
+    this.leaf.halves?.release(reason);
+    this.leaf.halves = null;
+  }
+}

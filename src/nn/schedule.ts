@@ -1,0 +1,44 @@
+import { ArgumentError } from '../tensor/errors.ts';
+
+/** The learning rate of step 1, 2, …, `steps`. */
+export type Schedule = (step: number) => number;
+
+export interface ScheduleOptions {
+  /** Highest rate, reached when the warm-up ends. */
+  peak: number;
+  /** Length of the whole schedule in steps. */
+  steps: number;
+  /** Steps over which the rate rises linearly from 0. */
+  warmup?: number;
+  /** Rate of the last step. */
+  final?: number;
+}
+
+/** Linear warm-up, then half a cosine from the peak to `final` (Loshchilov & Hutter, arXiv 1608.03983). */
+export function warmupCosine(options: ScheduleOptions): Schedule {
+  return schedule('warmupCosine', options, (progress) => (1 + Math.cos(Math.PI * progress)) / 2);
+}
+
+/** Linear warm-up, then a straight line from the peak to `final`. */
+export function warmupLinear(options: ScheduleOptions): Schedule {
+  return schedule('warmupLinear', options, (progress) => 1 - progress);
+}
+
+/** `shape` falls from 1 to 0 while progress goes from 0 to 1. */
+function schedule(
+  name: string,
+  { peak, steps, warmup = 0, final = 0 }: ScheduleOptions,
+  shape: (progress: number) => number,
+): Schedule {
+  if (!(peak > 0) || !(final >= 0) || final > peak) {
+    throw new ArgumentError(`${name}: need 0 <= final <= peak and peak > 0, got peak ${peak} and final ${final}`);
+  }
+  if (!Number.isInteger(steps) || !Number.isInteger(warmup) || steps < 1 || warmup < 0 || warmup > steps) {
+    throw new ArgumentError(`${name}: need whole 0 <= warmup <= steps and steps >= 1, got ${warmup} and ${steps}`);
+  }
+  return (step) => {
+    if (step < warmup) return (peak * step) / warmup;
+    const progress = steps === warmup ? 1 : Math.min(1, (step - warmup) / (steps - warmup));
+    return final + (peak - final) * shape(progress);
+  };
+}

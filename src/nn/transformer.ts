@@ -1,0 +1,191 @@
+import { attention } from '../autograd/operations/attention.ts';
+import { add, gelu, relu, swiglu } from '../autograd/operations/pointwise.ts';
+import { mean } from '../autograd/operations/reduction.ts';
+import { rotary } from '../autograd/operations/rotary.ts';
+import { reshape, slice } from '../autograd/operations/views.ts';
+import { ArgumentError, ShapeError } from '../tensor/errors.ts';
+import { formatShape } from '../tensor/shape.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+import { Embedding } from './embedding.ts';
+import { Linear } from './linear.ts';
+import { type BuildOptions, Module } from './module.ts';
+import { LayerNorm, RMSNorm } from './normalization.ts';
+
+export interface TransformerConfig {
+  /** Number of distinct tokens. */
+  vocabulary: number;
+  /** Length of the vector that stands for a token, D. */
+  width: number;
+  /** Attention heads; they share the width equally. */
+  heads: number;
+  /** Width inside the feed-forward part. */
+  hidden: number;
+  blocks: number;
+  /** `language-model`: logits over the vocabulary at each position. A number: logits over that many classes. */
+  head: 'language-model' | { classes: number };
+  /** Whether a position sees only itself and those before it. */
+  causal?: boolean;
+  normalization?: 'rms' | 'layer';
+  /** Rotary angles in every attention, or a learned vector a position (which then bounds the length). */
+  positions?: 'rotary' | { learned: number };
+  feedForward?: 'swiglu' | 'relu' | 'gelu';
+  /** Standard deviation of the initial embeddings. */
+  embeddingDeviation?: number;
+}
+
+type Lengths = Tensor | null;
+
+/**
+ * Self-attention of several heads (Vaswani et al., arXiv 1706.03762): (batch, time, width) → the same. Query, key,
+ * value and output are four matrices of their own, so that each can converge and freeze at its own time.
+ */
+export class Attention extends Module<[Tensor, Lengths?]> {
+  readonly query: Linear;
+  readonly key: Linear;
+  readonly value: Linear;
+  readonly output: Linear;
+  readonly heads: number;
+  readonly causal: boolean;
+  readonly useRotary: boolean;
+
+  constructor(config: TransformerConfig, options: BuildOptions) {
+    super();
+    const { width, heads, causal = true, positions = 'rotary' } = config;
+    this.query = new Linear(width, width, { ...options, kind: 'query' });
+    this.key = new Linear(width, width, { ...options, kind: 'key' });
+    this.value = new Linear(width, width, { ...options, kind: 'value' });
+    this.output = new Linear(width, width, { ...options, kind: 'output' });
+    this.heads = heads;
+    this.causal = causal;
+    this.useRotary = positions === 'rotary';
+  }
+
+  forward(x: Tensor, lengths: Lengths = null): Tensor {
+    const [batch, time, width] = x.shape;
+    const byHead = (projected: Tensor) => reshape(projected, [batch, time, this.heads, width / this.heads]);
+    const turn = (projected: Tensor) => (this.useRotary ? rotary(byHead(projected)) : byHead(projected));
+    const query = turn(this.query.call(x));
+    const key = turn(this.key.call(x));
+    const value = byHead(this.value.call(x));
+    const mixed = attention(query, key, value, { causal: this.causal, lengths });
+    return this.output.call(reshape(mixed, [batch, time, width]));
+  }
+}
+
+/** The gated feed-forward part (Shazeer, arXiv 2002.05202): down( silu(gate x) · up x ). */
+export class SwiGLU extends Module {
+  readonly gate: Linear;
+  readonly up: Linear;
+  readonly down: Linear;
+
+  constructor({ width, hidden }: TransformerConfig, options: BuildOptions) {
+    super();
+    this.gate = new Linear(width, hidden, { ...options, kind: 'gate' });
+    this.up = new Linear(width, hidden, { ...options, kind: 'up' });
+    this.down = new Linear(hidden, width, { ...options, kind: 'down' });
+  }
+
+  forward(x: Tensor): Tensor {
+    return this.down.call(swiglu(this.gate.call(x), this.up.call(x)));
+  }
+}
+
+/** The plain feed-forward part: down( activation(up x) ). */
+export class FeedForward extends Module {
+  readonly up: Linear;
+  readonly down: Linear;
+  readonly activation: (x: Tensor) => Tensor;
+
+  constructor({ width, hidden, feedForward }: TransformerConfig, options: BuildOptions) {
+    super();
+    this.up = new Linear(width, hidden, { ...options, kind: 'up' });
+    this.down = new Linear(hidden, width, { ...options, kind: 'down' });
+    this.activation = feedForward === 'gelu' ? gelu : relu;
+  }
+
+  forward(x: Tensor): Tensor {
+    return this.down.call(this.activation(this.up.call(x)));
+  }
+}
+
+/** x + attention(norm x), then x + feedForward(norm x): (batch, time, width) → the same. */
+export class Block extends Module<[Tensor, Lengths?]> {
+  readonly attentionNorm: RMSNorm | LayerNorm;
+  readonly attention: Attention;
+  readonly feedForwardNorm: RMSNorm | LayerNorm;
+  readonly feedForward: SwiGLU | FeedForward;
+
+  constructor(config: TransformerConfig, options: BuildOptions) {
+    super();
+    this.attentionNorm = normFor(config, options);
+    this.attention = new Attention(config, options);
+    this.feedForwardNorm = normFor(config, options);
+    this.feedForward =
+      (config.feedForward ?? 'swiglu') === 'swiglu' ? new SwiGLU(config, options) : new FeedForward(config, options);
+  }
+
+  forward(x: Tensor, lengths: Lengths = null): Tensor {
+    const attended = add(x, this.attention.call(this.attentionNorm.call(x), lengths));
+    return add(attended, this.feedForward.call(this.feedForwardNorm.call(attended)));
+  }
+}
+
+/**
+ * A decoder-style transformer: i32 tokens (batch, time) → logits, (batch, time, vocabulary) for a language model or
+ * (batch, classes) for a classifier, which averages over the positions.
+ *
+ * @param lengths i32 (batch): how many tokens of each row count; keys beyond are not seen.
+ */
+export class Transformer extends Module<[Tensor, Lengths?]> {
+  readonly config: TransformerConfig;
+  readonly tokens: Embedding;
+  readonly positions: Embedding | null;
+  readonly blocks: Block[];
+  readonly norm: RMSNorm | LayerNorm;
+  readonly head: Linear;
+
+  constructor(config: TransformerConfig, options: BuildOptions) {
+    super();
+    const { vocabulary, width, heads, blocks, embeddingDeviation: deviation = 1 } = config;
+    for (const name of ['vocabulary', 'width', 'heads', 'hidden', 'blocks'] as const) {
+      if (Number.isInteger(config[name]) && config[name] > 0) continue;
+      throw new ArgumentError(`Transformer: ${name} ${config[name]} must be a whole number of at least 1`);
+    }
+    const { positions = 'rotary' } = config;
+    if (width % heads !== 0 || (positions === 'rotary' && (width / heads) % 2 !== 0)) {
+      const parity = positions === 'rotary' ? ', and the share must be even for rotary positions' : '';
+      throw new ArgumentError(`Transformer: width ${width} must divide equally among ${heads} heads${parity}`);
+    }
+    this.config = config;
+    this.tokens = new Embedding(vocabulary, width, { ...options, deviation });
+    this.positions = positions === 'rotary' ? null : new Embedding(positions.learned, width, { ...options, deviation });
+    this.blocks = Array.from({ length: blocks }, () => new Block(config, options));
+    this.norm = normFor(config, options);
+    const outputs = config.head === 'language-model' ? vocabulary : config.head.classes;
+    this.head = new Linear(width, outputs, { ...options, kind: 'head' });
+  }
+
+  forward(tokens: Tensor, lengths: Lengths = null): Tensor {
+    if (tokens.rank !== 2) {
+      throw new ShapeError(`Transformer: tokens ${formatShape(tokens.shape)} must have shape (batch, time)`);
+    }
+    let x = this.tokens.call(tokens);
+    if (this.positions) x = add(x, this.#learnedPositions(this.positions, tokens.shape[1]));
+    for (const block of this.blocks) x = block.call(x, lengths);
+    const normalized = this.norm.call(x);
+    return this.head.call(this.config.head === 'language-model' ? normalized : mean(normalized, { axes: 1 }));
+  }
+
+  #learnedPositions({ table }: Embedding, time: number): Tensor {
+    if (time > table.shape[0]) {
+      throw new ShapeError(`Transformer: ${time} tokens exceed the ${table.shape[0]} learned positions`);
+    }
+    return time === table.shape[0] ? table : slice(table, [0], [time]);
+  }
+}
+
+function normFor({ width, normalization = 'rms' }: TransformerConfig, { device, dtype }: BuildOptions) {
+  return normalization === 'rms'
+    ? new RMSNorm(width, { device, dtype })
+    : new LayerNorm(width, { device, dtype, bias: false });
+}

@@ -1,0 +1,316 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import {
+  applyPointwise,
+  type PointwiseName,
+  type PointwiseRow,
+  pointwiseTable,
+} from '../../../src/autograd/operations/pointwise.ts';
+import * as operations from '../../../src/index.ts';
+import {
+  backward,
+  DTypeError,
+  gradcheck,
+  gradientOf,
+  type Random,
+  requireGradient,
+  ShapeError,
+  step,
+  sum,
+  type Tensor,
+  tensor,
+} from '../../../src/index.ts';
+import { cpu, onEachDevice, onWebGpu } from '../../devices.ts';
+import { baseShape, broadcastShapes, expectClose, inLayout, layout, layouts, random, runs } from '../../shapes.ts';
+
+type Draw = (source: Random) => number;
+
+const between =
+  (low: number, high: number): Draw =>
+  (source) =>
+    low + (high - low) * source.uniform();
+/** Far from 0 on either side. */
+const awayFromZero: Draw = (source) => (source.uniform() < 0.5 ? -1 : 1) * between(0.5, 2)(source);
+/** Multiples of 0.3, moved by `offset`: two such operands never come near each other. */
+const onGrid =
+  (offset: number): Draw =>
+  (source) =>
+    0.3 * (source.integer(13) - 6) + offset;
+const bit: Draw = (source) => source.integer(2);
+const anywhere = between(-2, 2);
+const positive = between(0.5, 3);
+
+/** Where a row is smooth, operand by operand; rows not named here are smooth everywhere. */
+const domains: Partial<Record<PointwiseName, readonly Draw[]>> = {
+  div: [anywhere, awayFromZero],
+  pow: [positive, anywhere],
+  maximum: [onGrid(0), onGrid(0.15)],
+  minimum: [onGrid(0), onGrid(0.15)],
+  log: [positive],
+  sqrt: [positive],
+  rsqrt: [positive],
+  relu: [onGrid(0.15)],
+  where: [bit, anywhere, anywhere],
+};
+
+const rows: [PointwiseName, PointwiseRow][] = [];
+for (const name of Object.keys(pointwiseTable)) if (isRow(name)) rows.push([name, pointwiseTable[name]]);
+
+function isRow(name: string): name is PointwiseName {
+  return name in pointwiseTable;
+}
+
+function drawOf(name: PointwiseName, operand: number): Draw {
+  return domains[name]?.[operand] ?? anywhere;
+}
+
+/** Which operands of a row, how they lie in memory, and a seed for their numbers. */
+function cases(row: PointwiseRow) {
+  const count = row.derivatives.length;
+  return fc.tuple(
+    broadcastShapes(count),
+    fc.array(layout, { minLength: count, maxLength: count }),
+    fc.nat({ max: 1000 }),
+  );
+}
+
+describe('gradients agree with central differences in f64', () => {
+  for (const [name, row] of rows) {
+    const differentiable = row.derivatives.flatMap((derivative, i) => (derivative === null ? [] : [i]));
+    if (differentiable.length === 0) continue;
+    test(name, async () => {
+      const property = fc.asyncProperty(cases(row), async ([shapes, kinds, seed]) => {
+        const all = shapes.map((shape, i) =>
+          random(baseShape(shape, kinds[i]), { seed: seed + i, device: cpu, dtype: 'f64', draw: drawOf(name, i) }),
+        );
+        const f = (...moved: Tensor[]) => {
+          const bases = all.map((constant, i) => moved[differentiable.indexOf(i)] ?? constant);
+          return applyPointwise(name, ...bases.map((base, i) => inLayout(base, kinds[i])));
+        };
+        const inputs = differentiable.map((i) => all[i]);
+        await gradcheck(f, inputs, { elements: 6, seed });
+      });
+      await fc.assert(property, runs(20));
+    });
+  }
+});
+
+describe('a row without a derivative records no node', () => {
+  for (const [name, row] of rows) {
+    if (row.derivatives.some((derivative) => derivative !== null)) continue;
+    test(name, () => {
+      const operands = row.derivatives.map(() => requireGradient(tensor([1, 2], { device: cpu })));
+      expect(applyPointwise(name, ...operands).node).toBeUndefined();
+    });
+  }
+});
+
+describe('kernels agree with the reference loops', () => {
+  onWebGpu((webgpu) => {
+    for (const [name, row] of rows) {
+      test(name, async () => {
+        const shape = [5, 67];
+        const results = await Promise.all(
+          [cpu, webgpu].map(async (device) => {
+            const operands = row.derivatives.map((_, i) =>
+              requireGradient(random(shape, { seed: i + 1, device, draw: drawOf(name, i) })),
+            );
+            const result = applyPointwise(name, ...operands);
+            const weights = random(shape, { seed: 9, device });
+            if (result.node) backward(result, weights);
+            return [result, ...operands.map(gradientOf)];
+          }),
+        );
+        const [expected, actual] = results;
+        for (const [i, value] of expected.entries()) {
+          const kernel = actual[i];
+          expect(kernel === null).toBe(value === null);
+          if (value && kernel) await expectClose(kernel, value, { absolute: 2e-6, relative: 2e-5 });
+        }
+      });
+    }
+
+    // The strided kernel, the copies it falls back on and both grids, with one formula each of one, two and three operands.
+    for (const name of ['neg', 'sub', 'where'] as const) {
+      const row: PointwiseRow = pointwiseTable[name];
+      test(`${name} over broadcasts and views`, async () => {
+        const property = fc.asyncProperty(cases(row), ([shapes, kinds, seed]) =>
+          step(async () => {
+            const [expected, actual] = [cpu, webgpu].map((device) => {
+              const operands = shapes.map((shape, i) => {
+                const base = random(baseShape(shape, kinds[i]), { seed: seed + i, device, draw: drawOf(name, i) });
+                return inLayout(base, kinds[i]);
+              });
+              return applyPointwise(name, ...operands);
+            });
+            await expectClose(actual, expected, { absolute: 0, relative: 0 });
+          }),
+        );
+        await fc.assert(property, runs(40));
+      });
+    }
+
+    test('a broadcast over more than four axes that do not merge', async () => {
+      await step(async () => {
+        const [expected, actual] = [cpu, webgpu].map((device) => {
+          const x = random([2, 1, 3, 1, 2, 1, 3], { seed: 1, device });
+          const y = random([1, 2, 1, 3, 1, 2, 1], { seed: 2, device });
+          return operations.sub(x, y);
+        });
+        expect(actual.shape).toEqual([2, 2, 3, 3, 2, 2, 3]);
+        await expectClose(actual, expected, { absolute: 0, relative: 0 });
+      });
+    });
+
+    test('more workgroups than one axis of a dispatch holds', async () => {
+      await step(async () => {
+        const rowsOfX = 65_535 + 2;
+        const x = random([rowsOfX, 1], { seed: 1, device: webgpu });
+        const y = random([1, 64], { seed: 2, device: webgpu });
+        const result = await operations.sub(x, y).data();
+        const [xs, ys] = [await x.data(), await y.data()];
+        for (const i of [0, 1, 65_534, 65_535, 65_536]) {
+          expect(result[i * 64 + 63]).toBe(Math.fround(xs[i] - ys[63]));
+        }
+      });
+    });
+  });
+});
+
+onEachDevice((device) => {
+  test('numbers are operands on either side', async () => {
+    await step(async () => {
+      const x = tensor([1, 2, 4], { device });
+      expect(await operations.sub(1, x).toArray()).toEqual([0, -1, -3]);
+      expect(await x.sub(1).toArray()).toEqual([0, 1, 3]);
+      expect(await operations.div(8, x).toArray()).toEqual([8, 4, 2]);
+      expect(await operations.where(operations.greater(x, 1.5), x, 0).toArray()).toEqual([0, 2, 4]);
+    });
+  });
+
+  test('comparisons give 1 and 0', async () => {
+    await step(async () => {
+      const x = tensor([1, 2, 3], { device });
+      const y = tensor([2, 2, 2], { device });
+      const results = [
+        operations.equal(x, y),
+        operations.notEqual(x, y),
+        operations.less(x, y),
+        operations.lessEqual(x, y),
+        operations.greater(x, y),
+        operations.greaterEqual(x, y),
+      ];
+      expect(await Promise.all(results.map((result) => result.toArray()))).toEqual([
+        [0, 1, 0],
+        [1, 0, 1],
+        [1, 0, 0],
+        [1, 1, 0],
+        [0, 0, 1],
+        [0, 1, 1],
+      ]);
+    });
+  });
+
+  test('equal elements share the gradient of maximum and minimum', async () => {
+    for (const operation of [operations.maximum, operations.minimum]) {
+      await step(async () => {
+        const x = requireGradient(tensor([1, 2], { device }));
+        const y = requireGradient(tensor([1, 3], { device }));
+        sum(operation(x, y)).backward();
+        const larger = operation === operations.maximum ? 1 : 0;
+        expect(await x.gradient?.toArray()).toEqual([0.5, 1 - larger]);
+        expect(await y.gradient?.toArray()).toEqual([0.5, larger]);
+      });
+    }
+  });
+
+  test('relu has no gradient at 0', async () => {
+    await step(async () => {
+      const x = requireGradient(tensor([-1, 0, 1], { device }));
+      sum(x.relu()).backward();
+      expect(await x.gradient?.toArray()).toEqual([0, 0, 1]);
+    });
+  });
+
+  test('infinities pass through, and relu takes NaN for 0', async () => {
+    await step(async () => {
+      const x = tensor([Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, Number.NaN, -3, 3], { device });
+      expect(await x.relu().toArray()).toEqual([Number.POSITIVE_INFINITY, 0, 0, 0, 3]);
+      expect(await x.add(1).toArray()).toEqual([Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, Number.NaN, -2, 4]);
+      const [first, second, third] = await x.mul(0).data();
+      expect([first, second, third]).toEqual([Number.NaN, Number.NaN, Number.NaN]);
+    });
+  });
+
+  test('functions that saturate do so without NaN', async () => {
+    await step(async () => {
+      const x = tensor([-100, -20, 20, 100], { device });
+      expect(await x.tanh().toArray()).toEqual([-1, -1, 1, 1]);
+      await expectClose(x.sigmoid(), tensor([0, Math.exp(-20), 1, 1], { device }));
+      for (const activation of [x.silu(), x.gelu()]) {
+        await expectClose(activation, tensor([0, 0, 20, 100], { device }), { absolute: 1e-6 });
+      }
+    });
+  });
+
+  test('pow takes whole exponents of negative numbers, and 0', async () => {
+    await step(async () => {
+      const x = tensor([-2, -2, 0, 0, 3, -2], { device });
+      const y = tensor([2, 3, 0, 2, -1, 0.5], { device });
+      const expected = tensor([4, -8, 1, 0, 1 / 3, Number.NaN], { device });
+      await expectClose(operations.pow(x, y), expected);
+    });
+  });
+
+  test('empty tensors dispatch nothing', async () => {
+    await step(async () => {
+      const before = device.work.totalDispatches;
+      const result = tensor(new Float32Array(0), { device, shape: [0, 3] }).add(tensor([1, 2, 3], { device }));
+      expect(device.work.totalDispatches).toBe(before);
+      expect(result.shape).toEqual([0, 3]);
+      expect(await result.toArray()).toEqual([]);
+    });
+  });
+
+  test('each layout gives the same numbers', async () => {
+    await step(async () => {
+      const shape = [2, 3, 2];
+      for (const kind of layouts) {
+        const base = random(baseShape(shape, kind), { seed: 3, device });
+        const x = inLayout(base, kind);
+        const expected = Float32Array.from(await x.data(), (value) => value * 2);
+        expect(await x.mul(2).data()).toEqual(expected);
+      }
+    });
+  });
+
+  test('shapes that do not broadcast are refused by every row', () => {
+    for (const [name, row] of rows) {
+      if (row.derivatives.length < 2) continue;
+      const operands = row.derivatives.map((_, i) => random([2, 3 + i], { seed: 0, device }));
+      expect(() => applyPointwise(name, ...operands)).toThrow(ShapeError);
+      expect(() => applyPointwise(name, ...operands)).toThrow(
+        new RegExp(`^${name}: shapes \\[2, 3\\] and \\[2, 4\\].* do not broadcast: axis 1 would need both 3 and 4`),
+      );
+    }
+  });
+
+  test('integers are refused by every row', () => {
+    for (const [name, row] of rows) {
+      const operands = row.derivatives.map(() => tensor(Int32Array.of(1), { device }));
+      expect(() => applyPointwise(name, ...operands)).toThrow(DTypeError);
+      expect(() => applyPointwise(name, ...operands)).toThrow(`${name}: operands have dtype i32`);
+    }
+  });
+});
+
+test('mixed dtypes are refused', () => {
+  const single = tensor([1], { device: cpu });
+  const double = tensor([1], { device: cpu, dtype: 'f64' });
+  expect(() => single.add(double)).toThrow(DTypeError);
+  expect(() => single.add(double)).toThrow('add: operands have dtype f32 and f64 (allowed: all f32, or all f64)');
+});
+
+test('numbers alone are refused', () => {
+  expect(() => operations.add(1, 2)).toThrow(new DTypeError('add: at least one operand must be a tensor'));
+});

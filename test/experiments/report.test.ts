@@ -1,0 +1,103 @@
+import { DOMParser } from 'linkedom';
+import { expect, test } from 'vitest';
+import { drawSignals, MATRIX_KINDS, type ReportData, reportPage } from '../../experiments/fragments/report.ts';
+
+function madeUpRun(): ReportData {
+  const matrices = [0, 1].flatMap((block) =>
+    MATRIX_KINDS.map((kind, index) => {
+      const freezeStep = 200 + 100 * index + 50 * block;
+      const frozen = freezeStep < 700 ? { step: freezeStep, value: 0.44 } : undefined;
+      const samples = Array.from({ length: 100 }, (_, sample) => ({ step: 10 * sample, value: 1 - sample / 150 }));
+      return {
+        name: `blocks.${block}.part.${kind}`,
+        block,
+        kind,
+        samples: samples.filter(({ step }) => frozen === undefined || step <= frozen.step),
+        threshold: 0.45,
+        frozen,
+      };
+    }),
+  );
+  const loss = Array.from({ length: 100 }, (_, sample) => ({ step: 10 * sample, value: Math.exp(-sample / 30) }));
+  return {
+    title: 'A <run> & its pictures',
+    summary: 'Made up.',
+    quantity: 'Signal ρ',
+    totalSteps: 1000,
+    graceSteps: 150,
+    matrices,
+    arms: [
+      { name: 'full', loss, accuracy: [{ step: 500, value: 0.8 }] },
+      { name: 'grades', loss: loss.slice(0, 90), stoppedAt: 900 },
+    ],
+    table: { columns: [{ title: 'arm' }, { title: 'accuracy' }], rows: [['full', '86.0 %']] },
+  };
+}
+
+function parseSvg(svg: string) {
+  expect(balanced(svg)).toBe(true);
+  return new DOMParser().parseFromString(svg, 'image/svg+xml');
+}
+
+/** Whether every element that is opened is closed in turn: linkedom forgives what a browser refuses in an SVG file. */
+function balanced(markup: string): boolean {
+  const open: string[] = [];
+  for (const [, closing, name, selfClosing] of markup.matchAll(/<(\/?)([a-zA-Z]+)(?:"[^"]*"|[^">])*?(\/?)>/g)) {
+    if (closing) {
+      if (open.pop() !== name) return false;
+    } else if (!selfClosing && name !== undefined) open.push(name);
+  }
+  return open.length === 0;
+}
+
+test('the signals are a well-formed SVG with a white ground that names every matrix and marks every freeze', () => {
+  const data = madeUpRun();
+  const svg = drawSignals(data);
+  const picture = parseSvg(svg);
+  expect(svg).toMatch(/^<svg xmlns="http:\/\/www.w3.org\/2000\/svg" /);
+  expect(svg).not.toContain('var(');
+  expect(svg).not.toContain('NaN');
+  expect(picture.querySelector('rect')?.getAttribute('fill')).toBe('#ffffff');
+  const titles = [...picture.querySelectorAll('title')].map((title) => title.textContent ?? '');
+  const texts = [...picture.querySelectorAll('text')].map((text) => text.textContent);
+  for (const { name, kind, block, frozen } of data.matrices) {
+    expect(titles).toContain(name);
+    expect(texts).toContain(kind);
+    expect(texts).toContain(`block ${block}`);
+    if (frozen === undefined) continue;
+    expect(texts).toContain(String(frozen.step));
+    expect(titles).toContain(`${name} frozen at step ${frozen.step}: 0.440 below 0.450`);
+  }
+  const freezes = data.matrices.filter(({ frozen }) => frozen !== undefined);
+  expect(titles.filter((title) => title.includes('frozen at'))).toHaveLength(freezes.length);
+});
+
+test('samples that are not numbers, and matrices without samples, are drawn as nothing', () => {
+  const data = madeUpRun();
+  const [first, second, ...rest] = data.matrices;
+  const broken = [
+    {
+      ...first!,
+      samples: [
+        { step: 10, value: Number.NaN },
+        { step: 20, value: 0.5 },
+      ],
+    },
+    { ...second!, samples: [], frozen: undefined },
+    ...rest,
+  ];
+  expect(drawSignals({ ...data, matrices: broken })).not.toContain('NaN');
+});
+
+test('the page needs no other file, and text from outside cannot break it', () => {
+  const page = reportPage(madeUpRun());
+  expect(page).toContain('<h1>A &lt;run&gt; &amp; its pictures</h1>');
+  expect(page).not.toMatch(/(src|href)=|@import|url\(|NaN/);
+  expect(page).toContain('prefers-color-scheme: dark');
+  for (const heading of ['Gradient signals', 'What still learns', 'Training loss', 'Accuracy on held-out files']) {
+    expect(page).toContain(`<h2>${heading}</h2>`);
+  }
+  expect(page).toContain('grades ends at 900');
+  for (const { name } of madeUpRun().matrices) expect(page).toContain(name);
+  for (const svg of page.match(/<svg[\s\S]*?<\/svg>/g) ?? []) expect(balanced(svg)).toBe(true);
+});
