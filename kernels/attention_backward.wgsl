@@ -11,14 +11,17 @@
 //   valueGradient[s] =         sum over t of weight[t, s] * outputGradient[t]
 //
 // How the work is split: three entry points, run in this order.
-//   delta               one thread a query; (batch, heads, time) like logSumExp.
+//   delta               one thread a query. Writes statistics, (batch, heads, time) pairs of logSumExp and delta: in one buffer,
+//                       because key_value_gradient already binds eight, and eight is what every adapter has.
 //   query_gradient      one thread a query, which walks over the keys it sees, as in the forward pass.
 //   key_value_gradient  one thread a key, which walks over the queries that see it. So each gradient has one writer that sums in
 //                       a fixed order: no atomics, and the same bits every time. The price is that the weights are computed twice.
 //
 // Dispatch, all three: (ceil(time / THREADS), heads, batch).
 
-const VECTORS = (HEAD_SIZE + 3) / 4;
+const VECTORS = (HEAD_SIZE + 3) / 4;  // a row of q, k or v, in vectors of four, the last one filled up with 0
+const LANES_PER_ROW = select(1, THREADS / TILE, SHUFFLE);
+const READS = (VECTORS + LANES_PER_ROW - 1) / LANES_PER_ROW;  // of one lane, for one row
 
 struct Scalars {
   batch: u32,
@@ -33,7 +36,8 @@ var<immediate> scalars: Scalars;
 // Of delta.
 @group(0) @binding(0) var<storage, read> output: array<vec4f>;
 @group(0) @binding(1) var<storage, read> gradientOfOutput: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> deltaResult: array<f32>;
+@group(0) @binding(2) var<storage, read> logSumExp: array<f32>;
+@group(0) @binding(3) var<storage, read_write> statisticsResult: array<vec2f>;
 
 // Of query_gradient and key_value_gradient.
 @group(0) @binding(0) var<storage, read> q: array<vec4f>;
@@ -41,11 +45,10 @@ var<immediate> scalars: Scalars;
 @group(0) @binding(2) var<storage, read> v: array<vec4f>;
 @group(0) @binding(3) var<storage, read> lengths: array<i32>;
 @group(0) @binding(4) var<storage, read> outputGradient: array<vec4f>;
-@group(0) @binding(5) var<storage, read> logSumExp: array<f32>;
-@group(0) @binding(6) var<storage, read> deltaOfRow: array<f32>;
-@group(0) @binding(7) var<storage, read_write> queryGradient: array<f32>;
-@group(0) @binding(7) var<storage, read_write> keyGradient: array<f32>;
-@group(0) @binding(8) var<storage, read_write> valueGradient: array<f32>;
+@group(0) @binding(5) var<storage, read> statistics: array<vec2f>;
+@group(0) @binding(6) var<storage, read_write> queryGradient: array<vec4f>;
+@group(0) @binding(6) var<storage, read_write> keyGradient: array<vec4f>;
+@group(0) @binding(7) var<storage, read_write> valueGradient: array<vec4f>;
 
 // Rows of k and v in query_gradient, of q and outputGradient in key_value_gradient. Not used with SHUFFLE.
 var<workgroup> tileOne: array<vec4f, select(TILE * VECTORS, 1, SHUFFLE)>;
@@ -67,6 +70,19 @@ fn vectorOf(source: ptr<storage, array<vec4f>, read>, start: u32, i: u32) -> vec
   return result;
 }
 
+// The row that starts at `start`, as it was read. A head size that is no multiple of 4 shares a vector between two rows, so there the
+// components are written one by one (each is 4 bytes of its own in every language that Dawn compiles to).
+fn storeVector(destination: ptr<storage, array<vec4f>, read_write>, start: u32, i: u32, values: vec4f) {
+  if (HEAD_SIZE % 4 == 0) {
+    destination[start / 4 + i] = values;
+  } else {
+    for (var j = 0u; j < 4; j++) {
+      let index = start + 4 * i + j;
+      if (4 * i + j < HEAD_SIZE) { destination[index / 4][index % 4] = values[j]; }
+    }
+  }
+}
+
 // The keys of this batch entry that are not padding.
 fn validKeys(batch: u32) -> u32 {
   if (scalars.useLengths == 0u) { return scalars.time; }
@@ -85,7 +101,8 @@ fn delta(
     sum += dot(vectorOf(&output, start, i), vectorOf(&gradientOfOutput, start, i));
   }
   if (query < scalars.time) {
-    deltaResult[(workgroup.z * scalars.heads + workgroup.y) * scalars.time + query] = sum;
+    let index = (workgroup.z * scalars.heads + workgroup.y) * scalars.time + query;
+    statisticsResult[index] = vec2f(logSumExp[index], sum);
   }
 }
 
@@ -98,9 +115,9 @@ fn query_gradient(
   let batch = workgroup.z;
   let firstQuery = workgroup.x * THREADS;
   let query = firstQuery + thread;
-  let statistics = (batch * scalars.heads + head) * scalars.time + min(query, scalars.time - 1);
-  let rowLogSumExp = logSumExp[statistics];
-  let rowDelta = deltaOfRow[statistics];
+  let ofRow = statistics[(batch * scalars.heads + head) * scalars.time + min(query, scalars.time - 1)];
+  let rowLogSumExp = ofRow.x;
+  let rowDelta = ofRow.y;
 
   // This query sees the keys before `end`; no query of the workgroup sees one at or after `lastEnd`.
   var lastEnd = validKeys(batch);
@@ -120,8 +137,16 @@ fn query_gradient(
   }
 
   for (var firstKey = 0u; firstKey < lastEnd; firstKey += TILE) {
-    let startOfKey = startOfRow(batch, firstKey + thread, head);
-    if (!SHUFFLE) {
+    var heldK: array<vec4f, READS>;
+    var heldV: array<vec4f, READS>;
+    if (SHUFFLE) {
+      let start = startOfRow(batch, firstKey + thread / LANES_PER_ROW, head);
+      for (var read = 0u; read < READS; read++) {
+        let i = min(read * LANES_PER_ROW + thread % LANES_PER_ROW, VECTORS - 1);
+        heldK[read] = vectorOf(&k, start, i);
+        heldV[read] = vectorOf(&v, start, i);
+      }
+    } else {
       workgroupBarrier();
       for (var index = thread; index < TILE * VECTORS; index += THREADS) {
         let start = startOfRow(batch, firstKey + index / VECTORS, head);
@@ -132,23 +157,17 @@ fn query_gradient(
     }
 
     for (var first = 0u; first < TILE; first += GROUP) {
-      var scores: array<f32, GROUP>;
-      var slopes: array<f32, GROUP>;
-      var heldK: array<vec4f, VECTORS>;
+      var scores = array<f32, GROUP>();
+      var slopes = array<f32, GROUP>();
       for (var i = 0u; i < VECTORS; i++) {
         let query = rowOfQ[i];
         let gradient = rowOfGradient[i];
-        var heldV: vec4f;
-        if (SHUFFLE) {
-          heldK[i] = vectorOf(&k, startOfKey, i);
-          heldV = vectorOf(&v, startOfKey, i);
-        }
         for (var j = 0u; j < GROUP; j++) {
           var key: vec4f;
           var value: vec4f;
           if (SHUFFLE) {
-            key = shuffle(heldK[i], j);
-            value = shuffle(heldV, j);
+            key = shuffle(heldK[i / LANES_PER_ROW], j * LANES_PER_ROW + i % LANES_PER_ROW);
+            value = shuffle(heldV[i / LANES_PER_ROW], j * LANES_PER_ROW + i % LANES_PER_ROW);
           } else {
             key = tileOne[(first + j) * VECTORS + i];
             value = tileTwo[(first + j) * VECTORS + i];
@@ -158,7 +177,7 @@ fn query_gradient(
         }
       }
 
-      var scoreGradients: array<f32, GROUP>;
+      var scoreGradients = array<f32, GROUP>();
       for (var j = 0u; j < GROUP; j++) {
         let score = scores[j];
         let weight = select(0.0, exp(score - rowLogSumExp), firstKey + first + j < end);
@@ -169,7 +188,7 @@ fn query_gradient(
         var sum = sums[i];
         for (var j = 0u; j < GROUP; j++) {
           var key: vec4f;
-          if (SHUFFLE) { key = shuffle(heldK[i], j); } else { key = tileOne[(first + j) * VECTORS + i]; }
+          if (SHUFFLE) { key = shuffle(heldK[i / LANES_PER_ROW], j * LANES_PER_ROW + i % LANES_PER_ROW); } else { key = tileOne[(first + j) * VECTORS + i]; }
           sum += scoreGradients[j] * key;
         }
         sums[i] = sum;
@@ -179,10 +198,7 @@ fn query_gradient(
 
   if (query < scalars.time) {
     for (var i = 0u; i < VECTORS; i++) {
-      let result = sums[i] * scalars.scale;
-      for (var j = 0u; j < 4; j++) {
-        if (4 * i + j < HEAD_SIZE) { queryGradient[startOfQuery + 4 * i + j] = result[j]; }
-      }
+      storeVector(&queryGradient, startOfQuery, i, sums[i] * scalars.scale);
     }
   }
 }
@@ -196,7 +212,7 @@ fn key_value_gradient(
   let batch = workgroup.z;
   let firstKey = workgroup.x * THREADS;
   let key = firstKey + thread;
-  let statistics = (batch * scalars.heads + head) * scalars.time;
+  let startOfStatistics = (batch * scalars.heads + head) * scalars.time;
 
   // Causal: no query before this key sees it, and no query before `firstQuery` sees any key of the workgroup.
   let valid = validKeys(batch);
@@ -220,11 +236,18 @@ fn key_value_gradient(
   }
 
   for (var firstOfTile = firstQuery; firstOfTile < scalars.time; firstOfTile += TILE) {
-    let startOfQuery = startOfRow(batch, firstOfTile + thread, head);
+    var heldQ: array<vec4f, READS>;
+    var heldGradient: array<vec4f, READS>;
     var heldStatistics = vec4f();
     if (SHUFFLE) {
-      let index = statistics + min(firstOfTile + thread, scalars.time - 1);
-      heldStatistics = vec4f(logSumExp[index], deltaOfRow[index], 0, 0);
+      let query = firstOfTile + thread / LANES_PER_ROW;
+      let start = startOfRow(batch, query, head);
+      for (var read = 0u; read < READS; read++) {
+        let i = min(read * LANES_PER_ROW + thread % LANES_PER_ROW, VECTORS - 1);
+        heldQ[read] = vectorOf(&q, start, i);
+        heldGradient[read] = vectorOf(&outputGradient, start, i);
+      }
+      heldStatistics = vec4f(statistics[startOfStatistics + min(query, scalars.time - 1)], 0, 0);
     } else {
       workgroupBarrier();
       for (var index = thread; index < TILE * VECTORS; index += THREADS) {
@@ -236,23 +259,17 @@ fn key_value_gradient(
     }
 
     for (var first = 0u; first < TILE; first += GROUP) {
-      var scores: array<f32, GROUP>;
-      var slopes: array<f32, GROUP>;
-      var heldQ: array<vec4f, VECTORS>;
-      var heldGradient: array<vec4f, VECTORS>;
+      var scores = array<f32, GROUP>();
+      var slopes = array<f32, GROUP>();
       for (var i = 0u; i < VECTORS; i++) {
         let key = rowOfK[i];
         let value = rowOfV[i];
-        if (SHUFFLE) {
-          heldQ[i] = vectorOf(&q, startOfQuery, i);
-          heldGradient[i] = vectorOf(&outputGradient, startOfQuery, i);
-        }
         for (var j = 0u; j < GROUP; j++) {
           var query: vec4f;
           var gradient: vec4f;
           if (SHUFFLE) {
-            query = shuffle(heldQ[i], j);
-            gradient = shuffle(heldGradient[i], j);
+            query = shuffle(heldQ[i / LANES_PER_ROW], j * LANES_PER_ROW + i % LANES_PER_ROW);
+            gradient = shuffle(heldGradient[i / LANES_PER_ROW], j * LANES_PER_ROW + i % LANES_PER_ROW);
           } else {
             query = tileOne[(first + j) * VECTORS + i];
             gradient = tileTwo[(first + j) * VECTORS + i];
@@ -262,20 +279,15 @@ fn key_value_gradient(
         }
       }
 
-      var weights: array<f32, GROUP>;
-      var scoreGradients: array<f32, GROUP>;
+      var weights = array<f32, GROUP>();
+      var scoreGradients = array<f32, GROUP>();
       for (var j = 0u; j < GROUP; j++) {
         let score = scores[j];
         let query = firstOfTile + first + j;
-        var rowStatistics: vec4f;
-        if (SHUFFLE) {
-          rowStatistics = shuffle(heldStatistics, j);
-        } else {
-          let index = statistics + min(query, scalars.time - 1);
-          rowStatistics = vec4f(logSumExp[index], deltaOfRow[index], 0, 0);
-        }
-        weights[j] = select(0.0, exp(score - rowStatistics.x), query >= begin && query < scalars.time);
-        scoreGradients[j] = weights[j] * (slopes[j] - rowStatistics.y);
+        var ofRow: vec2f;
+        if (SHUFFLE) { ofRow = shuffle(heldStatistics, j * LANES_PER_ROW).xy; } else { ofRow = statistics[startOfStatistics + min(query, scalars.time - 1)]; }
+        weights[j] = select(0.0, exp(score - ofRow.x), query >= begin && query < scalars.time);
+        scoreGradients[j] = weights[j] * (slopes[j] - ofRow.y);
       }
 
       for (var i = 0u; i < VECTORS; i++) {
@@ -285,8 +297,8 @@ fn key_value_gradient(
           var query: vec4f;
           var gradient: vec4f;
           if (SHUFFLE) {
-            query = shuffle(heldQ[i], j);
-            gradient = shuffle(heldGradient[i], j);
+            query = shuffle(heldQ[i / LANES_PER_ROW], j * LANES_PER_ROW + i % LANES_PER_ROW);
+            gradient = shuffle(heldGradient[i / LANES_PER_ROW], j * LANES_PER_ROW + i % LANES_PER_ROW);
           } else {
             query = tileOne[(first + j) * VECTORS + i];
             gradient = tileTwo[(first + j) * VECTORS + i];
@@ -302,14 +314,8 @@ fn key_value_gradient(
 
   if (key < scalars.time) {
     for (var i = 0u; i < VECTORS; i++) {
-      let resultOfK = sumsOfK[i] * scalars.scale;
-      let resultOfV = sumsOfV[i];
-      for (var j = 0u; j < 4; j++) {
-        if (4 * i + j < HEAD_SIZE) {
-          keyGradient[startOfKey + 4 * i + j] = resultOfK[j];
-          valueGradient[startOfKey + 4 * i + j] = resultOfV[j];
-        }
-      }
+      storeVector(&keyGradient, startOfKey, i, sumsOfK[i] * scalars.scale);
+      storeVector(&valueGradient, startOfKey, i, sumsOfV[i]);
     }
   }
 }

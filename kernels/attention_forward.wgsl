@@ -13,21 +13,24 @@
 // The online softmax. We do not know a row's maximum before the last key, but exp of a large score overflows. So we keep the
 // maximum so far, and whenever it grows we shrink what was summed under the old one by exp(old - new).
 //
-// Sharing has two forms. SHUFFLE false: through workgroup memory, which all hardware has. SHUFFLE true: the workgroup is
-// one subgroup, lane i keeps key i of the tile in its registers, and the others take it from there. For a software adapter,
-// where a read from workgroup memory costs as much as twenty multiply-adds and a shuffle as much as one.
+// Sharing has two forms. SHUFFLE false: through workgroup memory, which all hardware has. SHUFFLE true: the workgroup is one
+// subgroup; its lanes keep a tile in their registers (LANES_PER_ROW neighbours have the parts of one row) and hand the parts round
+// by shuffles. For a software adapter, where a read from workgroup memory costs as much as twenty multiply-adds, a shuffle as much as one.
 //
-// Dispatch: (ceil(time / THREADS), heads, batch).
+// Dispatch: (ceil(time / THREADS), heads, batch); each at most 65535.
 // Constants from the host:
 //   HEAD_SIZE: u32, 1 to 128.
 //   THREADS: u32, queries a workgroup. With SHUFFLE the subgroup size.
-//   TILE: u32, keys a tile, a multiple of 4. With SHUFFLE equal to THREADS; otherwise TILE * HEAD_SIZE (rounded up to 4) <= 2048,
-//     which fills 16 KiB.
+//   TILE: u32, keys a tile. With SHUFFLE a power of two, at most THREADS, and about 128 / HEAD_SIZE: code grows with the
+//     product, and a software adapter compiles slowly. Otherwise TILE * HEAD_SIZE (rounded up to 4) <= 2048, which fills 16 KiB.
+//   GROUP: u32, keys whose scores are computed before their values are added: divides TILE; with SHUFFLE equal to TILE.
 //   SHUFFLE: bool; and the function fn shuffle(value: vec4f, lane: u32) -> vec4f, which is subgroupShuffle where
 //     SHUFFLE is true, and is never called where it is false.
 // The host rounds the sizes of the bound buffers up to 16 bytes.
 
 const VECTORS = (HEAD_SIZE + 3) / 4;  // a row of q, k or v, in vectors of four, the last one filled up with 0
+const LANES_PER_ROW = select(1, THREADS / TILE, SHUFFLE);
+const READS = (VECTORS + LANES_PER_ROW - 1) / LANES_PER_ROW;  // of one lane, for one row
 const LOWEST = -1e30;  // stands for minus infinity, which WGSL cannot write down
 
 struct Scalars {
@@ -44,7 +47,7 @@ var<immediate> scalars: Scalars;
 @group(0) @binding(1) var<storage, read> k: array<vec4f>;
 @group(0) @binding(2) var<storage, read> v: array<vec4f>;
 @group(0) @binding(3) var<storage, read> lengths: array<i32>;
-@group(0) @binding(4) var<storage, read_write> output: array<f32>;
+@group(0) @binding(4) var<storage, read_write> output: array<vec4f>;
 @group(0) @binding(5) var<storage, read_write> logSumExp: array<f32>;
 
 var<workgroup> tileOfK: array<vec4f, select(TILE * VECTORS, 1, SHUFFLE)>;
@@ -64,6 +67,19 @@ fn vectorOf(source: ptr<storage, array<vec4f>, read>, start: u32, i: u32) -> vec
     if (4 * i + j < HEAD_SIZE) { result[j] = source[index / 4][index % 4]; }
   }
   return result;
+}
+
+// The row that starts at `start`, as it was read. A head size that is no multiple of 4 shares a vector between two rows, so there the
+// components are written one by one (each is 4 bytes of its own in every language that Dawn compiles to).
+fn storeVector(destination: ptr<storage, array<vec4f>, read_write>, start: u32, i: u32, values: vec4f) {
+  if (HEAD_SIZE % 4 == 0) {
+    destination[start / 4 + i] = values;
+  } else {
+    for (var j = 0u; j < 4; j++) {
+      let index = start + 4 * i + j;
+      if (4 * i + j < HEAD_SIZE) { destination[index / 4][index % 4] = values[j]; }
+    }
+  }
 }
 
 @compute @workgroup_size(THREADS)
@@ -97,8 +113,16 @@ fn main(
   var total = 0.0;
 
   for (var firstKey = 0u; firstKey < lastEnd; firstKey += TILE) {
-    let startOfKey = startOfRow(batch, firstKey + thread, head);
-    if (!SHUFFLE) {
+    var heldK: array<vec4f, READS>;
+    var heldV: array<vec4f, READS>;
+    if (SHUFFLE) {
+      let start = startOfRow(batch, firstKey + thread / LANES_PER_ROW, head);
+      for (var read = 0u; read < READS; read++) {
+        let i = min(read * LANES_PER_ROW + thread % LANES_PER_ROW, VECTORS - 1);
+        heldK[read] = vectorOf(&k, start, i);
+        heldV[read] = vectorOf(&v, start, i);
+      }
+    } else {
       workgroupBarrier();
       for (var index = thread; index < TILE * VECTORS; index += THREADS) {
         let start = startOfRow(batch, firstKey + index / VECTORS, head);
@@ -109,14 +133,12 @@ fn main(
     }
 
     for (var first = 0u; first < TILE; first += GROUP) {
-      var scores: array<f32, GROUP>;
+      var scores = array<f32, GROUP>();
       for (var i = 0u; i < VECTORS; i++) {
         let query = row[i];
-        var held: vec4f;
-        if (SHUFFLE) { held = vectorOf(&k, startOfKey, i); }
         for (var j = 0u; j < GROUP; j++) {
           var key: vec4f;
-          if (SHUFFLE) { key = shuffle(held, j); } else { key = tileOfK[(first + j) * VECTORS + i]; }
+          if (SHUFFLE) { key = shuffle(heldK[i / LANES_PER_ROW], j * LANES_PER_ROW + i % LANES_PER_ROW); } else { key = tileOfK[(first + j) * VECTORS + i]; }
           scores[j] += dot(query, key);
         }
       }
@@ -129,7 +151,7 @@ fn main(
       let shrink = exp(highest - newHighest);
       highest = newHighest;
       total *= shrink;
-      var weights: array<f32, GROUP>;
+      var weights = array<f32, GROUP>();
       for (var j = 0u; j < GROUP; j++) {
         let score = scores[j];
         weights[j] = select(0.0, exp(score - newHighest), firstKey + first + j < end);
@@ -138,11 +160,9 @@ fn main(
 
       for (var i = 0u; i < VECTORS; i++) {
         var sum = sums[i] * shrink;
-        var held: vec4f;
-        if (SHUFFLE) { held = vectorOf(&v, startOfKey, i); }
         for (var j = 0u; j < GROUP; j++) {
           var value: vec4f;
-          if (SHUFFLE) { value = shuffle(held, j); } else { value = tileOfV[(first + j) * VECTORS + i]; }
+          if (SHUFFLE) { value = shuffle(heldV[i / LANES_PER_ROW], j * LANES_PER_ROW + i % LANES_PER_ROW); } else { value = tileOfV[(first + j) * VECTORS + i]; }
           sum += weights[j] * value;
         }
         sums[i] = sum;
@@ -156,10 +176,7 @@ fn main(
     let factor = select(0.0, 1.0 / total, some);
     logSumExp[(batch * scalars.heads + head) * scalars.time + query] = select(-LOWEST, highest + log(total), some);
     for (var i = 0u; i < VECTORS; i++) {
-      let result = sums[i] * factor;
-      for (var j = 0u; j < 4; j++) {
-        if (4 * i + j < HEAD_SIZE) { output[startOfQuery + 4 * i + j] = result[j]; }
-      }
+      storeVector(&output, startOfQuery, i, sums[i] * factor);
     }
   }
 }

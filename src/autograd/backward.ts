@@ -20,12 +20,7 @@ import { sumHalves } from './operations/matmul.ts';
 export function backward(output: Tensor, seed?: Tensor): void {
   output.assertUsable('backward');
   const root = output.node;
-  if (root === undefined) {
-    throw new BackwardError(
-      `backward: '${output.origin}' ${formatShape(output.shape)} depends on nothing that needs a gradient ` +
-        '(is every parameter frozen, or was it computed under noGrad?)',
-    );
-  }
+  if (root === undefined) throw nothingLive(output);
   if (!seed && output.size !== 1) {
     throw new ShapeError(
       `backward: an output of shape ${formatShape(output.shape)} needs a seed gradient of that shape`,
@@ -35,6 +30,7 @@ export function backward(output: Tensor, seed?: Tensor): void {
     throw new ShapeError(`backward: seed ${formatShape(seed.shape)} for an output ${formatShape(output.shape)}`);
   }
   const { order, live } = liveNodes(root);
+  if (!live.has(root)) throw nothingLive(output);
   const gradients = new Map<GraphNode, Tensor>();
   const walk = () => {
     const first = seed
@@ -48,6 +44,13 @@ export function backward(output: Tensor, seed?: Tensor): void {
     }
   };
   inStep(() => noGrad(walk));
+}
+
+function nothingLive(output: Tensor): BackwardError {
+  return new BackwardError(
+    `backward: '${output.origin}' ${formatShape(output.shape)} depends on nothing that needs a gradient ` +
+      '(is every parameter frozen, or was it computed under noGrad?)',
+  );
 }
 
 /** The nodes from which a live leaf can be reached; operations in order, each before those it was computed from. */
@@ -128,11 +131,9 @@ function contribute(gradients: Map<GraphNode, Tensor>, input: GraphNode, result:
   if (!isLeaf) gradients.set(input, accumulate(gradients.get(input), result));
   else if (!halves) input.gradient = accumulate(usable(input.gradient), result);
   else {
+    const whole = scope('gradient', () => sumHalves(result));
     input.halves = accumulate(usable(input.halves), result);
-    input.gradient = accumulate(
-      usable(input.gradient),
-      scope('gradient', () => sumHalves(result)),
-    );
+    input.gradient = accumulate(usable(input.gradient), whole);
   }
 }
 

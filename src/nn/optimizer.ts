@@ -121,6 +121,12 @@ export abstract class Optimizer {
     for (const parameter of this.parameters) parameter.releaseGradient('zeroGradients() was called');
   }
 
+  /** Gives back everything the optimizer holds on the device. It cannot step any more. */
+  release(): void {
+    for (const parameter of this.parameters) this.#releaseState(parameter);
+    this.#reporter.release();
+  }
+
   /** How many tensors of a parameter's shape the optimizer keeps for it. */
   protected abstract readonly stateTensors: number;
 

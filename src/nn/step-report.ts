@@ -146,6 +146,10 @@ export class StepReporter {
     return { step, loss: data[3], gradientNorm: data[2], gradients };
   }
 
+  release(): void {
+    for (const tensor of [this.report, this.#partials, this.#noLoss]) tensor.release('its optimizer was released');
+  }
+
   #measureOne(parameter: Parameter, gradient: Tensor, row: number): void {
     const { halves } = parameter.leaf;
     const useHalves = halves !== null && !halves.isReleased;

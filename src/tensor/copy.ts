@@ -121,13 +121,18 @@ export function copy(source: Tensor, operation = 'copy'): Tensor {
   return target;
 }
 
+/** True where `x` can be bound as it is: row-major, from an offset the device takes, and no empty rest of a buffer. */
+export function isDense(x: Tensor): boolean {
+  const aligned = (x.offset * bytesPerElement[x.dtype]) % x.device.offsetAlignment === 0;
+  return x.isContiguous && aligned && (x.size > 0 || x.offset === 0);
+}
+
 /**
- * `source` itself where its elements lie in row-major order and start where the device can bind them, otherwise a copy
- * that does. Kernels whose operands are `read` take dense tensors only.
+ * `source` itself where a kernel can bind it, otherwise a copy. Kernels whose operands are `read` take dense tensors
+ * only.
  */
 export function dense(source: Tensor): Tensor {
-  const aligned = (source.offset * bytesPerElement[source.dtype]) % source.device.offsetAlignment === 0;
-  return source.isContiguous && aligned ? source : copy(source, source.origin);
+  return isDense(source) ? source : copy(source, source.origin);
 }
 
 /** The bytes of all elements in row-major order. */

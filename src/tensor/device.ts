@@ -35,6 +35,8 @@ export interface Device {
   readonly software: boolean;
   /** A dense operand must start at a multiple of this many bytes. */
   readonly offsetAlignment: number;
+  /** Lanes of a subgroup where all subgroups of the adapter have that many, else 0: kernels may not count on any. */
+  readonly subgroupSize: number;
   readonly work: WorkReport;
 
   supports(dtype: DType): boolean;

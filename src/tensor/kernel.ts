@@ -36,6 +36,8 @@ export interface WgslSource {
   readonly constants?: Readonly<Record<string, string>>;
   /** WGSL put behind the file: the function a template calls. */
   readonly functions?: string;
+  /** Whether it uses subgroup operations; only for devices with a subgroup size. */
+  readonly subgroups?: boolean;
 }
 
 /** Runs `kernel` on the device of its operands. Nothing runs where `workgroups` holds a zero. */
@@ -56,7 +58,7 @@ export function dispatch<Scalar extends string>(
     if (operand.device !== device) {
       throw new DeviceMismatchError(
         `${kernel.name}: operands live on ${device.kind} (${device.adapter}) and on ${operand.device.kind} ` +
-          `(${operand.device.adapter}); move one with .to(device)`,
+          `(${operand.device.adapter}); all must be on one device`,
       );
     }
   }

@@ -1,4 +1,4 @@
-import { dense } from '../../tensor/copy.ts';
+import { dense, isDense } from '../../tensor/copy.ts';
 import { dispatch, flatWorkgroups, type Kernel } from '../../tensor/kernel.ts';
 import { scope } from '../../tensor/scope.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
@@ -20,7 +20,7 @@ const accumulateKernel: Kernel<'count'> = {
  */
 export function accumulate(total: Tensor | undefined, contribution: Tensor): Tensor {
   if (total === undefined) return contribution;
-  if (total.storage.references > 1 || !total.isContiguous) {
+  if (total.storage.references > 1 || !isDense(total)) {
     const sum = scope('gradient', () => add(total, contribution));
     total.release('its gradient was summed');
     contribution.release('its gradient was summed');

@@ -81,8 +81,8 @@ export function matmul(a: Tensor, b: Tensor, bias: Tensor | null = null): Tensor
       input: b,
       saves: [a],
       gradient: (g, [a]) => {
-        if (leaf instanceof LeafNode && leaf.splitHalves) return gradientHalves(a, g, leaf.name);
         if (b.rank > 2) return sumToShape(product(transposed(a), g), b.shape);
+        if (leaf instanceof LeafNode && leaf.splitHalves) return gradientHalves(a, g, leaf.name);
         return product(transposed(asMatrix(a)), asMatrix(g));
       },
     },
@@ -100,7 +100,7 @@ function gradientHalves(a: Tensor, g: Tensor, name: string): Tensor {
         '(allowed: an even number)',
     );
   }
-  const half = (x: Tensor) => reshapeView(x, [2, x.size / x.shape[x.rank - 1] / 2, x.shape[x.rank - 1]]);
+  const half = (x: Tensor) => reshapeView(x, [2, sizeOf(x.shape.slice(0, -1)) / 2, x.shape[x.rank - 1]]);
   return product(transposed(half(a)), half(g));
 }
 
@@ -117,8 +117,7 @@ function transposed(x: Tensor): Tensor {
 
 /** (…, columns) → (rows, columns). */
 function asMatrix(x: Tensor): Tensor {
-  const columns = x.shape[x.rank - 1];
-  return x.rank === 2 ? x : reshapeView(x, [columns === 0 ? 0 : x.size / columns, columns]);
+  return x.rank === 2 ? x : reshapeView(x, [sizeOf(x.shape.slice(0, -1)), x.shape[x.rank - 1]]);
 }
 
 /** The product without its gradient. */

@@ -16,7 +16,7 @@ const combinations: Readonly<Record<Reduction, Combination>> = {
   maximum: {
     start: Number.NEGATIVE_INFINITY,
     combine: (a, b) => (b > a ? b : a),
-    wgsl: { start: '-3.40282347e38', combine: 'select(a, b, b > a)' },
+    wgsl: { start: '-0x1.fffffep+127', combine: 'select(a, b, b > a)' },
   },
 };
 

@@ -98,6 +98,7 @@ export class PipelineCache {
     const path = new URL(`${wgsl.file}.wgsl`, kernelFolder);
     const file = getOrCreate(this.#files, wgsl.file, () => readFileSync(path, 'utf8'));
     const constants = Object.entries(wgsl.constants ?? {}).map(([name, value]) => `const ${name} = ${value};\n`);
-    return `requires immediate_address_space;\n${constants.join('')}${file}\n${wgsl.functions ?? ''}`;
+    const enable = wgsl.subgroups ? 'enable subgroups;\n' : '';
+    return `${enable}requires immediate_address_space;\n${constants.join('')}${file}\n${wgsl.functions ?? ''}`;
   }
 }

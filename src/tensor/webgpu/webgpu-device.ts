@@ -38,6 +38,7 @@ export class WebGpuDevice implements Device {
   readonly adapter: string;
   readonly software: boolean;
   readonly offsetAlignment: number;
+  readonly subgroupSize: number;
   readonly work: WorkReport = { dispatches: new Map(), totalDispatches: 0, flops: 0 };
   readonly gpu: GPUDevice;
   readonly #pipelines: PipelineCache;
@@ -62,14 +63,22 @@ export class WebGpuDevice implements Device {
     const { adapter, software, name } = await findAdapter();
     const requiredLimits: Record<string, number> = {};
     for (const limit of wantedLimits) requiredLimits[limit] = adapter.limits[limit];
-    const gpu = await adapter.requestDevice({ label: 'frostgrad', requiredLimits });
-    return new WebGpuDevice(gpu, name, software, options);
+    const { subgroupMinSize, subgroupMaxSize } = adapter.info;
+    const hasSubgroups = adapter.features.has('subgroups') && subgroupMinSize === subgroupMaxSize;
+    const requiredFeatures: GPUFeatureName[] = hasSubgroups ? ['subgroups'] : [];
+    const gpu = await adapter.requestDevice({ label: 'frostgrad', requiredLimits, requiredFeatures });
+    return new WebGpuDevice(gpu, { name, software, subgroupSize: hasSubgroups ? (subgroupMinSize ?? 0) : 0 }, options);
   }
 
-  private constructor(gpu: GPUDevice, adapter: string, software: boolean, options: WebGpuOptions) {
+  private constructor(
+    gpu: GPUDevice,
+    { name, software, subgroupSize }: { name: string; software: boolean; subgroupSize: number },
+    options: WebGpuOptions,
+  ) {
     this.gpu = gpu;
-    this.adapter = adapter;
+    this.adapter = name;
     this.software = software;
+    this.subgroupSize = subgroupSize;
     this.offsetAlignment = gpu.limits.minStorageBufferOffsetAlignment;
     this.#pipelines = new PipelineCache(gpu);
     const budget = options.memoryBudget ?? (software ? totalmem() / 2 : Number.POSITIVE_INFINITY);

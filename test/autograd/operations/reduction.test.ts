@@ -23,11 +23,13 @@ const cases = shapes({ maxRank: 4 }).chain((shape) =>
   fc.record({
     shape: fc.constant(shape),
     axes: fc.option(
-      fc.subarray(shape.map((_, axis) => axis)).chain((axes) =>
-        fc
-          .array(fc.boolean(), { minLength: axes.length, maxLength: axes.length })
-          .map((fromEnd) => axes.map((axis, i) => (fromEnd[i] ? axis - shape.length : axis))),
-      ),
+      fc
+        .subarray(shape.map((_, axis) => axis))
+        .chain((axes) =>
+          fc
+            .array(fc.boolean(), { minLength: axes.length, maxLength: axes.length })
+            .map((fromEnd) => axes.map((axis, i) => (fromEnd[i] ? axis - shape.length : axis))),
+        ),
       { nil: undefined },
     ),
     keepDims: fc.boolean(),
@@ -39,7 +41,12 @@ const cases = shapes({ maxRank: 4 }).chain((shape) =>
 /** Numbers of which no two are close, so that a small step changes no maximum. */
 function distinct(shape: readonly number[], seed: number): Tensor {
   let count = 0;
-  return random(shape, { seed, device: cpu, dtype: 'f64', draw: (source) => (count++ * 7919) % 1009 + source.uniform() / 2 });
+  return random(shape, {
+    seed,
+    device: cpu,
+    dtype: 'f64',
+    draw: (source) => ((count++ * 7919) % 1009) + source.uniform() / 2,
+  });
 }
 
 describe('gradients agree with central differences in f64', () => {
@@ -94,7 +101,9 @@ describe('kernels agree with the reference loops', () => {
 
     test('more rows than one axis of a dispatch holds', async () => {
       await step(async () => {
-        const [expected, actual] = [cpu, webgpu].map((device) => sum(random([65_537, 2], { seed: 1, device }), { axes: 1 }));
+        const [expected, actual] = [cpu, webgpu].map((device) =>
+          sum(random([65_537, 2], { seed: 1, device }), { axes: 1 }),
+        );
         await expectClose(actual, expected);
       });
     });
@@ -153,21 +162,21 @@ onEachDevice((device) => {
   test('the maximum of negative numbers is negative', async () => {
     await step(async () => {
       expect(await tensor([-3, -2, -7], { device }).max().item()).toBe(-2);
-      expect(await tensor([[-3e38], [-2]], { device }).max({ axes: 1 }).toArray()).toEqual([Math.fround(-3e38), -2]);
+      expect(
+        await tensor([[-3e38], [-2]], { device })
+          .max({ axes: 1 })
+          .toArray(),
+      ).toEqual([Math.fround(-3e38), -2]);
     });
   });
 
   test('bad axes, integers and an empty maximum are refused', () => {
     for (const [name, operation] of Object.entries(operations)) {
       expect(() => operation(x, { axes: 2 })).toThrow(ArgumentError);
-      expect(() => operation(x, { axes: [0, -3] })).toThrow(
-        `${name}: axis -3 is outside -2 … 1 of a tensor of rank 2`,
-      );
+      expect(() => operation(x, { axes: [0, -3] })).toThrow(`${name}: axis -3 is outside -2 … 1 of a tensor of rank 2`);
       expect(() => operation(tensor(Int32Array.of(1), { device }))).toThrow(DTypeError);
     }
     const empty = tensor(new Float32Array(0), { device, shape: [2, 0] });
-    expect(() => max(empty, { axes: 1 })).toThrow(
-      new ArgumentError('max: shape [2, 0] has no element along the axes'),
-    );
+    expect(() => max(empty, { axes: 1 })).toThrow(new ArgumentError('max: shape [2, 0] has no element along the axes'));
   });
 });

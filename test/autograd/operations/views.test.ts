@@ -98,7 +98,9 @@ describe('kernels agree with the reference loops', () => {
         step(async () => {
           const [expected, actual] = [cpu, webgpu].map((device) => {
             const base = random(baseShape(shape, kind), { seed, device });
-            return inLayout(base, kind).slice(starts, ends).permute(shape.map((_, axis) => axis).toReversed());
+            return inLayout(base, kind)
+              .slice(starts, ends)
+              .permute(shape.map((_, axis) => axis).toReversed());
           });
           await expectClose(actual, expected, exact);
           await expectClose(actual.reshape([-1]), expected.reshape([-1]), exact);
@@ -134,7 +136,11 @@ describe('kernels agree with the reference loops', () => {
 });
 
 onEachDevice((device) => {
-  const counted = (shape: number[]) => tensor(Float32Array.from({ length: sizeOf(shape) }, (_, i) => i), { device, shape });
+  const counted = (shape: number[]) =>
+    tensor(
+      Float32Array.from({ length: sizeOf(shape) }, (_, i) => i),
+      { device, shape },
+    );
 
   test('reshape, transpose, permute, slice and broadcastTo share the storage and dispatch nothing', async () => {
     await step(() => {
@@ -220,7 +226,9 @@ onEachDevice((device) => {
       const x = requireGradient(tensor([4, 5], { device }));
       const c = concatenate([a, x]);
       // The gradient of x is first the part of another buffer that starts at no aligned byte.
-      sum(c.mul(tensor([1, 2, 3, 4, 5], { device }))).add(sum(x.mul(10))).backward();
+      sum(c.mul(tensor([1, 2, 3, 4, 5], { device })))
+        .add(sum(x.mul(10)))
+        .backward();
       expect(await x.gradient?.toArray()).toEqual([14, 15]);
       await device.synchronize();
     });

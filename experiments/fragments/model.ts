@@ -1,0 +1,62 @@
+import { crossEntropy, type Device, noGrad, Random, step, tensor, Transformer } from '../../src/index.ts';
+import type { FragmentDataset } from './dataset.ts';
+
+/** Bytes a fragment, one token each. */
+export const WINDOW_BYTES = 32;
+export const BYTE_VALUES = 256;
+export const EVALUATION_BATCH = 167;
+
+/** Two blocks of the usual decoder: RMSNorm, rotary positions, q k v o attention, SwiGLU gate up down. */
+export function buildModel(device: Device, seed: number, classes: number): Transformer {
+  const config = {
+    vocabulary: BYTE_VALUES,
+    width: 32,
+    heads: 2,
+    hidden: 88,
+    blocks: 2,
+    causal: true,
+    head: { classes },
+  } as const;
+  return new Transformer(config, { device, random: new Random(seed) });
+}
+
+export interface Evaluation {
+  accuracy: number;
+  loss: number;
+  seconds: number;
+}
+
+/** Accuracy and mean loss over all test fragments. Its steps are its own: nothing of it is left behind. */
+export async function evaluate(model: Transformer, device: Device, { test }: FragmentDataset): Promise<Evaluation> {
+  const started = performance.now();
+  let correct = 0;
+  let lossSum = 0;
+  model.eval();
+  for (let from = 0; from < test.count; from += EVALUATION_BATCH) {
+    const to = Math.min(test.count, from + EVALUATION_BATCH);
+    const count = to - from;
+    await step(() =>
+      noGrad(async () => {
+        const bytes = test.tokens.subarray(from * WINDOW_BYTES, to * WINDOW_BYTES);
+        const labels = test.labels.subarray(from, to);
+        const logits = model.call(tensor(bytes, { device, shape: [count, WINDOW_BYTES] }));
+        const loss = crossEntropy(logits, tensor(labels, { device }), { reduction: 'sum' });
+        const [scores, batchLoss] = await Promise.all([logits.data(), loss.item()]);
+        lossSum += batchLoss;
+        const classes = scores.length / count;
+        for (let i = 0; i < count; i++) {
+          if (largestIndex(scores.subarray(i * classes, (i + 1) * classes)) === labels[i]) correct++;
+        }
+      }),
+    );
+  }
+  model.train();
+  const seconds = (performance.now() - started) / 1000;
+  return { accuracy: correct / test.count, loss: lossSum / test.count, seconds };
+}
+
+function largestIndex(values: ArrayLike<number>): number {
+  let best = 0;
+  for (let i = 1; i < values.length; i++) if (values[i] > values[best]) best = i;
+  return best;
+}

@@ -1,0 +1,117 @@
+import type { NumericArray } from '../../tensor/dtype.ts';
+
+/** Sizes of the heads, and which keys a query sees. */
+export interface AttentionScalars {
+  batch: number;
+  time: number;
+  heads: number;
+  scale: number;
+  causal: number;
+  useLengths: number;
+}
+
+/** Stands in the logSumExp of a query that sees no key: exp(score - 1e30) is 0. */
+const nothingSeen = 1e30;
+
+type Visit = (query: number, rowOfQuery: number, end: number, rowOfKey: (s: number) => number) => void;
+
+/**
+ * Calls `visit` for every query: its index in (batch, heads, time), where its row starts in (batch, time, heads, size),
+ * how many keys it sees, and where their rows start.
+ */
+function forEachQuery(s: AttentionScalars, lengths: NumericArray, headSize: number, visit: Visit): void {
+  for (let b = 0; b < s.batch; b++) {
+    const length = s.useLengths === 1 ? Math.min(Math.max(lengths[b], 0), s.time) : s.time;
+    for (let h = 0; h < s.heads; h++) {
+      const row = (t: number) => ((b * s.time + t) * s.heads + h) * headSize;
+      for (let t = 0; t < s.time; t++) {
+        const end = s.causal === 1 ? Math.min(length, t + 1) : length;
+        visit((b * s.heads + h) * s.time + t, row(t), end, row);
+      }
+    }
+  }
+}
+
+function dot(a: NumericArray, aStart: number, b: NumericArray, bStart: number, size: number): number {
+  let sum = 0;
+  for (let d = 0; d < size; d++) sum += a[aStart + d] * b[bStart + d];
+  return sum;
+}
+
+/** output = softmax(scale · q kᵀ) v, and the logarithm of each softmax's denominator. */
+export function attentionForward(arrays: readonly NumericArray[], s: AttentionScalars): void {
+  const [q, k, v, lengths, output, logSumExp] = arrays;
+  const size = headSizeOf(q, s);
+  const weights = new Float64Array(s.time);
+  const sums = new Float64Array(size);
+  forEachQuery(s, lengths, size, (query, rowOfQuery, end, rowOfKey) => {
+    let highest = Number.NEGATIVE_INFINITY;
+    for (let j = 0; j < end; j++) {
+      weights[j] = s.scale * dot(q, rowOfQuery, k, rowOfKey(j), size);
+      if (weights[j] > highest) highest = weights[j];
+    }
+    let total = 0;
+    sums.fill(0);
+    for (let j = 0; j < end; j++) {
+      const weight = Math.exp(weights[j] - highest);
+      const row = rowOfKey(j);
+      total += weight;
+      for (let d = 0; d < size; d++) sums[d] += weight * v[row + d];
+    }
+    for (let d = 0; d < size; d++) output[rowOfQuery + d] = end > 0 ? sums[d] / total : 0;
+    logSumExp[query] = end > 0 ? highest + Math.log(total) : nothingSeen;
+  });
+}
+
+/**
+ * Pairs (logSumExp, delta) for every query, with delta = Σ_d output · its gradient: what the softmax's derivative
+ * subtracts.
+ */
+export function attentionDelta(arrays: readonly NumericArray[], s: AttentionScalars): void {
+  const [output, outputGradient, logSumExp, statistics] = arrays;
+  const size = headSizeOf(output, s);
+  forEachQuery({ ...s, useLengths: 0 }, logSumExp, size, (query, row) => {
+    statistics[2 * query] = logSumExp[query];
+    statistics[2 * query + 1] = dot(output, row, outputGradient, row, size);
+  });
+}
+
+/** dq = scale · Σ_s p (g·v - delta) k, with the probabilities p recomputed. */
+export function attentionQueryGradient(arrays: readonly NumericArray[], s: AttentionScalars): void {
+  const [q, k, v, lengths, outputGradient, statistics, queryGradient] = arrays;
+  const size = headSizeOf(q, s);
+  const sums = new Float64Array(size);
+  forEachQuery(s, lengths, size, (query, rowOfQuery, end, rowOfKey) => {
+    sums.fill(0);
+    for (let j = 0; j < end; j++) {
+      const row = rowOfKey(j);
+      const p = Math.exp(s.scale * dot(q, rowOfQuery, k, row, size) - statistics[2 * query]);
+      const change = s.scale * p * (dot(outputGradient, rowOfQuery, v, row, size) - statistics[2 * query + 1]);
+      for (let d = 0; d < size; d++) sums[d] += change * k[row + d];
+    }
+    for (let d = 0; d < size; d++) queryGradient[rowOfQuery + d] = sums[d];
+  });
+}
+
+/** dk = scale · Σ_t p (g·v - delta) q and dv = Σ_t p g, over the queries t that see the key. */
+export function attentionKeyValueGradient(arrays: readonly NumericArray[], s: AttentionScalars): void {
+  const [q, k, v, lengths, outputGradient, statistics, keyGradient, valueGradient] = arrays;
+  const size = headSizeOf(q, s);
+  keyGradient.fill(0);
+  valueGradient.fill(0);
+  forEachQuery(s, lengths, size, (query, rowOfQuery, end, rowOfKey) => {
+    for (let j = 0; j < end; j++) {
+      const row = rowOfKey(j);
+      const p = Math.exp(s.scale * dot(q, rowOfQuery, k, row, size) - statistics[2 * query]);
+      const change = s.scale * p * (dot(outputGradient, rowOfQuery, v, row, size) - statistics[2 * query + 1]);
+      for (let d = 0; d < size; d++) {
+        keyGradient[row + d] += change * q[rowOfQuery + d];
+        valueGradient[row + d] += p * outputGradient[rowOfQuery + d];
+      }
+    }
+  });
+}
+
+function headSizeOf(array: NumericArray, { batch, time, heads }: AttentionScalars): number {
+  return array.length / (batch * time * heads);
+}

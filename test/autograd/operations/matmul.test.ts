@@ -1,0 +1,300 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import {
+  DeviceLimitError,
+  DTypeError,
+  gradcheck,
+  matmul,
+  requireGradient,
+  ShapeError,
+  snapshotWork,
+  step,
+  sum,
+  type Tensor,
+  tensor,
+  workSince,
+  zeros,
+} from '../../../src/index.ts';
+import type { Shape } from '../../../src/tensor/shape.ts';
+import { cpu, onEachDevice, onWebGpu } from '../../devices.ts';
+import { baseShape, expectClose, inLayout, type Layout, layout, random, runs } from '../../shapes.ts';
+
+interface Case {
+  a: Shape;
+  b: Shape;
+  kinds: readonly [Layout, Layout];
+  biased: boolean;
+  seed: number;
+}
+
+/** Products of one matrix, of batches, of a batch and one matrix, and of batches that broadcast. */
+function cases(extent: fc.Arbitrary<number>): fc.Arbitrary<Case> {
+  const batch = fc.constantFrom<[Shape, Shape]>(
+    [[], []],
+    [[3], []],
+    [[2, 3], []],
+    [[3], [3]],
+    [
+      [2, 3],
+      [2, 1],
+    ],
+    [[1], [4]],
+    [[], [2]],
+  );
+  return fc
+    .record({
+      m: extent,
+      n: extent,
+      k: extent,
+      batch,
+      kinds: fc.tuple(layout, layout),
+      biased: fc.boolean(),
+      seed: fc.nat({ max: 1000 }),
+    })
+    .map(({ m, n, k, batch: [left, right], ...rest }) => ({ a: [...left, m, k], b: [...right, k, n], ...rest }));
+}
+
+/** The last two axes swapped: what `transpose` undoes. */
+function transposedShape(shape: Shape): Shape {
+  return [...shape.slice(0, -2), ...shape.slice(-2).toReversed()];
+}
+
+describe('gradients agree with central differences in f64', () => {
+  test('batches, broadcasts, views and biases', async () => {
+    const extent = fc.constantFrom(1, 2, 3, 5);
+    const property = fc.asyncProperty(cases(extent), async ({ a, b, kinds, biased, seed }) => {
+      const inputs = [a, b].map((shape, i) =>
+        random(baseShape(shape, kinds[i]), { seed: seed + i, device: cpu, dtype: 'f64' }),
+      );
+      if (biased) inputs.push(random(b.slice(-1), { seed, device: cpu, dtype: 'f64' }));
+      const f = (a: Tensor, b: Tensor, bias?: Tensor) => matmul(inLayout(a, kinds[0]), inLayout(b, kinds[1]), bias);
+      await gradcheck(f, inputs, { elements: 6, seed });
+    });
+    await fc.assert(property, runs(40));
+  });
+
+  for (const [transposeA, transposeB] of [
+    [false, false],
+    [false, true],
+    [true, false],
+    [true, true],
+  ]) {
+    test(`a${transposeA ? 'ᵀ' : ''} · b${transposeB ? 'ᵀ' : ''}`, async () => {
+      for (const batch of [[], [2]]) {
+        const a = [...batch, 3, 5];
+        const b = [...batch, 5, 2];
+        const inputs = [transposeA ? transposedShape(a) : a, transposeB ? transposedShape(b) : b].map((shape, seed) =>
+          random(shape, { seed, device: cpu, dtype: 'f64' }),
+        );
+        await gradcheck((a, b) => (transposeA ? a.transpose() : a).matmul(transposeB ? b.transpose() : b), inputs);
+      }
+    });
+  }
+});
+
+describe('the kernel agrees with the reference loop', () => {
+  onWebGpu((webgpu) => {
+    const compare = ({ a, b, kinds, biased, seed }: Case) =>
+      step(async () => {
+        const [expected, actual] = [cpu, webgpu].map((device) => {
+          const [left, right] = [a, b].map((shape, i) =>
+            inLayout(random(baseShape(shape, kinds[i]), { seed: seed + i, device }), kinds[i]),
+          );
+          return matmul(left, right, biased ? random(b.slice(-1), { seed, device }) : null);
+        });
+        await expectClose(actual, expected, { absolute: 2 ** -23 * (8 + a[a.length - 1]), relative: 0 });
+      });
+
+    test('around the edges of a tile', async () => {
+      const edge = fc.constantFrom(1, 2, 7, 31, 32, 33, 63, 64, 65);
+      await fc.assert(fc.asyncProperty(cases(edge), compare), runs(40));
+    });
+
+    test('a long inner axis', async () => {
+      for (const k of [127, 128, 129, 1000]) {
+        await compare({ a: [33, k], b: [k, 31], kinds: ['dense', 'permuted'], biased: true, seed: k });
+      }
+    });
+
+    test('gradients, around the edges of a tile', async () => {
+      for (const [m, n, k] of [
+        [33, 31, 65],
+        [1, 64, 32],
+        [65, 1, 33],
+      ]) {
+        await step(async () => {
+          const [expected, actual] = [cpu, webgpu].map((device) => {
+            const a = requireGradient(random([2, m, k], { seed: 1, device }));
+            const b = requireGradient(random([k, n], { seed: 2, device }));
+            const bias = requireGradient(random([n], { seed: 3, device }));
+            matmul(a, b, bias).backward(random([2, m, n], { seed: 4, device }));
+            return [a, b, bias].map((leaf) => leaf.gradient);
+          });
+          for (const [i, value] of expected.entries()) {
+            const kernel = actual[i];
+            if (!value || !kernel) expect.fail(`no gradient for operand ${i}`);
+            await expectClose(kernel, value, { absolute: 2 ** -23 * (8 + 2 * Math.max(m, n, k)), relative: 0 });
+          }
+        });
+      }
+    });
+  });
+});
+
+onEachDevice((device) => {
+  test('a product by hand, with and without bias', async () => {
+    await step(async () => {
+      const a = tensor(
+        [
+          [1, 2, 3],
+          [4, 5, 6],
+        ],
+        { device },
+      );
+      const b = tensor(
+        [
+          [1, 0],
+          [0, 1],
+          [1, 1],
+        ],
+        { device },
+      );
+      expect(await a.matmul(b).toArray()).toEqual([
+        [4, 5],
+        [10, 11],
+      ]);
+      expect(await a.matmul(b, tensor([10, 20], { device })).toArray()).toEqual([
+        [14, 25],
+        [20, 31],
+      ]);
+    });
+  });
+
+  test('transposed views and a matrix shared by a batch are not copied', async () => {
+    await step(() => {
+      const a = random([4, 3, 5], { seed: 1, device });
+      const b = random([2, 5], { seed: 2, device });
+      const before = snapshotWork(device);
+      a.matmul(b.transpose());
+      a.transpose().matmul(a);
+      expect(workSince(device, before).dispatches).toEqual(new Map([['matmul', 2]]));
+    });
+  });
+
+  test('operations are counted', async () => {
+    await step(() => {
+      const before = snapshotWork(device);
+      zeros([3, 4, 5], { device }).matmul(zeros([5, 6], { device }));
+      expect(workSince(device, before).flops).toBe(2 * 3 * 4 * 5 * 6);
+    });
+  });
+
+  test('an inner axis of nothing gives zeros, or the bias', async () => {
+    await step(async () => {
+      const empty = (shape: Shape) => tensor(new Float32Array(0), { device, shape });
+      expect(
+        await empty([2, 0])
+          .matmul(empty([0, 3]))
+          .toArray(),
+      ).toEqual([
+        [0, 0, 0],
+        [0, 0, 0],
+      ]);
+      const bias = tensor([1, 2], { device });
+      expect(
+        await empty([2, 1, 0])
+          .matmul(empty([0, 2]), bias)
+          .toArray(),
+      ).toEqual([[[1, 2]], [[1, 2]]]);
+      expect(
+        await empty([2, 1, 0])
+          .matmul(empty([2, 0, 2]))
+          .toArray(),
+      ).toEqual([[[0, 0]], [[0, 0]]]);
+    });
+  });
+
+  test('no rows, columns or matrices give nothing, and gradients of zeros', async () => {
+    await step(async () => {
+      const empty = tensor(new Float32Array(0), { device, shape: [0, 3] });
+      const w = requireGradient(random([3, 2], { seed: 1, device }));
+      const y = empty.matmul(w);
+      expect(y.shape).toEqual([0, 2]);
+      expect(await y.toArray()).toEqual([]);
+      sum(y).backward();
+      expect(await w.gradient?.toArray()).toEqual([
+        [0, 0],
+        [0, 0],
+        [0, 0],
+      ]);
+      expect(tensor(new Float32Array(0), { device, shape: [0, 2, 3] }).matmul(w).shape).toEqual([0, 2, 2]);
+      await device.synchronize();
+    });
+  });
+
+  test('gradients through an inner axis of nothing', async () => {
+    await step(async () => {
+      const a = requireGradient(tensor(new Float32Array(0), { device, shape: [2, 3, 0] }));
+      const w = requireGradient(tensor(new Float32Array(0), { device, shape: [0, 4] }));
+      const bias = requireGradient(tensor([1, 2, 3, 4], { device }));
+      sum(a.matmul(w, bias)).backward();
+      expect(a.gradient?.shape).toEqual([2, 3, 0]);
+      expect(w.gradient?.shape).toEqual([0, 4]);
+      expect(await bias.gradient?.toArray()).toEqual([6, 6, 6, 6]);
+      await device.synchronize();
+    });
+  });
+
+  test('NaN and infinities reach exactly the rows and columns they belong to', async () => {
+    await step(async () => {
+      const a = tensor(
+        [
+          [1, 2],
+          [Number.NaN, 1],
+          [3, 4],
+        ],
+        { device },
+      );
+      const b = tensor(
+        [
+          [1, 1],
+          [1, Number.POSITIVE_INFINITY],
+        ],
+        { device },
+      );
+      const [, infinite, first, second, third, last] = await a.matmul(b).data();
+      expect([infinite, last, third]).toEqual([Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY, 7]);
+      expect([first, second]).toEqual([Number.NaN, Number.NaN]);
+    });
+  });
+
+  test('what does not fit is refused with the shapes', () => {
+    const make = (...shape: number[]) => zeros(shape, { device });
+    const refusals: [() => Tensor, string][] = [
+      [() => matmul(make(2, 3), make(2, 3)), 'matmul: [2, 3] · [2, 3] does not fit'],
+      [() => matmul(make(3), make(3, 2)), 'matmul: [3] · [3, 2] does not fit'],
+      [() => matmul(make(2, 3), make(3)), 'matmul: [2, 3] · [3] does not fit'],
+      [() => matmul(make(), make()), 'matmul: [] · [] does not fit'],
+      [() => matmul(make(2, 2, 3), make(3, 3, 4)), 'matmul: shapes [2] and [3] do not broadcast'],
+      [() => matmul(make(2, 3), make(3, 4), make(3)), 'matmul: bias [3] must have shape [4]'],
+      [() => matmul(make(2, 3), make(3, 4), make(1, 4)), 'matmul: bias [1, 4] must have shape [4]'],
+    ];
+    for (const [act, message] of refusals) {
+      expect(act).toThrow(ShapeError);
+      expect(act).toThrow(message);
+    }
+    const integers = tensor(new Int32Array(6), { device, shape: [2, 3] });
+    expect(() => integers.matmul(make(3, 2))).toThrow(DTypeError);
+    expect(() => make(2, 2).matmul(integers)).toThrow('matmul: operands have dtype f32 and i32');
+  });
+});
+
+onWebGpu((webgpu) => {
+  test('more matrices than a dispatch takes are refused', async () => {
+    await step(() => {
+      const a = zeros([65_536, 1, 1], { device: webgpu });
+      expect(() => matmul(a, a)).toThrow(DeviceLimitError);
+      expect(() => matmul(a, a)).toThrow('matmul: a batch of 65536 matrices exceeds the 65535');
+    });
+  });
+});
