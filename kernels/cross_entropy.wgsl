@@ -5,7 +5,7 @@
 //                  losses[row] = (logSumExp[row] - logits[row, target]) / divisor;  0 where the target is ignoreIndex
 //   backward       inputGradient[row, class] = (exp(logits - logSumExp[row]) - [class is the target])
 //                  * outputGradient[row] / divisor;  0 where the target is ignoreIndex
-//   countTargets   divisor = the number of targets that are not ignoreIndex, but at least 1
+//   countTargets   divisor = the number of targets that are not ignoreIndex; where it is 0, nothing is divided
 //
 // A target that is neither a class nor ignoreIndex gives NaN. `divisor` is one number; outputGradient is one for each
 // row (gradientStep 1), or one for all (0).
@@ -128,6 +128,6 @@ fn countTargets(@builtin(local_invocation_index) thread: u32) {
     for (var other = 0u; other < WORKGROUP_SIZE; other++) {
       total += partialSums[other];
     }
-    countedTargets[0] = max(total, 1.0);
+    countedTargets[0] = total;
   }
 }

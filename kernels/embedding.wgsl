@@ -67,7 +67,7 @@ fn link(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
   while (behind > 0u && indices[behind - 1u] != index) {
     behind--;
   }
-  links[token] = select(-i32(next), i32(next), true);
+  links[token] = select(-i32(next), i32(next), behind == 0u);
 }
 
 @compute @workgroup_size(WORKGROUP_SIZE)

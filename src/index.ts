@@ -22,8 +22,8 @@ export type { NestedArray, Tensor } from './tensor/tensor.ts';
 import './autograd/methods.ts';
 
 export { backward } from './autograd/backward.ts';
-export { Graph, type GraphSummary, traced } from './autograd/graph.ts';
 export { GradientCheckError, gradcheck } from './autograd/gradcheck.ts';
+export { Graph, type GraphSummary, traced } from './autograd/graph.ts';
 export { gradientOf, noGrad, requireGradient } from './autograd/node.ts';
 export { type AttentionOptions, attention } from './autograd/operations/attention.ts';
 export { crossEntropy } from './autograd/operations/cross-entropy.ts';
@@ -32,7 +32,16 @@ export { matmul } from './autograd/operations/matmul.ts';
 export * from './autograd/operations/pointwise.ts';
 export { max, mean, type ReduceOptions, sum } from './autograd/operations/reduction.ts';
 export { broadcastTo, concatenate, permute, reshape, slice, transpose } from './autograd/operations/views.ts';
-
+export { type Check, GradES, type GradESOptions } from './grades/grades.ts';
+export type { Policy } from './grades/policy.ts';
+export {
+  ParameterRegistry,
+  projectionKinds,
+  type RegistryEntry,
+  type RegistryEvent,
+  type Selector,
+} from './grades/registry.ts';
+export type { SignalKind } from './grades/signal.ts';
 export { AdamW, type AdamWOptions } from './nn/adamw.ts';
 export { Embedding } from './nn/embedding.ts';
 export { Linear, type LinearOptions } from './nn/linear.ts';
@@ -44,14 +53,3 @@ export { type Schedule, type ScheduleOptions, warmupCosine, warmupLinear } from 
 export { SGD, type SGDOptions } from './nn/sgd.ts';
 export type { GradientSums, StepReport } from './nn/step-report.ts';
 export { Attention, Block, FeedForward, SwiGLU, Transformer, type TransformerConfig } from './nn/transformer.ts';
-
-export { type Check, GradES, type GradESOptions } from './grades/grades.ts';
-export type { Policy } from './grades/policy.ts';
-export {
-  ParameterRegistry,
-  projectionKinds,
-  type RegistryEntry,
-  type RegistryEvent,
-  type Selector,
-} from './grades/registry.ts';
-export type { SignalKind } from './grades/signal.ts';

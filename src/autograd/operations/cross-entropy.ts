@@ -57,7 +57,7 @@ const backwardKernel: CrossEntropyKernel = {
   },
 };
 
-/** How many targets count, but at least 1, so that a mean over none is 0. */
+/** How many targets count. Where none does, no row is divided by it, and the mean is 0. */
 const countKernel: CrossEntropyKernel = {
   name: 'count-targets',
   operands: ['read', 'write'],
@@ -66,7 +66,7 @@ const countKernel: CrossEntropyKernel = {
   reference([targets, divisor], { ignoreIndex }) {
     let count = 0;
     for (const target of targets) if (target !== ignoreIndex) count++;
-    divisor[0] = Math.max(1, count);
+    divisor[0] = count;
   },
 };
 
@@ -118,7 +118,7 @@ export function crossEntropy(
     const { hostIntegers } = targets.storage;
     if (hostIntegers && targets.isContiguous) {
       const values = hostIntegers.subarray(targets.offset, targets.offset + rows);
-      return constant(device, dtype, Math.max(1, values.filter((target) => target !== ignoreIndex).length));
+      return constant(device, dtype, values.filter((target) => target !== ignoreIndex).length);
     }
     const count = allocate(device, dtype, [1], 'count-targets');
     dispatch(countKernel, { operands: [dense(targets), count], scalars: settings, workgroups: [1, 1, 1], flops: 0 });

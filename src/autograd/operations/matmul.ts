@@ -1,58 +1,14 @@
 import { copy, dense } from '../../tensor/copy.ts';
 import type { Device } from '../../tensor/device.ts';
 import { BackwardError, DeviceLimitError, ShapeError } from '../../tensor/errors.ts';
-import { getOrCreate } from '../../tensor/get-or-create.ts';
-import { dispatch, type Kernel } from '../../tensor/kernel.ts';
+import { dispatch } from '../../tensor/kernel.ts';
 import { broadcastShapes, collapseAxes, formatShape, type Shape, sizeOf } from '../../tensor/shape.ts';
 import { allocate, type Tensor } from '../../tensor/tensor.ts';
 import { begin, type GradientRule, LeafNode, record } from '../node.ts';
-import { type MatmulScalars, matmulReference } from './matmul-reference.ts';
-import { chooseTile, type Tile } from './matmul-tiles.ts';
+import { chooseMatmul } from './matmul-kernels.ts';
+import type { MatmulScalars } from './matmul-reference.ts';
 import { reduceAxes, sumToShape } from './reduction-kernel.ts';
 import { broadcastView, reshapeView } from './views.ts';
-
-type MatmulKernel = Kernel<keyof MatmulScalars>;
-
-const kernels = new Map<string, MatmulKernel>();
-
-function kernelFor(tile: Tile, transposedA: boolean, transposedB: boolean): MatmulKernel {
-  const key = `${tile.m}x${tile.n}x${tile.k} ${tile.threadM}x${tile.threadN} ${transposedA} ${transposedB}`;
-  return getOrCreate(kernels, key, () => makeKernel(tile, transposedA, transposedB));
-}
-
-function makeKernel(tile: Tile, transposedA: boolean, transposedB: boolean): MatmulKernel {
-  return {
-    name: 'matmul',
-    operands: ['strided', 'strided', 'read', 'write'],
-    scalars: {
-      m: 'u32',
-      n: 'u32',
-      k: 'u32',
-      aOffset: 'u32',
-      aBatch: 'u32',
-      aRow: 'u32',
-      aColumn: 'u32',
-      bOffset: 'u32',
-      bBatch: 'u32',
-      bRow: 'u32',
-      bColumn: 'u32',
-      useBias: 'u32',
-    },
-    wgsl: {
-      file: 'matmul',
-      constants: {
-        TILE_M: `${tile.m}u`,
-        TILE_N: `${tile.n}u`,
-        TILE_K: `${tile.k}u`,
-        THREAD_M: `${tile.threadM}u`,
-        THREAD_N: `${tile.threadN}u`,
-        TRANSPOSED_A: `${transposedA}`,
-        TRANSPOSED_B: `${transposedB}`,
-      },
-    },
-    reference: matmulReference,
-  };
-}
 
 /**
  * a · b (+ bias): (…, m, k) · (…, k, n) → (…, m, n). Leading axes broadcast; a `b` of two axes is one matrix for all of
@@ -132,28 +88,28 @@ function product(a: Tensor, b: Tensor, bias: Tensor | null = null): Tensor {
   if (result.size === 0) return result;
   const batch = sizeOf(batchShape);
   const [left, right, batchStrides] = oneBatchAxis(a, b, batchShape);
-  const tile = chooseTile(a.device, m, n, k, batch);
+  checkBatch(a.device, batch);
   const [aRow, aColumn] = left.strides.slice(-2);
   const [bRow, bColumn] = right.strides.slice(-2);
-  const coalesce = !a.device.software;
-  checkBatch(a.device, batch);
-  dispatch(kernelFor(tile, coalesce && aRow === 1 && m > 1, coalesce && bRow === 1 && k > 1), {
+  const scalars: MatmulScalars = {
+    m,
+    n,
+    k,
+    aOffset: left.offset,
+    aBatch: batchStrides[0],
+    aRow,
+    aColumn,
+    bOffset: right.offset,
+    bBatch: batchStrides[1],
+    bRow,
+    bColumn,
+    useBias: bias ? 1 : 0,
+  };
+  const { kernel, tileM, tileN } = chooseMatmul(a.device, scalars);
+  dispatch(kernel, {
     operands: [left, right, bias ? dense(bias) : placeholder(left), result],
-    scalars: {
-      m,
-      n,
-      k,
-      aOffset: left.offset,
-      aBatch: batchStrides[0],
-      aRow,
-      aColumn,
-      bOffset: right.offset,
-      bBatch: batchStrides[1],
-      bRow,
-      bColumn,
-      useBias: bias ? 1 : 0,
-    },
-    workgroups: [Math.ceil(n / tile.n), Math.ceil(m / tile.m), batch],
+    scalars: { ...scalars },
+    workgroups: [Math.ceil(n / tileN), Math.ceil(m / tileM), batch],
     flops: 2 * batch * m * n * k,
   });
   return result;

@@ -151,10 +151,9 @@ onEachDevice((device) => {
         bias: random([6], { seed: 3, device }),
       };
       const costOf = (live: keyof typeof frozen) => {
-        const { x, gain, bias } = {
-          ...frozen,
-          [live]: requireGradient(random(frozen[live].shape, { seed: 9, device })),
-        };
+        const operands = { ...frozen };
+        operands[live] = leaf(frozen[live].shape, { seed: 9, device });
+        const { x, gain, bias } = operands;
         const output = layerNorm(x, gain, bias);
         const saved = output.node instanceof OperationNode ? output.node.rules.flatMap((rule) => rule.saved) : [];
         const storages = saved.map((each) => each.storage);

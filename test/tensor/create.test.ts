@@ -1,0 +1,221 @@
+import { describe, expect, test } from 'vitest';
+import {
+  ArgumentError,
+  DTypeError,
+  defaultDevice,
+  full,
+  normal,
+  ones,
+  openDevice,
+  Random,
+  ShapeError,
+  setDefaultDevice,
+  step,
+  tensor,
+  uniform,
+  zeros,
+} from '../../src/index.ts';
+import { CpuDevice } from '../../src/tensor/cpu/cpu-device.ts';
+import { checkIndices } from '../../src/tensor/create.ts';
+import { cpu, onEachDevice, onWebGpu } from '../devices.ts';
+
+onEachDevice((device) => {
+  test('nested arrays give their shape, and come back', async () => {
+    await step(async () => {
+      for (const [data, shape] of [
+        [3, []],
+        [[1, 2, 3], [3]],
+        [
+          [
+            [1, 2],
+            [3, 4],
+            [5, 6],
+          ],
+          [3, 2],
+        ],
+        [
+          [[[1]], [[2]]],
+          [2, 1, 1],
+        ],
+        [
+          [[], []],
+          [2, 0],
+        ],
+        [[], [0]],
+      ] as const) {
+        const x = tensor(JSON.parse(JSON.stringify(data)), { device });
+        expect(x.shape).toEqual(shape);
+        expect(x.dtype).toBe('f32');
+        expect(await x.toArray()).toEqual(data);
+      }
+    });
+  });
+
+  test('typed arrays keep their type and may be given a shape', async () => {
+    await step(async () => {
+      const floats = tensor(Float32Array.of(0.1, 2, 3, 4), { device, shape: [2, 2] });
+      expect([floats.dtype, floats.shape]).toEqual(['f32', [2, 2]]);
+      expect(await floats.data()).toEqual(Float32Array.of(0.1, 2, 3, 4));
+      const integers = tensor(Int32Array.of(-1, 2_147_483_647), { device });
+      expect([integers.dtype, integers.shape]).toEqual(['i32', [2]]);
+      expect(await integers.data()).toEqual(Int32Array.of(-1, 2_147_483_647));
+      expect(await tensor(Int32Array.of(1, 2), { device, dtype: 'f32' }).data()).toEqual(Float32Array.of(1, 2));
+      expect(await tensor([1, 2], { device, dtype: 'i32' }).data()).toEqual(Int32Array.of(1, 2));
+      expect(tensor([1, 2, 3, 4], { device, shape: [4, 1] }).shape).toEqual([4, 1]);
+    });
+  });
+
+  test('a part of a typed array is copied, not its whole buffer', async () => {
+    await step(async () => {
+      const source = Float32Array.of(9, 1, 2, 3, 9);
+      const x = tensor(source.subarray(1, 4), { device });
+      source.fill(0);
+      expect(await x.data()).toEqual(Float32Array.of(1, 2, 3));
+    });
+  });
+
+  test('full, zeros and ones, of floats and integers', async () => {
+    await step(async () => {
+      expect(await full([2, 2], -1.5, { device }).toArray()).toEqual([
+        [-1.5, -1.5],
+        [-1.5, -1.5],
+      ]);
+      expect(await zeros([3], { device }).toArray()).toEqual([0, 0, 0]);
+      expect(await ones([], { device }).item()).toBe(1);
+      expect(await full([2], 7, { device, dtype: 'i32' }).data()).toEqual(Int32Array.of(7, 7));
+      expect(await zeros([0, 3], { device }).toArray()).toEqual([]);
+      const large = await ones([300_001], { device }).data();
+      expect(large.every((value) => value === 1)).toBe(true);
+    });
+  });
+
+  test('reading leaves a tensor as it was, and may happen many times at once', async () => {
+    await step(async () => {
+      const x = tensor([1, 2, 3], { device });
+      const reads = await Promise.all([x.data(), x.mul(2).data(), x.data(), x.sum().item()]);
+      expect(reads).toEqual([Float32Array.of(1, 2, 3), Float32Array.of(2, 4, 6), Float32Array.of(1, 2, 3), 6]);
+      expect(await x.transpose(0, 0).toArray()).toEqual([1, 2, 3]);
+    });
+  });
+
+  test('what is read is a copy', async () => {
+    await step(async () => {
+      const x = tensor([1, 2], { device });
+      const data = await x.data();
+      data[0] = 5;
+      expect(await x.toArray()).toEqual([1, 2]);
+    });
+  });
+
+  test('item takes tensors of one element of any rank, and no others', async () => {
+    await step(async () => {
+      expect(await tensor([[4]], { device }).item()).toBe(4);
+      await expect(tensor([1, 2], { device }).item()).rejects.toThrow(ShapeError);
+      await expect(tensor([1, 2], { device }).item()).rejects.toThrow(
+        'item: a tensor of shape [2] holds 2 values, not 1',
+      );
+      await expect(zeros([0], { device }).item()).rejects.toThrow('item: a tensor of shape [0] holds 0 values, not 1');
+    });
+  });
+
+  describe('bad input', () => {
+    test('ragged arrays', () => {
+      for (const ragged of [
+        [[1, 2], [3]],
+        [[1], 2],
+        [1, [2]],
+        [[[1]], [[2], [3]]],
+        [[], [1]],
+      ]) {
+        expect(() => tensor(ragged, { device })).toThrow(ShapeError);
+        expect(() => tensor(ragged, { device })).toThrow('nested arrays must all have the same length on each level');
+      }
+    });
+
+    test('a shape that does not hold the data', () => {
+      for (const [data, shape, message] of [
+        [[1, 2, 3], [2, 2], 'tensor: 3 values do not fill shape [2, 2], which holds 4'],
+        [Float32Array.of(1, 2), [1], 'tensor: 2 values do not fill shape [1], which holds 1'],
+        [[1, 2], [0], 'tensor: 2 values do not fill shape [0], which holds 0'],
+      ] as const) {
+        const values = ArrayBuffer.isView(data) ? data : [...data];
+        expect(() => tensor(values, { device, shape })).toThrow(ShapeError);
+        expect(() => tensor(values, { device, shape })).toThrow(message);
+      }
+    });
+
+    test('extents that are no whole numbers of at least 0', () => {
+      for (const shape of [[-1], [2.5], [Number.NaN], [Number.POSITIVE_INFINITY]]) {
+        for (const [name, act] of [
+          ['tensor', () => tensor([1], { device, shape })],
+          ['full', () => zeros(shape, { device })],
+          ['uniform', () => uniform(shape, { device, random: new Random(0) })],
+          ['normal', () => normal(shape, { device, random: new Random(0) })],
+        ] as const) {
+          expect(act).toThrow(ShapeError);
+          expect(act).toThrow(`${name}: shape [${shape}] must hold whole numbers of at least 0`);
+        }
+      }
+    });
+
+    test('indices that are no integers, or out of range, where they came from the host', () => {
+      const indices = tensor(Int32Array.of(0, 4, -100, 2), { device });
+      expect(() => checkIndices('embedding', indices, 5)).toThrow(ArgumentError);
+      expect(() => checkIndices('embedding', indices, 5)).toThrow(
+        'embedding: index -100 is out of range (allowed: 0 … 4)',
+      );
+      expect(() => checkIndices('crossEntropy', indices, 4, -100)).toThrow(
+        'crossEntropy: index 4 is out of range (allowed: 0 … 3, or -100 to be ignored)',
+      );
+      expect(() => checkIndices('crossEntropy', indices, 5, -100)).not.toThrow();
+      expect(() => checkIndices('embedding', indices.slice([0], [2]), 5)).not.toThrow();
+      expect(() => checkIndices('embedding', zeros([1], { device }), 5)).toThrow(DTypeError);
+    });
+  });
+});
+
+test('f64 lives on cpu', async () => {
+  const x = tensor(Float64Array.of(0.1, 0.2), { device: cpu });
+  expect(x.dtype).toBe('f64');
+  expect(await x.data()).toEqual(Float64Array.of(0.1, 0.2));
+  expect(await x.add(1e-12).data()).toEqual(Float64Array.of(0.1 + 1e-12, 0.2 + 1e-12));
+  expect(await full([1], 0.1, { device: cpu, dtype: 'f64' }).item()).toBe(0.1);
+});
+
+onWebGpu((webgpu) => {
+  test('f64 is refused', () => {
+    const before = webgpu.memory();
+    for (const [name, act] of [
+      ['tensor', () => tensor(Float64Array.of(1), { device: webgpu })],
+      ['tensor', () => tensor([1], { device: webgpu, dtype: 'f64' })],
+      ['full', () => zeros([1], { device: webgpu, dtype: 'f64' })],
+      ['normal', () => normal([1], { device: webgpu, dtype: 'f64', random: new Random(0) })],
+    ] as const) {
+      expect(act).toThrow(DTypeError);
+      expect(act).toThrow(`${name}: dtype f64 is not available on webgpu (allowed there: f32, i32)`);
+    }
+    expect(webgpu.memory()).toEqual(before);
+  });
+});
+
+test('the default device is used where none is named', () => {
+  const previous = defaultDevice();
+  const device = new CpuDevice();
+  try {
+    setDefaultDevice(device);
+    expect(tensor([1]).device).toBe(device);
+    expect(zeros([1]).device).toBe(device);
+    expect(normal([1], { random: new Random(0) }).device).toBe(device);
+  } finally {
+    setDefaultDevice(previous);
+  }
+});
+
+test('a device is opened by its kind, and no other kind is taken', async () => {
+  expect((await openDevice('cpu')).kind).toBe('cpu');
+  const unknown = JSON.parse('"tpu"');
+  await expect(openDevice(unknown)).rejects.toThrow(ArgumentError);
+  await expect(openDevice(unknown)).rejects.toThrow(
+    "openDevice: 'tpu' is no kind of device (allowed: auto, webgpu, cpu)",
+  );
+});
