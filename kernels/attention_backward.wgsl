@@ -1,4 +1,5 @@
-// Attention, backward, without ever holding the time x time matrix. See attention_forward.wgsl for the shapes, the masks and the constants.
+// Attention, backward, without ever holding the time x time matrix. See attention_forward.wgsl for the shapes, the masks, the
+// two forms of sharing and the constants.
 //
 // The forward pass left logSumExp, so any softmax weight can be had again from one dot product:
 //   weight[t, s] = exp(scale * q[t] . k[s] - logSumExp[t])
@@ -21,7 +22,7 @@
 
 const VECTORS = (HEAD_SIZE + 3) / 4;  // a row of q, k or v, in vectors of four, the last one filled up with 0
 const LANES_PER_ROW = select(1, THREADS / TILE, SHUFFLE);
-const READS = (VECTORS + LANES_PER_ROW - 1) / LANES_PER_ROW;  // of one lane, for one row
+const READS = (VECTORS + LANES_PER_ROW - 1) / LANES_PER_ROW;  // what one of them reads of the row
 
 struct Scalars {
   batch: u32,
@@ -97,7 +98,9 @@ fn delta(
   let query = workgroup.x * THREADS + thread;
   let start = startOfRow(workgroup.z, query, workgroup.y);
   var sum = 0.0;
-  for (var i = 0u; i < VECTORS; i++) {
+  // Not counted from 0 on purpose: a count known in advance is unrolled, which makes compiling ten times as slow and nothing faster.
+  for (var element = start; element < start + HEAD_SIZE; element += 4) {
+    let i = (element - start) / 4;
     sum += dot(vectorOf(&output, start, i), vectorOf(&gradientOfOutput, start, i));
   }
   if (query < scalars.time) {
@@ -157,6 +160,7 @@ fn query_gradient(
     }
 
     for (var first = 0u; first < TILE; first += GROUP) {
+      // Initial values written out: see attention_forward.wgsl.
       var scores = array<f32, GROUP>();
       var slopes = array<f32, GROUP>();
       for (var i = 0u; i < VECTORS; i++) {
@@ -259,6 +263,7 @@ fn key_value_gradient(
     }
 
     for (var first = 0u; first < TILE; first += GROUP) {
+      // Initial values written out: see attention_forward.wgsl.
       var scores = array<f32, GROUP>();
       var slopes = array<f32, GROUP>();
       for (var i = 0u; i < VECTORS; i++) {

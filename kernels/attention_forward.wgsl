@@ -21,8 +21,8 @@
 // Constants from the host:
 //   HEAD_SIZE: u32, 1 to 128.
 //   THREADS: u32, queries a workgroup. With SHUFFLE the subgroup size.
-//   TILE: u32, keys a tile. With SHUFFLE a power of two, at most THREADS, and about 128 / HEAD_SIZE: code grows with the
-//     product, and a software adapter compiles slowly. Otherwise TILE * HEAD_SIZE (rounded up to 4) <= 2048, which fills 16 KiB.
+//   TILE: u32, keys a tile. With SHUFFLE it divides THREADS; 4 up to HEAD_SIZE 16, 2 up to 32, 1 above: all is unrolled, and
+//     a software adapter compiles slowly. Otherwise TILE * HEAD_SIZE (rounded up to a multiple of 4) <= 2048, which fills 16 KiB.
 //   GROUP: u32, keys whose scores are computed before their values are added: divides TILE; with SHUFFLE equal to TILE.
 //   SHUFFLE: bool; and the function fn shuffle(value: vec4f, lane: u32) -> vec4f, which is subgroupShuffle where
 //     SHUFFLE is true, and is never called where it is false.
@@ -30,7 +30,7 @@
 
 const VECTORS = (HEAD_SIZE + 3) / 4;  // a row of q, k or v, in vectors of four, the last one filled up with 0
 const LANES_PER_ROW = select(1, THREADS / TILE, SHUFFLE);
-const READS = (VECTORS + LANES_PER_ROW - 1) / LANES_PER_ROW;  // of one lane, for one row
+const READS = (VECTORS + LANES_PER_ROW - 1) / LANES_PER_ROW;  // what one of them reads of the row
 const LOWEST = -1e30;  // stands for minus infinity, which WGSL cannot write down
 
 struct Scalars {
@@ -133,6 +133,7 @@ fn main(
     }
 
     for (var first = 0u; first < TILE; first += GROUP) {
+      // The initial value must be written out: Dawn 0.6.2 on lavapipe does not clear a variable again in each round of a loop.
       var scores = array<f32, GROUP>();
       for (var i = 0u; i < VECTORS; i++) {
         let query = row[i];

@@ -1,4 +1,4 @@
-import { crossEntropy, type Device, noGrad, Random, step, tensor, Transformer } from '../../src/index.ts';
+import { crossEntropy, type Device, noGrad, Random, step, Transformer, tensor } from '../../src/index.ts';
 import type { FragmentDataset } from './dataset.ts';
 
 /** Bytes a fragment, one token each. */
@@ -26,14 +26,20 @@ export interface Evaluation {
   seconds: number;
 }
 
-/** Accuracy and mean loss over all test fragments. Its steps are its own: nothing of it is left behind. */
-export async function evaluate(model: Transformer, device: Device, { test }: FragmentDataset): Promise<Evaluation> {
+/** Accuracy and mean loss over the test fragments, or the first few batches of them. It leaves nothing behind. */
+export async function evaluate(
+  model: Transformer,
+  device: Device,
+  { test }: FragmentDataset,
+  batches = Number.POSITIVE_INFINITY,
+): Promise<Evaluation> {
+  const total = Math.min(test.count, batches * EVALUATION_BATCH);
   const started = performance.now();
   let correct = 0;
   let lossSum = 0;
   model.eval();
-  for (let from = 0; from < test.count; from += EVALUATION_BATCH) {
-    const to = Math.min(test.count, from + EVALUATION_BATCH);
+  for (let from = 0; from < total; from += EVALUATION_BATCH) {
+    const to = Math.min(total, from + EVALUATION_BATCH);
     const count = to - from;
     await step(() =>
       noGrad(async () => {
@@ -52,7 +58,7 @@ export async function evaluate(model: Transformer, device: Device, { test }: Fra
   }
   model.train();
   const seconds = (performance.now() - started) / 1000;
-  return { accuracy: correct / test.count, loss: lossSum / test.count, seconds };
+  return { accuracy: correct / total, loss: lossSum / total, seconds };
 }
 
 function largestIndex(values: ArrayLike<number>): number {

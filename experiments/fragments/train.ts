@@ -6,148 +6,215 @@ import {
   GradES,
   ParameterRegistry,
   type RegistryEvent,
+  type Schedule,
   step,
-  tensor,
   type Transformer,
+  tensor,
   warmupCosine,
 } from '../../src/index.ts';
 import type { FragmentDataset } from './dataset.ts';
 import { buildModel, type Evaluation, evaluate, WINDOW_BYTES } from './model.ts';
 
-export const BATCH = 16;
-const LEARNING_RATE = 3e-3;
-const WARMUP = 0.05;
-const WEIGHT_DECAY = 0.01;
-const MAX_GRADIENT_NORM = 1;
+export const TRAINING = {
+  batch: 16,
+  learningRate: 3e-3,
+  /** Share of the schedule over which the learning rate rises; half a cosine follows. */
+  warmup: 0.05,
+  weightDecay: 0.01,
+  maxGradientNorm: 1,
+} as const;
+
 /** Steps between two looks at the loss; each is a read-back. */
-const LOG_EVERY = 20;
+export const LOG_EVERY = 20;
 
 export type ArmName = 'full' | 'grades';
 
-export interface TrainOptions {
+/** Everything one arm trains with. Both arms start from the same weights and see the same batches. */
+export class Trainer {
+  readonly model: Transformer;
+  readonly registry: ParameterRegistry;
+  readonly policy: GradES | null;
+  readonly #optimizer: AdamW;
+  readonly #schedule: Schedule;
+  readonly #device: Device;
+  readonly #dataset: FragmentDataset;
+  readonly #seed: number;
+
+  constructor(arm: ArmName, device: Device, dataset: FragmentDataset, seed: number, steps: number) {
+    const warmup = Math.floor(TRAINING.warmup * steps);
+    this.model = buildModel(device, seed, dataset.classes.length);
+    this.registry = new ParameterRegistry(this.model);
+    this.#optimizer = new AdamW(this.model.parameters(), TRAINING);
+    this.#schedule = warmupCosine({ peak: TRAINING.learningRate, steps, warmup });
+    const rule = { steps, sampleFrom: Math.max(1, warmup), freezeLeftovers: true };
+    this.policy = arm === 'grades' ? new GradES(this.registry, this.#optimizer, rule) : null;
+    this.#device = device;
+    this.#dataset = dataset;
+    this.#seed = seed;
+  }
+
+  /** One step of training; the loss is read back only if asked for. */
+  async train(s: number, readLoss: boolean): Promise<number | undefined> {
+    const device = this.#device;
+    const { length: eventsBefore } = this.registry.events;
+    let loss: number | undefined;
+    await step(async () => {
+      const batch = this.#dataset.trainingBatch(this.#seed, s, TRAINING.batch);
+      const tokens = tensor(batch.tokens, { device, shape: [TRAINING.batch, WINDOW_BYTES] });
+      const labels = tensor(batch.labels, { device });
+      this.policy?.beforeStep(s);
+      const batchLoss = crossEntropy(this.model.call(tokens), labels);
+      backward(batchLoss);
+      this.#optimizer.learningRate = this.#schedule(s);
+      this.#optimizer.step(batchLoss);
+      await this.policy?.afterStep(s);
+      if (readLoss) loss = (await this.#optimizer.report()).loss;
+    });
+    // What the frozen parameters held is free now; given back, reserved memory falls as well.
+    if (this.registry.events.length > eventsBefore) device.trim();
+    return loss;
+  }
+
+  /** Gives everything back, so that the next arm finds the memory this one found. */
+  release(): void {
+    this.#optimizer.release();
+    for (const parameter of this.model.parameters()) parameter.release('its arm was over');
+    this.#device.trim();
+  }
+}
+
+export interface ArmOptions {
   arm: ArmName;
   device: Device;
   dataset: FragmentDataset;
   seed: number;
   /** Length of the schedule. */
   steps: number;
-  /** Operations after which the model is evaluated once more, for the comparison with a plain stop. */
+  /** After this many operations the model is evaluated once more: what a plain stop there would have reached. */
   evaluateAtFlops?: number;
+  /** Ends training after the current step. */
   signal?: AbortSignal;
+  /** Called after every step; `loss` is the last one that was read back. */
   onStep?(report: { step: number; loss?: number; milliseconds: number; frozen: number }): void;
-  onFreeze?(event: RegistryEvent): void;
+  onEvent?(event: RegistryEvent): void;
+}
+
+export interface Sample {
+  step: number;
+  value: number;
 }
 
 export interface Arm {
   name: ArmName;
+  /** Steps made; fewer than the schedule where every watched matrix was frozen, or Ctrl-C came. */
   steps: number;
   seconds: { train: number; evaluate: number };
   flops: number;
   accuracy: number;
   loss: number;
   peakBytes: number;
-  /** The watched matrices and whatever froze with them, in order. */
-  frozen: { parameter: string; step: number; value: number | null; threshold: number | null }[];
-  /** Last step; below the length of the schedule where everything was frozen, or Ctrl-C came. */
-  stoppedAt: number;
+  events: readonly RegistryEvent[];
+  watched: readonly { name: string; kind: string; block: number | null; samples: Sample[] }[];
+  threshold: number | null;
+  frozenCount: number;
+  losses: readonly Sample[];
+  plainStop: (Evaluation & { step: number }) | null;
   interrupted: boolean;
-  losses: { step: number; value: number }[];
-  /** Signal of each watched matrix at each check. */
-  signals: Map<string, { step: number; value: number }[]>;
-  /** What a plain stop at `evaluateAtFlops` would have reached. */
-  plainStop: (Evaluation & { step: number; flops: number }) | null;
 }
 
-export const WATCHED_MATRICES = 14;
-
-/** Trains one arm from the seed: the same weights and the same batches in either. */
-export async function trainArm(options: TrainOptions): Promise<Arm> {
+/** Trains one arm to the end of the schedule, or until nothing is left to train, and evaluates it. */
+export async function trainArm(options: ArmOptions): Promise<Arm> {
   const { arm, device, dataset, seed, steps } = options;
-  device.trim();
   device.resetPeak();
-  const model = buildModel(device, seed, dataset.classes.length);
-  const registry = new ParameterRegistry(model);
-  const optimizer = new AdamW(model.parameters(), {
-    learningRate: LEARNING_RATE,
-    weightDecay: WEIGHT_DECAY,
-    maxGradientNorm: MAX_GRADIENT_NORM,
-  });
-  const warmup = Math.floor(WARMUP * steps);
-  const schedule = warmupCosine({ peak: LEARNING_RATE, steps, warmup });
-  const policy =
-    arm === 'grades'
-      ? new GradES(registry, optimizer, { steps, sampleFrom: Math.max(1, warmup), freezeLeftovers: true })
-      : null;
-  registry.onEvent((event) => options.onFreeze?.(event));
+  const trainer = new Trainer(arm, device, dataset, seed, steps);
+  const { model, policy, registry } = trainer;
+  registry.onEvent((event) => options.onEvent?.(event));
 
-  const losses: Arm['losses'] = [];
+  const losses: Sample[] = [];
   let plainStop: Arm['plainStop'] = null;
   let milliseconds = 0;
   let flops = 0;
   let s = 0;
+  const timed = async <T>(work: () => Promise<T>): Promise<T> => {
+    const [start, flopsBefore] = [performance.now(), device.work.flops];
+    const result = await work();
+    milliseconds += performance.now() - start;
+    flops += device.work.flops - flopsBefore;
+    return result;
+  };
+
+  // Evaluations run on larger batches; the peak that counts is that of training.
+  let peakBytes = 0;
+  const evaluated = async (): Promise<Evaluation> => {
+    peakBytes = Math.max(peakBytes, device.memory().peakBytes);
+    const evaluation = await evaluate(model, device, dataset);
+    device.resetPeak();
+    return evaluation;
+  };
+
   while (s < steps && !policy?.finished && !options.signal?.aborted) {
     s++;
-    const started = performance.now();
-    const flopsBefore = device.work.flops;
-    const frozenBefore = registry.events.length;
-    let loss: number | undefined;
-    await step(async () => {
-      const batch = dataset.trainingBatch(seed, s, BATCH);
-      const tokens = tensor(batch.tokens, { device, shape: [BATCH, WINDOW_BYTES] });
-      const labels = tensor(batch.labels, { device });
-      policy?.beforeStep(s);
-      const batchLoss = crossEntropy(model.call(tokens), labels);
-      backward(batchLoss);
-      optimizer.learningRate = schedule(s);
-      optimizer.step(batchLoss);
-      await policy?.afterStep(s);
-      if (s % LOG_EVERY === 0 || s === 1) loss = (await optimizer.report()).loss;
-    });
-    // What a frozen parameter held is free now; giving it back makes reserved memory fall as well.
-    if (registry.events.length > frozenBefore) device.trim();
-    const elapsed = performance.now() - started;
-    milliseconds += elapsed;
-    flops += device.work.flops - flopsBefore;
+    const before = milliseconds;
+    const loss = await timed(() => trainer.train(s, s === 1 || s % LOG_EVERY === 0));
     if (loss !== undefined) losses.push({ step: s, value: loss });
-    options.onStep?.({ step: s, loss, milliseconds: elapsed, frozen: policy?.frozenCount ?? 0 });
+    options.onStep?.({
+      step: s,
+      loss: losses.at(-1)?.value,
+      milliseconds: milliseconds - before,
+      frozen: policy?.frozenCount ?? 0,
+    });
     if (!plainStop && options.evaluateAtFlops !== undefined && flops >= options.evaluateAtFlops) {
-      plainStop = { ...(await evaluate(model, device, dataset)), step: s, flops };
+      plainStop = { ...(await evaluated()), step: s };
     }
   }
   await policy?.end();
-  const last = performance.now();
-  await device.synchronize();
-  milliseconds += performance.now() - last;
-  const peakBytes = device.memory().peakBytes;
-  const final = await evaluate(model, device, dataset);
-  releaseAll(model, optimizer);
+  await timed(() => device.synchronize());
+  const { accuracy, loss, seconds } = await evaluated();
+  trainer.release();
   return {
     name: arm,
     steps: s,
-    seconds: { train: milliseconds / 1000, evaluate: final.seconds },
+    seconds: { train: milliseconds / 1000, evaluate: seconds },
     flops,
-    accuracy: final.accuracy,
-    loss: final.loss,
+    accuracy,
+    loss,
     peakBytes,
-    frozen: registry.events.map(({ name, step: at, value, threshold }) => ({ parameter: name, step: at, value, threshold })),
-    stoppedAt: s,
-    interrupted: s < steps && !policy?.finished,
+    events: registry.events,
+    watched: policy ? watchedBy(policy) : [],
+    threshold: policy?.threshold ?? null,
+    frozenCount: policy?.frozenCount ?? 0,
     losses,
-    signals: signalsOf(policy),
     plainStop,
+    interrupted: s < steps && !policy?.finished,
   };
 }
 
-/** The next arm should find the memory this one had. */
-function releaseAll(model: Transformer, optimizer: AdamW): void {
-  optimizer.release();
-  for (const parameter of model.parameters()) parameter.release('its arm was over');
+function watchedBy(policy: GradES): Arm['watched'] {
+  return policy.watched.map(({ name, kind, block }) => {
+    const samples = policy.checks.flatMap(({ step: at, values }) => {
+      const value = values.get(name);
+      return value === undefined ? [] : [{ step: at, value }];
+    });
+    return { name, kind, block, samples };
+  });
 }
 
-function signalsOf(policy: GradES | null): Arm['signals'] {
-  const signals: Arm['signals'] = new Map(policy?.watched.map(({ name }) => [name, []]));
-  for (const { step: at, values } of policy?.checks ?? []) {
-    for (const [name, value] of values) signals.get(name)?.push({ step: at, value });
+/**
+ * Compiles every pipeline that either arm uses, and tells the milliseconds a step takes after that (the median). Nothing
+ * of it is left behind.
+ */
+export async function warmUp(device: Device, dataset: FragmentDataset): Promise<number> {
+  const rounds = 10;
+  const trainer = new Trainer('grades', device, dataset, 0, rounds);
+  const times: number[] = [];
+  for (let s = 1; s <= rounds && !trainer.policy?.finished; s++) {
+    const start = performance.now();
+    await trainer.train(s, true);
+    times.push(performance.now() - start);
   }
-  return signals;
+  await trainer.policy?.end();
+  await evaluate(trainer.model, device, dataset, 1);
+  trainer.release();
+  const later = times.slice(2).sort((a, b) => a - b);
+  return later[Math.floor(later.length / 2)];
 }

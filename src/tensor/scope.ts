@@ -117,10 +117,10 @@ const kept = new Map<string, Releasable>();
  * a loop may keep its newest state without leaking the older ones.
  */
 export function keep<T extends Releasable>(name: string, tensor: T): T {
+  tensor.persist();
   const previous = kept.get(name);
   if (previous !== undefined && previous !== tensor) previous.release(`another tensor was kept as '${name}'`);
   kept.set(name, tensor);
-  tensor.persist();
   return tensor;
 }
 

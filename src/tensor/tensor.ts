@@ -121,8 +121,8 @@ export class Tensor implements Releasable {
   }
 
   persist(): void {
+    this.assertUsable('keep');
     if (this.owner === null) return;
-    this.assertUsable('persist');
     this.owner = null;
     collected.register(this, this.storage, this);
   }

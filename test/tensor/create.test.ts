@@ -4,6 +4,7 @@ import {
   DTypeError,
   defaultDevice,
   full,
+  type NestedArray,
   normal,
   ones,
   openDevice,
@@ -22,7 +23,7 @@ import { cpu, onEachDevice, onWebGpu } from '../devices.ts';
 onEachDevice((device) => {
   test('nested arrays give their shape, and come back', async () => {
     await step(async () => {
-      for (const [data, shape] of [
+      const cases: [NestedArray, number[]][] = [
         [3, []],
         [[1, 2, 3], [3]],
         [
@@ -42,8 +43,9 @@ onEachDevice((device) => {
           [2, 0],
         ],
         [[], [0]],
-      ] as const) {
-        const x = tensor(JSON.parse(JSON.stringify(data)), { device });
+      ];
+      for (const [data, shape] of cases) {
+        const x = tensor(data, { device });
         expect(x.shape).toEqual(shape);
         expect(x.dtype).toBe('f32');
         expect(await x.toArray()).toEqual(data);
