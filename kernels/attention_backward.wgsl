@@ -71,8 +71,8 @@ fn vectorOf(source: ptr<storage, array<vec4f>, read>, start: u32, i: u32) -> vec
   return result;
 }
 
-// The row that starts at `start`, as it was read. A head size that is no multiple of 4 shares a vector between two rows, so there the
-// components are written one by one (each is 4 bytes of its own in every language that Dawn compiles to).
+// Writes what vectorOf reads. With a head size that is no multiple of 4, one vector can hold the end of one row and the start of the
+// next, so there each component is written alone (4 bytes of its own in every language that Dawn compiles to).
 fn storeVector(destination: ptr<storage, array<vec4f>, read_write>, start: u32, i: u32, values: vec4f) {
   if (HEAD_SIZE % 4 == 0) {
     destination[start / 4 + i] = values;
@@ -192,7 +192,11 @@ fn query_gradient(
         var sum = sums[i];
         for (var j = 0u; j < GROUP; j++) {
           var key: vec4f;
-          if (SHUFFLE) { key = shuffle(heldK[i / LANES_PER_ROW], j * LANES_PER_ROW + i % LANES_PER_ROW); } else { key = tileOne[(first + j) * VECTORS + i]; }
+          if (SHUFFLE) {
+            key = shuffle(heldK[i / LANES_PER_ROW], j * LANES_PER_ROW + i % LANES_PER_ROW);
+          } else {
+            key = tileOne[(first + j) * VECTORS + i];
+          }
           sum += scoreGradients[j] * key;
         }
         sums[i] = sum;
@@ -290,7 +294,11 @@ fn key_value_gradient(
         let score = scores[j];
         let query = firstOfTile + first + j;
         var ofRow: vec2f;
-        if (SHUFFLE) { ofRow = shuffle(heldStatistics, j * LANES_PER_ROW).xy; } else { ofRow = statistics[startOfStatistics + min(query, scalars.time - 1)]; }
+        if (SHUFFLE) {
+          ofRow = shuffle(heldStatistics, j * LANES_PER_ROW).xy;
+        } else {
+          ofRow = statistics[startOfStatistics + min(query, scalars.time - 1)];
+        }
         weights[j] = select(0.0, exp(score - ofRow.x), query >= begin && query < scalars.time);
         scoreGradients[j] = weights[j] * (slopes[j] - ofRow.y);
       }

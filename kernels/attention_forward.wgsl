@@ -69,8 +69,8 @@ fn vectorOf(source: ptr<storage, array<vec4f>, read>, start: u32, i: u32) -> vec
   return result;
 }
 
-// The row that starts at `start`, as it was read. A head size that is no multiple of 4 shares a vector between two rows, so there the
-// components are written one by one (each is 4 bytes of its own in every language that Dawn compiles to).
+// Writes what vectorOf reads. With a head size that is no multiple of 4, one vector can hold the end of one row and the start of the
+// next, so there each component is written alone (4 bytes of its own in every language that Dawn compiles to).
 fn storeVector(destination: ptr<storage, array<vec4f>, read_write>, start: u32, i: u32, values: vec4f) {
   if (HEAD_SIZE % 4 == 0) {
     destination[start / 4 + i] = values;
@@ -139,7 +139,11 @@ fn main(
         let query = row[i];
         for (var j = 0u; j < GROUP; j++) {
           var key: vec4f;
-          if (SHUFFLE) { key = shuffle(heldK[i / LANES_PER_ROW], j * LANES_PER_ROW + i % LANES_PER_ROW); } else { key = tileOfK[(first + j) * VECTORS + i]; }
+          if (SHUFFLE) {
+            key = shuffle(heldK[i / LANES_PER_ROW], j * LANES_PER_ROW + i % LANES_PER_ROW);
+          } else {
+            key = tileOfK[(first + j) * VECTORS + i];
+          }
           scores[j] += dot(query, key);
         }
       }
@@ -163,7 +167,11 @@ fn main(
         var sum = sums[i] * shrink;
         for (var j = 0u; j < GROUP; j++) {
           var value: vec4f;
-          if (SHUFFLE) { value = shuffle(heldV[i / LANES_PER_ROW], j * LANES_PER_ROW + i % LANES_PER_ROW); } else { value = tileOfV[(first + j) * VECTORS + i]; }
+          if (SHUFFLE) {
+            value = shuffle(heldV[i / LANES_PER_ROW], j * LANES_PER_ROW + i % LANES_PER_ROW);
+          } else {
+            value = tileOfV[(first + j) * VECTORS + i];
+          }
           sum += weights[j] * value;
         }
         sums[i] = sum;

@@ -20,15 +20,24 @@ async function openWebGpu(): Promise<WebGpuDevice | null> {
   }
 }
 
+export interface Devices {
+  cpu: CpuDevice;
+  webgpu: WebGpuDevice | null;
+}
+
+/** Devices of a suite's own, where it counts buffers or bytes: collected garbage of other suites would change them. */
+export async function ownDevices(): Promise<Devices> {
+  return { cpu: new CpuDevice(), webgpu: webgpu && (await WebGpuDevice.open()) };
+}
+
 /** The suite once on `cpu` and once on `webgpu`. */
-export function onEachDevice(suite: (device: Device) => void): void {
-  describe('cpu', () => suite(cpu));
-  onWebGpu(suite);
+export function onEachDevice(suite: (device: Device) => void, devices: Devices = { cpu, webgpu }): void {
+  describe('cpu', () => suite(devices.cpu));
+  onWebGpu(suite, devices.webgpu);
 }
 
 /** The suite on `webgpu`, or a skipped test that says why there is none. */
-export function onWebGpu(suite: (device: WebGpuDevice) => void): void {
-  const device = webgpu;
+export function onWebGpu(suite: (device: WebGpuDevice) => void, device: WebGpuDevice | null = webgpu): void {
   if (device) describe('webgpu', () => suite(device));
   else test.skip('webgpu: skipped, this machine has no adapter', () => {});
 }

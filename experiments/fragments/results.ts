@@ -86,7 +86,7 @@ export function reportData(full: Arm, grades: Arm, run: { steps: number; grace: 
   return {
     title: 'File fragments: which matrices converged, and when',
     summary: run.summary,
-    quantity: 'Split-half signal ρ: gradient magnitude without mini-batch noise, relative to its own peak',
+    quantity: 'Split-half signal ρ, relative to its own peak',
     totalSteps: run.steps,
     endedAt: grades.steps < run.steps ? grades.steps : undefined,
     graceSteps: run.grace,

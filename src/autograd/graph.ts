@@ -104,12 +104,14 @@ function nodesBelow(root: GraphNode): GraphNode[] {
 
 function bytesSaved(nodes: readonly GraphNode[]): number {
   const storages = new Set<Storage>();
-  const parameters = new Set<Storage>();
+  const leaves = new Set<Storage>();
   for (const node of nodes) {
-    if (node instanceof LeafNode) parameters.add(node.tensor.storage);
+    if (node instanceof LeafNode) leaves.add(node.tensor.storage);
     else for (const { saved } of node.rules) for (const tensor of saved) storages.add(tensor.storage);
   }
   let bytes = 0;
-  for (const storage of storages) if (!parameters.has(storage)) bytes += storage.buffer.byteLength;
+  for (const storage of storages) {
+    if (!leaves.has(storage) && !storage.outlivesSteps) bytes += storage.buffer.byteLength;
+  }
   return bytes;
 }

@@ -38,6 +38,7 @@ export class Parameter extends Tensor {
     super(own.storage, own.dtype, own, kind, null);
     own.release('a parameter took it over');
     initial.release('a parameter took it over');
+    this.storage.outlivesSteps = true;
     this.kind = kind;
     this.name = kind;
     this.leaf = new LeafNode(this, kind);

@@ -10,6 +10,8 @@ export class Storage {
   readonly buffer: DeviceBuffer;
   /** Integers that came from the host, so that indices can be checked without waiting for the device. */
   readonly hostIntegers: Int32Array | null;
+  /** True where it outlives every step, as a parameter's does: keeping it for the backward pass costs nothing. */
+  outlivesSteps = false;
   #references = 0;
 
   constructor(device: Device, buffer: DeviceBuffer, hostIntegers: Int32Array | null = null) {

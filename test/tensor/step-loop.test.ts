@@ -12,7 +12,8 @@ import {
   requireGradient,
   step,
 } from '../../src/index.ts';
-import { onEachDevice, onWebGpu, webgpu } from '../devices.ts';
+import { WebGpuDevice } from '../../src/tensor/webgpu/webgpu-device.ts';
+import { onEachDevice, onWebGpu, ownDevices } from '../devices.ts';
 
 /** One step of training a small model without any call that releases something, and now and then an evaluation. */
 function makeTraining(device: Device) {
@@ -46,63 +47,66 @@ function makeTraining(device: Device) {
   };
 }
 
-onEachDevice((device) => {
-  test('2,000 steps leave memory where it was after 10', async () => {
-    const training = makeTraining(device);
-    const made = () => (device === webgpu ? { ...webgpu.made, submissions: 0 } : null);
-    const ledger = (): [MemoryReport, unknown] => [device.memory(), made()];
-    device.resetPeak();
-    let losses: number[] = [];
-    const run = async (from: number, to: number) => {
-      losses = [];
-      for (let i = from; i < to; i++) {
-        const loss = await training.run(i);
-        if (loss !== null) losses.push(loss);
-      }
-      return losses;
-    };
-    const [early] = await run(0, 10);
-    const afterTen = ledger();
-    const late = await run(10, 2000);
-    expect(ledger()).toEqual(afterTen);
-    expect(late.every(Number.isFinite)).toBe(true);
-    expect(late[late.length - 1]).toBeLessThan(early);
-    training.end();
-  });
-
-  test('a timer fires in a loop that never awaits a value', async () => {
-    let fired = false;
-    const timer = setTimeout(() => {
-      fired = true;
-    }, 1);
-    const x = normal([8, 8], { random: new Random(1), device });
-    const end = Date.now() + 5000;
-    while (!fired && Date.now() < end) await step(() => x.matmul(x).tanh());
-    clearTimeout(timer);
-    expect(fired).toBe(true);
-  });
-
-  test('a loop that never awaits a value hears Ctrl-C', async () => {
-    const script = fileURLToPath(new URL('endless-loop.ts', import.meta.url));
-    const child = spawn(process.execPath, ['--import', 'tsx', script, device.kind], {
-      stdio: ['ignore', 'pipe', 'inherit'],
+onEachDevice(
+  (device) => {
+    test('2,000 steps leave memory where it was after 10', async () => {
+      const training = makeTraining(device);
+      const made = () => (device instanceof WebGpuDevice ? { ...device.made, submissions: 0 } : null);
+      const ledger = (): [MemoryReport, unknown] => [device.memory(), made()];
+      device.resetPeak();
+      let losses: number[] = [];
+      const run = async (from: number, to: number) => {
+        losses = [];
+        for (let i = from; i < to; i++) {
+          const loss = await training.run(i);
+          if (loss !== null) losses.push(loss);
+        }
+        return losses;
+      };
+      const [early] = await run(0, 10);
+      const afterTen = ledger();
+      const late = await run(10, 2000);
+      expect(ledger()).toEqual(afterTen);
+      expect(late.every(Number.isFinite)).toBe(true);
+      expect(late[late.length - 1]).toBeLessThan(early);
+      training.end();
     });
-    const emergency = setTimeout(() => child.kill('SIGKILL'), 30_000);
-    let output = '';
-    let interrupted = 0;
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      output += text;
-      if (interrupted > 0 || !output.includes('running')) return;
-      interrupted = Date.now();
-      child.kill('SIGINT');
+
+    test('a timer fires in a loop that never awaits a value', async () => {
+      let fired = false;
+      const timer = setTimeout(() => {
+        fired = true;
+      }, 1);
+      const x = normal([8, 8], { random: new Random(1), device });
+      const end = Date.now() + 5000;
+      while (!fired && Date.now() < end) await step(() => x.matmul(x).tanh());
+      clearTimeout(timer);
+      expect(fired).toBe(true);
     });
-    const ended = await new Promise((resolve) => child.once('close', (code, signal) => resolve({ code, signal })));
-    clearTimeout(emergency);
-    expect(output).toMatch(/stopped after \d+ steps/);
-    expect(ended).toEqual({ code: 7, signal: null });
-    expect(Date.now() - interrupted).toBeLessThan(10_000);
-  });
-});
+
+    test('a loop that never awaits a value hears Ctrl-C', async () => {
+      const script = fileURLToPath(new URL('endless-loop.ts', import.meta.url));
+      const child = spawn(process.execPath, ['--import', 'tsx', script, device.kind], {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      });
+      const emergency = setTimeout(() => child.kill('SIGKILL'), 30_000);
+      let output = '';
+      let interrupted = 0;
+      child.stdout.setEncoding('utf8').on('data', (text: string) => {
+        output += text;
+        if (interrupted > 0 || !output.includes('running')) return;
+        interrupted = Date.now();
+        child.kill('SIGINT');
+      });
+      const ended = await new Promise((resolve) => child.once('close', (code, signal) => resolve({ code, signal })));
+      clearTimeout(emergency);
+      expect(output).toMatch(/stopped after \d+ steps/);
+      expect(ended).toEqual({ code: 7, signal: null });
+      expect(Date.now() - interrupted).toBeLessThan(10_000);
+    });
+  },
+  await ownDevices(),
+);
 
 onWebGpu((webgpu) => {
   test('a loop that never awaits a value is held to two steps in flight', async () => {

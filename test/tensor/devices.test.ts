@@ -1,0 +1,202 @@
+import { spawnSync } from 'node:child_process';
+import { expect, test } from 'vitest';
+import {
+  type Device,
+  DeviceError,
+  DeviceLimitError,
+  DeviceMismatchError,
+  OutOfMemoryError,
+  snapshotWork,
+  step,
+  tensor,
+  workSince,
+  zeros,
+} from '../../src/index.ts';
+import { copyInto } from '../../src/tensor/copy.ts';
+import { CpuDevice } from '../../src/tensor/cpu/cpu-device.ts';
+import { dispatch, flatWorkgroups, type Kernel } from '../../src/tensor/kernel.ts';
+import type { Tensor } from '../../src/tensor/tensor.ts';
+import { WebGpuDevice } from '../../src/tensor/webgpu/webgpu-device.ts';
+import { cpu, onEachDevice, onWebGpu } from '../devices.ts';
+import { random } from '../shapes.ts';
+
+/** A kernel over `count` buffers that writes nothing. */
+function idleKernel(count: number, functions = ''): Kernel<'count' | 'value'> {
+  return {
+    name: 'idle',
+    operands: new Array(count).fill('write'),
+    scalars: { count: 'u32', value: 'f32' },
+    wgsl: { file: 'fill', constants: { WORKGROUP_SIZE: '1u' }, functions },
+    reference: () => {},
+  };
+}
+
+function runIdle(kernel: Kernel<'count' | 'value'>, operands: Tensor[], groups = 1): void {
+  dispatch(kernel, { operands, scalars: { count: 0, value: 0 }, workgroups: [groups, 1, 1], flops: 0 });
+}
+
+onEachDevice((device) => {
+  test('work is counted by kernel, with its operations', async () => {
+    await step(() => {
+      const x = random([10], { seed: 1, device });
+      const before = snapshotWork(device);
+      x.exp();
+      x.exp().add(1);
+      expect(workSince(device, before)).toEqual({
+        dispatches: new Map([
+          ['exp', 2],
+          ['add', 1],
+        ]),
+        totalDispatches: 3,
+        flops: 30,
+      });
+      expect(workSince(device, snapshotWork(device))).toEqual({ dispatches: new Map(), totalDispatches: 0, flops: 0 });
+    });
+  });
+
+  test('a buffer used again does not change what was computed from its last tensor', async () => {
+    await step(async () => {
+      const x = tensor([1, 2, 3], { device });
+      const doubled = x.mul(2);
+      const { id } = x.storage.buffer;
+      x.release();
+      // Recorded above, not yet submitted; the upload must not overtake it.
+      const y = tensor([10, 20, 30], { device });
+      expect(y.storage.buffer.id).toBe(id);
+      expect(await doubled.toArray()).toEqual([2, 4, 6]);
+      expect(await y.toArray()).toEqual([10, 20, 30]);
+    });
+  });
+
+  test('trim leaves live tensors and recorded work alone, and reserves nothing else', async () => {
+    await step(async () => {
+      const x = random([1000], { seed: 1, device });
+      const y = x.mul(3);
+      const expected = await x.mul(3).data();
+      x.exp().release();
+      x.release();
+      device.trim();
+      const { liveBuffers, reservedBuffers, liveBytes, reservedBytes } = device.memory();
+      expect(reservedBuffers).toBe(liveBuffers);
+      expect(reservedBytes - liveBytes).toBeLessThan(256 * liveBuffers);
+      expect(await y.data()).toEqual(expected);
+      expect(await y.exp().log().sub(y).max().item()).toBeLessThan(1e-5);
+    });
+  });
+
+  test('operands of two devices are refused where a kernel meets them', () => {
+    const other = new CpuDevice();
+    const x = tensor([1, 2], { device });
+    const target = zeros([2], { device: other });
+    expect(() => copyInto(x, target, [1])).toThrow(DeviceMismatchError);
+    expect(() => copyInto(x, target, [1])).toThrow(`strided-copy: operands live on ${device.kind}`);
+  });
+});
+
+test('two devices of one kind are two devices', () => {
+  const x = tensor([1, 2], { device: cpu });
+  expect(() => x.add(tensor([1, 2], { device: new CpuDevice() }))).toThrow(DeviceMismatchError);
+});
+
+test('workgroups fold into a second axis, and no further', () => {
+  expect(flatWorkgroups(0, 64)).toEqual([0, 1, 1]);
+  expect(flatWorkgroups(65, 64)).toEqual([2, 1, 1]);
+  expect(flatWorkgroups(65_535, 1)).toEqual([65_535, 1, 1]);
+  expect(flatWorkgroups(65_536, 1)).toEqual([65_535, 2, 1]);
+  expect(() => flatWorkgroups(65_535 ** 2 + 1, 1)).toThrow(DeviceLimitError);
+});
+
+onWebGpu((webgpu) => {
+  test('what exceeds the limits of the device is refused before anything is allocated', () => {
+    const { maxBufferSize, maxStorageBufferBindingSize, maxStorageBuffersPerShaderStage } = webgpu.gpu.limits;
+    const limit = Math.min(maxBufferSize, maxStorageBufferBindingSize);
+    const before = webgpu.memory();
+    const elements = Math.floor(limit / 4) + 1;
+    expect(() => zeros([elements], { device: webgpu })).toThrow(DeviceLimitError);
+    expect(() => zeros([elements], { device: webgpu })).toThrow(
+      `a tensor of ${4 * elements} bytes exceeds what ${webgpu.adapter} binds (${limit} bytes)`,
+    );
+    expect(webgpu.memory()).toEqual(before);
+
+    const x = zeros([4], { device: webgpu });
+    const tooMany = maxStorageBuffersPerShaderStage + 1;
+    expect(() => runIdle(idleKernel(tooMany), new Array(tooMany).fill(x))).toThrow(DeviceLimitError);
+    expect(() => runIdle(idleKernel(1), [x], 65_536 * 16)).toThrow(/idle: 1048576 x 1 x 1 workgroups, but the device/);
+  });
+
+  test('a steady step makes neither buffers nor bind groups, and a changed one does', async () => {
+    const x = random([7, 5], { seed: 1, device: webgpu });
+    const run = (rows: number) => step(() => x.slice([0], [rows]).exp().sum({ axes: 1 }).mul(2));
+    await run(7);
+    await run(6);
+    const { buffers, bindGroups } = webgpu.made;
+    const pipelines = webgpu.pipelineCount;
+    for (let i = 0; i < 3; i++) {
+      await run(7);
+      await run(6);
+    }
+    expect([webgpu.made.buffers, webgpu.made.bindGroups]).toEqual([buffers, bindGroups]);
+    await step(() => random([1000, 7], { seed: 1, device: webgpu }).exp().sum({ axes: 1 }).mul(2));
+    expect(webgpu.made.bindGroups).toBeGreaterThan(bindGroups);
+    expect(webgpu.pipelineCount).toBe(pipelines);
+  });
+
+  test('a budget is kept', async () => {
+    const device = await WebGpuDevice.open({ memoryBudget: 2048 });
+    const x = tensor([1, 2], { device });
+    expect(() => zeros([1000], { device })).toThrow(OutOfMemoryError);
+    expect(await x.add(1).toArray()).toEqual([2, 3]);
+    device.gpu.destroy();
+  });
+
+  // Each on a device of its own: a failure stays with the device, since what it computed since then may be wrong.
+  const failures: [string, (device: WebGpuDevice) => void, RegExp][] = [
+    [
+      'a kernel that does not compile',
+      (device) => runIdle(idleKernel(1, 'this is no WGSL'), [zeros([1], { device })]),
+      /^the device reported: .*parsing WGSL/,
+    ],
+    ['the loss of the device', (device) => device.gpu.destroy(), /^the device was lost/],
+  ];
+  for (const [name, provoke, message] of failures) {
+    test(`${name} is thrown at the next await, and at every one after it`, async () => {
+      const device = await WebGpuDevice.open();
+      const x = tensor([1, 2], { device });
+      provoke(device);
+      const awaits: ((device: Device) => Promise<unknown>)[] = [
+        () => x.data(),
+        () => step(() => x.mul(2)),
+        (device) => device.synchronize(),
+      ];
+      for (const wait of awaits) {
+        const outcome: unknown = await wait(device).then(
+          () => 'passed',
+          (error: unknown) => error,
+        );
+        if (!(outcome instanceof DeviceError)) expect.fail(`no DeviceError, but ${outcome}`);
+        expect(outcome.message).toMatch(message);
+      }
+      device.gpu.destroy();
+    });
+  }
+});
+
+// Elsewhere no variable hides the driver.
+test.skipIf(process.platform !== 'linux')('without an adapter, webgpu is refused by name and auto takes cpu', () => {
+  const script = `
+    const { openDevice } = await import(${JSON.stringify(new URL('../../src/index.ts', import.meta.url).href)});
+    const { kind } = await openDevice('auto');
+    const error = await openDevice('webgpu').catch((error) => error);
+    console.log(JSON.stringify([kind, error.name, error.message]));
+  `;
+  const { stdout } = spawnSync(process.execPath, ['--import', 'tsx', '--input-type=module', '--eval', script], {
+    encoding: 'utf8',
+    env: { ...process.env, VK_DRIVER_FILES: '/nonexistent' },
+  });
+  const answer = stdout.split('\n').find((line) => line.startsWith('["'));
+  expect(JSON.parse(answer ?? 'null')).toEqual([
+    'cpu',
+    'NoAdapterError',
+    'Dawn found no adapter: no Vulkan, Metal or Direct3D 12 driver it can use',
+  ]);
+});
