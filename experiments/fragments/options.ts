@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util';
 export const DEVICES = ['auto', 'webgpu', 'cpu'] as const;
 export type DeviceChoice = (typeof DEVICES)[number];
 
-export const DEFAULT_STEPS = 1500;
+export const DEFAULT_STEPS = 1200;
 export const DEFAULT_SEED = 1;
 export const DEFAULT_DEVICE: DeviceChoice = 'auto';
 

@@ -1,4 +1,6 @@
 /** The operations as methods, so that expressions read from left to right: `x.matmul(w).add(b).relu().mean()`. */
+import { tensor } from '../tensor/create.ts';
+import type { Device } from '../tensor/device.ts';
 import { Tensor } from '../tensor/tensor.ts';
 import { backward } from './backward.ts';
 import { gradientOf } from './node.ts';
@@ -34,6 +36,8 @@ declare module '../tensor/tensor.ts' {
     transpose(first?: number, second?: number): Tensor;
     permute(order: readonly number[]): Tensor;
     slice(starts: readonly number[], ends?: readonly number[]): Tensor;
+    /** A copy on another device, without a gradient. Waits for this one. */
+    to(device: Device): Promise<Tensor>;
     /** Leaves the gradient of this tensor in every live leaf below it. */
     backward(seed?: Tensor): void;
     /** The gradient that the last backward pass left here; null for what is no leaf. */
@@ -107,6 +111,9 @@ const methods = {
   },
   slice(this: Tensor, starts: readonly number[], ends?: readonly number[]) {
     return slice(this, starts, ends);
+  },
+  async to(this: Tensor, device: Device) {
+    return tensor(await this.data(), { device, dtype: this.dtype, shape: this.shape, name: this.origin });
   },
   backward(this: Tensor, seed?: Tensor) {
     backward(this, seed);

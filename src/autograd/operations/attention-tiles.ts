@@ -14,12 +14,16 @@ export interface AttentionTile {
 
 /**
  * Which tile runs, by kind of adapter and head size. Shuffles pay on software adapters, where a read from workgroup
- * memory costs as much as twenty multiply-adds; elsewhere tiles fill the 16 KiB that every adapter has.
+ * memory costs as much as twenty multiply-adds; there long heads get short groups, since a longer body takes seconds to
+ * compile. Elsewhere tiles fill the 16 KiB that every adapter has.
  */
 export function chooseAttentionTile(device: Device, headSize: number): AttentionTile {
   const lanes = device.subgroupSize;
-  if (device.software && lanes >= 4) return { threads: lanes, keys: lanes, group: lanes, shuffle: true };
+  if (device.software && lanes >= 4) {
+    const group = headSize <= 16 ? 4 : headSize <= 32 ? 2 : 1;
+    return { threads: lanes, keys: group, group, shuffle: true };
+  }
   const paddedHead = 4 * Math.ceil(headSize / 4);
-  const keys = Math.max(4, Math.min(32, 4 * Math.floor(2048 / paddedHead / 4)));
-  return { threads: 64, keys, group: 4, shuffle: false };
+  const keys = Math.min(32, 4 * Math.floor(2048 / paddedHead / 4));
+  return { threads: 64, keys, group: device.software ? 1 : 4, shuffle: false };
 }

@@ -1,0 +1,204 @@
+import { afterEach, describe, expect, test } from 'vitest';
+import {
+  ArgumentError,
+  type Device,
+  Embedding,
+  Linear,
+  Module,
+  mul,
+  noGrad,
+  Parameter,
+  Random,
+  ShapeError,
+  type StateDict,
+  step,
+  type Tensor,
+  tensor,
+} from '../../src/index.ts';
+import { cpu, onEachDevice } from '../devices.ts';
+import { releaseMade, tinyBatch, tinyModel } from './tiny.ts';
+
+afterEach(releaseMade);
+
+class Scale extends Module {
+  readonly factor: Parameter;
+
+  constructor(factor: Parameter) {
+    super();
+    this.factor = factor;
+  }
+
+  forward(x: Tensor): Tensor {
+    return mul(x, this.factor);
+  }
+}
+
+/** Sub-modules in properties, in arrays and in arrays of arrays, a parameter of its own, and one held twice. */
+class Nested extends Module {
+  readonly first: Linear;
+  readonly absent: Linear | null = null;
+  readonly label = 'no parameter';
+  readonly layers: Module[];
+  readonly grid: Module[][];
+  readonly own: Parameter;
+  readonly parametersInArray: Parameter[];
+
+  constructor(device: Device) {
+    super();
+    const options = { device, random: new Random(3) };
+    const make = (value: number) => new Parameter(tensor([value], { device }), 'weight');
+    this.first = new Linear(2, 2, { ...options, bias: true });
+    const shared = make(2);
+    this.layers = [new Scale(shared), new Linear(2, 3, options), new Scale(shared)];
+    this.grid = [[new Scale(make(3))], [new Scale(make(4))]];
+    this.own = make(5);
+    this.parametersInArray = [make(6)];
+  }
+
+  forward(x: Tensor): Tensor {
+    return this.layers.reduce((value, layer) => layer.call(value), this.first.call(x));
+  }
+}
+
+onEachDevice((device) => {
+  test('parameters are named by the path to them, and a shared one is listed once', () => {
+    const model = new Nested(device);
+    const parameters = model.namedParameters();
+    expect([...parameters.keys()]).toEqual([
+      'first.weight',
+      'first.bias',
+      'layers.0.factor',
+      'layers.1.weight',
+      'grid.0.0.factor',
+      'grid.1.0.factor',
+      'own',
+      'parametersInArray.0',
+    ]);
+    for (const [name, parameter] of parameters) expect(parameter.name).toBe(name);
+    expect(model.parameters()).toEqual([...parameters.values()]);
+    for (const parameter of parameters.values()) parameter.release();
+  });
+
+  test('train and eval reach the modules in properties and arrays', () => {
+    const model = new Nested(device);
+    const parts = [model, model.first, ...model.layers, ...model.grid.flat()];
+    expect(parts.every(({ training }) => training)).toBe(true);
+    expect(model.eval()).toBe(model);
+    expect(parts.some(({ training }) => training)).toBe(false);
+    expect(model.train()).toBe(model);
+    expect(parts.every(({ training }) => training)).toBe(true);
+    for (const parameter of model.parameters()) parameter.release();
+  });
+
+  test('a call keeps its output and nothing else where no graph is recorded', async () => {
+    const model = tinyModel(device);
+    await step(() => {
+      const { tokens } = tinyBatch(device, 1);
+      // The table of rotary angles is made once for a device.
+      noGrad(() => model.call(tokens)).release();
+      const before = device.memory();
+      const logits = noGrad(() => model.call(tokens));
+      const after = device.memory();
+      expect(after.liveBytes - before.liveBytes).toBe(logits.byteLength);
+      expect(after.liveBuffers - before.liveBuffers).toBe(1);
+    });
+  });
+
+  test('a call under gradients keeps what the graph saved, and the step gives it back', async () => {
+    const model = tinyModel(device);
+    await step(() => noGrad(() => model.call(tinyBatch(device, 1).tokens)));
+    const before = device.memory();
+    await step(() => {
+      const logits = model.call(tinyBatch(device, 1).tokens);
+      expect(device.memory().liveBytes - before.liveBytes).toBeGreaterThan(2 * logits.byteLength);
+    });
+    expect(device.memory().liveBytes).toBe(before.liveBytes);
+    expect(device.memory().liveBuffers).toBe(before.liveBuffers);
+  });
+
+  describe('the state dict', () => {
+    const load = (model: Module, change: (state: StateDict) => void) => async () => {
+      const state = await model.stateDict();
+      for (const entry of Object.values(state)) entry.data.fill(9);
+      change(state);
+      model.loadStateDict(state);
+    };
+
+    test('a round trip gives the same model, bit for bit, frozen parameters too', async () => {
+      const source = tinyModel(device, { seed: 1, normalization: 'layer', positions: { learned: 6 } });
+      const target = tinyModel(device, { seed: 2, normalization: 'layer', positions: { learned: 6 } });
+      target.tokens.table.freeze();
+      const state = await source.stateDict();
+      expect(state['blocks.1.feedForward.down.weight'].shape).toEqual([12, 8]);
+      expect(await target.stateDict()).not.toEqual(state);
+      target.loadStateDict(state);
+      expect(await target.stateDict()).toEqual(state);
+      expect(target.tokens.table.isFrozen).toBe(true);
+      await step(async () => {
+        const { tokens } = tinyBatch(device, 1);
+        expect(await target.call(tokens).toArray()).toEqual(await source.call(tokens).toArray());
+      });
+    });
+
+    test('a state survives JSON and goes to another device and dtype', async () => {
+      const source = tinyModel(device);
+      const target = tinyModel(cpu, { seed: 2, dtype: 'f64' });
+      const state = await source.stateDict();
+      target.loadStateDict(state);
+      const copied = await target.stateDict();
+      for (const [name, { data }] of Object.entries(state)) {
+        expect(Array.from(copied[name].data)).toEqual(Array.from(data));
+      }
+    });
+
+    test.each([
+      [
+        'a missing name',
+        ArgumentError,
+        /missing: first\.bias/,
+        (state: StateDict) => Reflect.deleteProperty(state, 'first.bias'),
+      ],
+      [
+        'an unknown name',
+        ArgumentError,
+        /unknown: second/,
+        (state: StateDict) => Object.assign(state, { second: state['first.bias'] }),
+      ],
+      [
+        'another shape',
+        ShapeError,
+        /layers\.1\.weight.*\[2, 3\].*\[3, 2\]/,
+        (state: StateDict) => Object.assign(state['layers.1.weight'], { shape: [3, 2] }),
+      ],
+      [
+        'too few values',
+        ShapeError,
+        /layers\.1\.weight/,
+        (state: StateDict) => Object.assign(state['layers.1.weight'], { data: new Float32Array(5) }),
+      ],
+    ])('%s is a named error and changes nothing', async (_what, kind, message, change) => {
+      const model = new Nested(device);
+      const before = await model.stateDict();
+      const attempt = load(model, change);
+      await expect(attempt()).rejects.toThrow(kind);
+      await expect(attempt()).rejects.toThrow(message);
+      expect(await model.stateDict()).toEqual(before);
+      for (const parameter of model.parameters()) parameter.release();
+    });
+  });
+
+  test('the initial values have the deviation asked for and depend on the seed alone', async () => {
+    const make = (seed: number) => new Linear(100, 60, { device, random: new Random(seed), bias: true });
+    const [a, b, other] = [make(1), make(1), make(2)];
+    const data = await a.weight.data();
+    const squares = data.reduce((sum, value) => sum + value * value, 0);
+    expect(Math.sqrt(squares / data.length)).toBeCloseTo(0.1, 2);
+    expect(await b.weight.data()).toEqual(data);
+    expect(await other.weight.data()).not.toEqual(data);
+    expect(Array.from((await a.bias?.data()) ?? [])).toEqual(new Array(60).fill(0));
+    const table = new Embedding(60, 100, { device, random: new Random(1), deviation: 0.02 });
+    const rows = await table.table.data();
+    expect(Math.sqrt(rows.reduce((sum, value) => sum + value * value, 0) / rows.length)).toBeCloseTo(0.02, 3);
+    for (const module of [a, b, other, table]) for (const parameter of module.parameters()) parameter.release();
+  });
+});
