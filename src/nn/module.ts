@@ -82,7 +82,8 @@ export abstract class Module<Inputs extends readonly unknown[] = [Tensor], Outpu
   /**
    * Writes values back into the parameters, frozen ones too.
    *
-   * @throws ArgumentError for names that are missing or too many, ShapeError for another shape; nothing is written then.
+   * @throws ArgumentError for names that are missing or too many, ShapeError for another shape or values that do not
+   * fill it; nothing is written then.
    */
   loadStateDict(state: StateDict): void {
     const parameters = this.namedParameters();
@@ -95,9 +96,11 @@ export abstract class Module<Inputs extends readonly unknown[] = [Tensor], Outpu
       );
     }
     for (const [name, parameter] of parameters) {
-      if (sameShape(state[name].shape, parameter.shape)) continue;
+      const { shape, data } = state[name];
+      if (sameShape(shape, parameter.shape) && data.length === parameter.size) continue;
       throw new ShapeError(
-        `loadStateDict: ${name} has shape ${formatShape(parameter.shape)}, the state ${formatShape(state[name].shape)}`,
+        `loadStateDict: ${name} has shape ${formatShape(parameter.shape)}, the state ${formatShape(shape)} with ` +
+          `${data.length} values`,
       );
     }
     for (const [name, parameter] of parameters) {

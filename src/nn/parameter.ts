@@ -1,5 +1,6 @@
 import { LeafNode } from '../autograd/node.ts';
 import { copy } from '../tensor/copy.ts';
+import { DTypeError } from '../tensor/errors.ts';
 import { Tensor } from '../tensor/tensor.ts';
 
 /** What a parameter is for. The first seven are the projection matrices that GradES watches. */
@@ -32,9 +33,15 @@ export class Parameter extends Tensor {
   readonly leaf: LeafNode;
   readonly #listeners = new Set<FreezeListener>();
 
-  /** Takes over the values of `initial`, which is released. */
+  /**
+   * Takes over the values of `initial`, which is released.
+   *
+   * @throws DTypeError for integers, which have no gradient.
+   */
   constructor(initial: Tensor, kind: ParameterKind) {
-    const own = initial.isContiguous && initial.storage.references === 1 ? initial : copy(initial);
+    if (initial.dtype === 'i32') throw new DTypeError(`Parameter: ${kind} has dtype i32 (allowed: f32, f64)`);
+    const ownsAll = initial.storage.references === 1 && initial.storage.buffer.byteLength === initial.byteLength;
+    const own = initial.isContiguous && ownsAll ? initial : copy(initial);
     super(own.storage, own.dtype, own, kind, null);
     own.release('a parameter took it over');
     initial.release('a parameter took it over');

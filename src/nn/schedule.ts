@@ -30,7 +30,7 @@ function schedule(
   { peak, steps, warmup = 0, final = 0 }: ScheduleOptions,
   shape: (progress: number) => number,
 ): Schedule {
-  if (!(peak > 0) || !(final >= 0) || final > peak) {
+  if (!(peak > 0 && peak < Number.POSITIVE_INFINITY) || !(final >= 0) || final > peak) {
     throw new ArgumentError(`${name}: need 0 <= final <= peak and peak > 0, got peak ${peak} and final ${final}`);
   }
   if (!Number.isInteger(steps) || !Number.isInteger(warmup) || steps < 1 || warmup < 0 || warmup > steps) {

@@ -24,6 +24,12 @@ export interface KernelCall {
 }
 
 /**
+ * What the big kernels are tuned for: graphics hardware, a CPU that emulates it, or a CPU whose vector registers serve as
+ * subgroups of one fixed size.
+ */
+export type KernelSet = 'hardware' | 'software' | 'software-subgroups';
+
+/**
  * Where tensors live and kernels run. Calls enqueue and return at once; only `download`, `finishStep` and
  * `synchronize` wait.
  */
@@ -35,7 +41,9 @@ export interface Device {
   readonly software: boolean;
   /** A dense operand must start at a multiple of this many bytes. */
   readonly offsetAlignment: number;
-  /** Lanes of a subgroup where all subgroups of the adapter have that many, else 0: kernels may not count on any. */
+  /** Which variants of the big kernels run here. */
+  readonly kernelSet: KernelSet;
+  /** Lanes of a subgroup; 0 unless the kernel set is `software-subgroups`. */
   readonly subgroupSize: number;
   readonly work: WorkReport;
 

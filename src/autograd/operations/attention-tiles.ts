@@ -18,12 +18,12 @@ export interface AttentionTile {
  * compile. Elsewhere tiles fill the 16 KiB that every adapter has.
  */
 export function chooseAttentionTile(device: Device, headSize: number): AttentionTile {
-  const lanes = device.subgroupSize;
-  if (device.software && lanes >= 4) {
+  if (device.kernelSet === 'software-subgroups') {
+    const lanes = device.subgroupSize;
     const group = headSize <= 16 ? 4 : headSize <= 32 ? 2 : 1;
     return { threads: lanes, keys: group, group, shuffle: true };
   }
   const paddedHead = 4 * Math.ceil(headSize / 4);
   const keys = Math.min(32, 4 * Math.floor(2048 / paddedHead / 4));
-  return { threads: 64, keys, group: device.software ? 1 : 4, shuffle: false };
+  return { threads: 64, keys, group: device.kernelSet === 'hardware' ? 4 : 1, shuffle: false };
 }

@@ -32,7 +32,7 @@ const tiles = {
 const kernels = new Map<string, Kernel<keyof MatmulScalars>>();
 
 export function chooseMatmul(device: Device, s: MatmulScalars): MatmulChoice {
-  if (device.software && device.subgroupSize >= 4 && suitsSubgroups(s)) {
+  if (device.kernelSet === 'software-subgroups' && suitsSubgroups(s)) {
     const { m, n } = tiles.softwareSubgroups;
     const lanes = device.subgroupSize;
     const tileN = Math.max(n, 4 * lanes);
@@ -45,7 +45,8 @@ export function chooseMatmul(device: Device, s: MatmulScalars): MatmulChoice {
     };
     return { kernel: kernelOf('matmul_subgroups', constants), tileM: Math.max(m, lanes), tileN };
   }
-  const tile: Tile = device.software ? tiles.software : tiles.hardware;
+  const isHardware = device.kernelSet === 'hardware';
+  const tile: Tile = isHardware ? tiles.hardware : tiles.software;
   const constants = {
     TILE_M: `${tile.m}u`,
     TILE_N: `${tile.n}u`,
@@ -53,8 +54,8 @@ export function chooseMatmul(device: Device, s: MatmulScalars): MatmulChoice {
     THREAD_M: `${tile.threadM}u`,
     THREAD_N: `${tile.threadN}u`,
     // Coalesced loads matter to graphics memory alone; elsewhere one pipeline serves all.
-    TRANSPOSED_A: `${!device.software && s.aRow === 1}`,
-    TRANSPOSED_B: `${!device.software && s.bRow === 1}`,
+    TRANSPOSED_A: `${isHardware && s.aRow === 1}`,
+    TRANSPOSED_B: `${isHardware && s.bRow === 1}`,
   };
   return { kernel: kernelOf('matmul', constants), tileM: tile.m, tileN: tile.n };
 }

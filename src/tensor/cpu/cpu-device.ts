@@ -19,6 +19,7 @@ export class CpuDevice implements Device {
   readonly adapter = 'JavaScript loops on one thread';
   readonly software = true;
   readonly offsetAlignment = 1;
+  readonly kernelSet = 'software';
   readonly subgroupSize = 0;
   readonly work: WorkReport = { dispatches: new Map(), totalDispatches: 0, flops: 0 };
   readonly #pool: BufferPool<Block>;

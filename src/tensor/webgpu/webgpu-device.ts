@@ -1,6 +1,6 @@
 import { totalmem } from 'node:os';
 import { BufferPool, type DeviceBuffer, type MemoryReport } from '../buffer-pool.ts';
-import { countWork, type Device, type KernelCall, type WorkReport } from '../device.ts';
+import { countWork, type Device, type KernelCall, type KernelSet, type WorkReport } from '../device.ts';
 import { bytesPerElement, type DType, type NumericArray } from '../dtype.ts';
 import { DeviceError, DeviceLimitError } from '../errors.ts';
 import { findAdapter } from './adapter.ts';
@@ -27,6 +27,8 @@ const wantedLimits = [
 export interface WebGpuOptions {
   /** Bytes the device may reserve; by default half of the machine's memory for a software adapter, else no bound. */
   memoryBudget?: number;
+  /** Overrides the choice of kernels; `software-subgroups` only where the adapter has subgroups of one size. */
+  kernelSet?: KernelSet;
 }
 
 /**
@@ -38,6 +40,7 @@ export class WebGpuDevice implements Device {
   readonly adapter: string;
   readonly software: boolean;
   readonly offsetAlignment: number;
+  readonly kernelSet: KernelSet;
   readonly subgroupSize: number;
   readonly work: WorkReport = { dispatches: new Map(), totalDispatches: 0, flops: 0 };
   readonly gpu: GPUDevice;
@@ -64,21 +67,30 @@ export class WebGpuDevice implements Device {
     const requiredLimits: Record<string, number> = {};
     for (const limit of wantedLimits) requiredLimits[limit] = adapter.limits[limit];
     const { subgroupMinSize, subgroupMaxSize } = adapter.info;
-    const hasSubgroups = adapter.features.has('subgroups') && subgroupMinSize === subgroupMaxSize;
-    const requiredFeatures: GPUFeatureName[] = hasSubgroups ? ['subgroups'] : [];
+    const lanes = subgroupMinSize === subgroupMaxSize ? (subgroupMinSize ?? 0) : 0;
+    const hasSubgroups = adapter.features.has('subgroups') && lanes >= 4 && lanes % 4 === 0;
+    const softwareSet = hasSubgroups ? 'software-subgroups' : 'software';
+    const kernelSet = options.kernelSet ?? (software ? softwareSet : 'hardware');
+    if (kernelSet === 'software-subgroups' && !hasSubgroups) {
+      throw new DeviceLimitError(`${name} has no subgroups of one fixed size, which kernelSet '${kernelSet}' needs`);
+    }
+    const usesSubgroups = kernelSet === 'software-subgroups';
+    const requiredFeatures: GPUFeatureName[] = usesSubgroups ? ['subgroups'] : [];
     const gpu = await adapter.requestDevice({ label: 'frostgrad', requiredLimits, requiredFeatures });
-    return new WebGpuDevice(gpu, { name, software, subgroupSize: hasSubgroups ? (subgroupMinSize ?? 0) : 0 }, options);
+    return new WebGpuDevice(gpu, { name, software, kernelSet, subgroupSize: usesSubgroups ? lanes : 0 }, options);
   }
 
   private constructor(
     gpu: GPUDevice,
-    { name, software, subgroupSize }: { name: string; software: boolean; subgroupSize: number },
+    traits: { name: string; software: boolean; kernelSet: KernelSet; subgroupSize: number },
     options: WebGpuOptions,
   ) {
     this.gpu = gpu;
-    this.adapter = name;
+    const { software } = traits;
+    this.adapter = traits.name;
     this.software = software;
-    this.subgroupSize = subgroupSize;
+    this.kernelSet = traits.kernelSet;
+    this.subgroupSize = traits.subgroupSize;
     this.offsetAlignment = gpu.limits.minStorageBufferOffsetAlignment;
     this.#pipelines = new PipelineCache(gpu);
     const budget = options.memoryBudget ?? (software ? totalmem() / 2 : Number.POSITIVE_INFINITY);

@@ -1,0 +1,110 @@
+import { closeSync, openSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+
+export const suites = ['step'] as const;
+export type Suite = (typeof suites)[number];
+
+export const benchDevices = ['webgpu', 'cpu'] as const;
+export type BenchDevice = (typeof benchDevices)[number];
+
+export interface Options {
+  suite: Suite;
+  json?: string;
+  /** Without it, every device that is there. */
+  device?: BenchDevice;
+  quick: boolean;
+  help: boolean;
+}
+
+export const helpText = `Measures frostgrad, and beside it the peers where they are installed.
+
+npm run bench -- <suite> [options]
+
+  step             one training step of a small GPT: the first one cold; with nothing frozen; with the embeddings and
+                   block 0 frozen (early); with block 1 and the head frozen (late)
+
+  --json FILE      also write the rows to this file
+  --device NAME    ${benchDevices.join(' | ')}: only this device (default: every one that is there)
+  --quick          few samples, no repeats, no peers: a check that it works, not a measurement
+  --help           show this text
+
+Peers: npm run bench:peers installs them in bench/peers and runs \`step\`. From then on \`step\` measures them too.`;
+
+/** A command line that cannot be understood. The message names the option, what came and what is allowed. */
+export class OptionError extends Error {
+  override readonly name = 'OptionError';
+
+  constructor(message: string) {
+    super(`${message}\nAll options: npm run bench -- --help`);
+  }
+}
+
+const optionNames = ['json', 'device', 'quick', 'help'] as const;
+
+/** @throws OptionError */
+export function parseOptions(argv: readonly string[]): Options {
+  const { tokens } = parseArgs({
+    args: [...argv],
+    strict: false,
+    tokens: true,
+    options: {
+      json: { type: 'string' },
+      device: { type: 'string' },
+      quick: { type: 'boolean' },
+      help: { type: 'boolean', short: 'h' },
+    },
+  });
+  const options: Options = { suite: 'step', quick: false, help: false };
+  let suite: string | undefined;
+  for (const token of tokens) {
+    if (token.kind === 'option-terminator') continue;
+    if (token.kind === 'positional') {
+      if (suite !== undefined) throw new OptionError(`unexpected argument '${token.value}': one suite at a time`);
+      suite = token.value;
+      continue;
+    }
+    const name = optionNames.find((one) => one === token.name);
+    if (name === undefined) {
+      const allowed = optionNames.map((one) => `--${one}`).join(', ');
+      throw new OptionError(`unknown option '${token.rawName}': allowed are ${allowed}`);
+    }
+    if (name === 'quick' || name === 'help') {
+      if (token.value !== undefined) throw new OptionError(`--${name} takes no value, got '${token.value}'`);
+      options[name] = true;
+      continue;
+    }
+    const value = givenValue(token.rawName, token.value, token.inlineValue === true);
+    if (name === 'json') options.json = value;
+    else options.device = oneOf(`--${name}`, benchDevices, value);
+  }
+  if (suite !== undefined) options.suite = oneOf('suite', suites, suite);
+  else if (!options.help) throw new OptionError(`a suite must be named: ${suites.join(', ')}`);
+  if (options.json !== undefined && !options.help) checkWritable(options.json);
+  return options;
+}
+
+function givenValue(raw: string, value: string | undefined, inline: boolean): string {
+  if (value === undefined || value.trim() === '' || (!inline && value.startsWith('-'))) {
+    throw new OptionError(`${raw} needs a value, got ${value === undefined ? 'nothing' : `'${value}'`}`);
+  }
+  return value;
+}
+
+function oneOf<T extends string>(what: string, allowed: readonly T[], value: string): T {
+  const found = allowed.find((one) => one === value);
+  if (found === undefined) throw new OptionError(`${what} must be one of ${allowed.join(', ')}, got '${value}'`);
+  return found;
+}
+
+/** Asked before minutes of measuring, not after. What the file holds stays until there are rows. */
+function checkWritable(file: string): void {
+  try {
+    closeSync(openSync(file, 'a'));
+  } catch (error) {
+    throw new OptionError(`--json must name a file that can be written, got '${file}': ${messageOf(error)}`);
+  }
+}
+
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

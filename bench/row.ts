@@ -1,0 +1,41 @@
+import type { FreezeMeasurement, KernelTime } from './child-report.ts';
+import { busyShare } from './load-meter.ts';
+import { median } from './statistics.ts';
+
+/** One line of a benchmark's result, the same for every suite. */
+export interface Row {
+  suite: string;
+  case: string;
+  implementation: string;
+  device: string;
+  adapter: string;
+  unit: 'ms';
+  median: number;
+  min: number;
+  max: number;
+  samples: number;
+  /** Share of the machine that other processes took meanwhile, and whether that is too much; null: not known. */
+  othersShare: number | null;
+  busy: boolean;
+  firstMilliseconds?: number;
+  firstLoss?: number;
+  freeze?: FreezeResult;
+  kernels?: KernelTime[];
+}
+
+/** A freeze in numbers: what it saved, and what the pruned dispatches and counting operations allow. */
+export interface FreezeResult extends Omit<FreezeMeasurement, 'before'> {
+  medianBefore: number;
+  slowestBefore: number;
+  saved: number;
+  savedOfPruned: number;
+  slowestAfter: number;
+}
+
+export function isBusy(othersShare: number | null): boolean {
+  return othersShare !== null && othersShare > busyShare;
+}
+
+export function summarize(samples: readonly number[]): Pick<Row, 'median' | 'min' | 'max' | 'samples'> {
+  return { median: median(samples), min: Math.min(...samples), max: Math.max(...samples), samples: samples.length };
+}

@@ -1,0 +1,137 @@
+import type { Device, KernelCall } from '../../src/tensor/device.ts';
+import { median } from '../statistics.ts';
+import type { RecordedCall, RecordingDevice } from './recording-device.ts';
+
+/** All dispatches of a step that do the same work: one kernel over operands of the same shapes. */
+export interface DispatchGroup {
+  kernel: string;
+  count: number;
+  /** Of one dispatch. */
+  milliseconds: number;
+  /** Of one dispatch. */
+  flops: number;
+}
+
+/** By what is computed: see `workOf`. */
+export type StepDispatches = Map<string, DispatchGroup>;
+
+/** A repeated dispatch must take this long, or the wait for it, which ends on a millisecond, would decide its time. */
+const measuredMilliseconds = 12;
+const mostRepeats = 2048;
+
+/**
+ * The dispatches of one step, each with the time it takes by itself.
+ *
+ * On `cpu` a dispatch is a call, timed where it stands. On `webgpu` a recorded step is walked through in its own order,
+ * so that each dispatch finds the values it found in the step; at the first dispatch of each group the walk halts and
+ * enqueues it once, and then many times, as one submission each. The difference of the two, divided by the
+ * difference in repeats, is the time of one dispatch, with its encoding and without submission and wait. Being
+ * repeated, a dispatch finds its operands in the caches: its time is, if anything, lower than within the step.
+ *
+ * Replayed updates leave the optimizer's state meaningless: a model measured so must not be trained on.
+ *
+ * @param step takes one training step on `device`.
+ */
+export async function timeDispatches(
+  device: RecordingDevice,
+  step: () => Promise<unknown>,
+  rounds: number,
+): Promise<StepDispatches> {
+  return device.kind === 'cpu' ? timeCalls(device, step, rounds) : timeReplays(device, step, rounds);
+}
+
+async function timeCalls(
+  device: RecordingDevice,
+  step: () => Promise<unknown>,
+  rounds: number,
+): Promise<StepDispatches> {
+  const steps: RecordedCall[][] = [];
+  for (let round = 0; round < rounds; round++) steps.push(await device.record(step));
+  return grouped(
+    steps[0].map(({ call }) => call),
+    (work) => {
+      const calls = steps.flat().filter(({ call }) => workOf(call) === work);
+      return median(calls.map(({ milliseconds }) => milliseconds));
+    },
+  );
+}
+
+async function timeReplays(
+  device: RecordingDevice,
+  step: () => Promise<unknown>,
+  rounds: number,
+): Promise<StepDispatches> {
+  const calls = (await device.record(step)).map(({ call }) => harmless(call));
+  const repeats = new Map<string, number>();
+  const times = new Map<string, number[]>();
+  for (let round = 0; round < rounds; round++) {
+    const done = new Set<string>();
+    for (const call of calls) {
+      const work = workOf(call);
+      if (done.has(work)) {
+        device.run(call);
+        continue;
+      }
+      done.add(work);
+      await device.synchronize();
+      const many = repeats.get(work) ?? (await enoughRepeats(device, call));
+      repeats.set(work, many);
+      const once = await timeRepeated(device, call, 1);
+      const time = Math.max(0, (await timeRepeated(device, call, many)) - once) / (many - 1);
+      times.set(work, [...(times.get(work) ?? []), time]);
+    }
+    await device.synchronize();
+  }
+  return grouped(calls, (work) => median(times.get(work) ?? []));
+}
+
+async function enoughRepeats(device: Device, call: KernelCall): Promise<number> {
+  let repeats = 8;
+  while (repeats < mostRepeats && (await timeRepeated(device, call, repeats)) < measuredMilliseconds) repeats *= 2;
+  return repeats;
+}
+
+async function timeRepeated(device: Device, call: KernelCall, repeats: number): Promise<number> {
+  const start = performance.now();
+  for (let i = 0; i < repeats; i++) device.run(call);
+  await device.synchronize();
+  return performance.now() - start;
+}
+
+/** An update by the optimizer, repeated, must not carry the weights away: at rate 0 it does all of its work in place. */
+function harmless(call: KernelCall): KernelCall {
+  return 'rate' in call.scalars ? { ...call, scalars: { ...call.scalars, rate: 0 } } : call;
+}
+
+function grouped(calls: readonly KernelCall[], timeOf: (work: string) => number): StepDispatches {
+  const groups: StepDispatches = new Map();
+  for (const call of calls) {
+    const work = workOf(call);
+    const group = groups.get(work);
+    if (group) group.count++;
+    else groups.set(work, { kernel: call.kernel.name, count: 1, milliseconds: timeOf(work), flops: call.flops });
+  }
+  return groups;
+}
+
+/** What decides how long a dispatch takes: kernel, shapes and layouts of the operands, workgroups, operations. */
+function workOf({ kernel, operands, workgroups, flops }: KernelCall): string {
+  const views = operands.map(({ shape, strides }) => `${shape.join('x')}:${strides.join(',')}`);
+  return `${kernel.name} ${views.join(' ')} [${workgroups.join(',')}] ${flops}`;
+}
+
+export interface Difference {
+  dispatches: number;
+  milliseconds: number;
+}
+
+/** The dispatches of `more` that `less` lacks, counted as often as they are missing, with their times from `more`. */
+export function missingDispatches(more: StepDispatches, less: StepDispatches): Difference {
+  const difference: Difference = { dispatches: 0, milliseconds: 0 };
+  for (const [work, { count, milliseconds }] of more) {
+    const missing = Math.max(0, count - (less.get(work)?.count ?? 0));
+    difference.dispatches += missing;
+    difference.milliseconds += missing * milliseconds;
+  }
+  return difference;
+}

@@ -1,0 +1,169 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import '../../../src/autograd/methods.ts';
+import { gradcheck } from '../../../src/autograd/gradcheck.ts';
+import { attention } from '../../../src/autograd/operations/attention.ts';
+import { matmul } from '../../../src/autograd/operations/matmul.ts';
+import { add, mul } from '../../../src/autograd/operations/pointwise.ts';
+import { softmax } from '../../../src/autograd/operations/softmax.ts';
+import { permute, transpose } from '../../../src/autograd/operations/views.ts';
+import { tensor } from '../../../src/tensor/create.ts';
+import type { Device } from '../../../src/tensor/device.ts';
+import { DTypeError, ShapeError } from '../../../src/tensor/errors.ts';
+import { step } from '../../../src/tensor/scope.ts';
+import type { Tensor } from '../../../src/tensor/tensor.ts';
+import { WebGpuDevice } from '../../../src/tensor/webgpu/webgpu-device.ts';
+import { cpu, onEachDevice, onWebGpu, webgpu } from '../../devices.ts';
+import { expectClose, random, runs } from '../../shapes.ts';
+import { expectAgreement, leaf } from './agreement.ts';
+
+const batch = 3;
+const heads = 2;
+
+/** Row counts of a batch of three with one row empty, one cut and one whole. */
+function padded(time: number, device: Device): Tensor {
+  return tensor([0, Math.ceil(time / 2), time], { device, dtype: 'i32' });
+}
+
+/** The textbook: softmax(scale · q kᵀ + mask) v with the scores held whole. */
+function composed(q: Tensor, k: Tensor, v: Tensor, sees: (b: number, t: number, s: number) => boolean): Tensor {
+  const [rows, time, , headSize] = q.shape;
+  const byHead = (x: Tensor) => permute(x, [0, 2, 1, 3]);
+  const mask = Float64Array.from({ length: rows * time * time }, (_, i) => {
+    const [b, t, s] = [Math.floor(i / (time * time)), Math.floor(i / time) % time, i % time];
+    return sees(b, t, s) ? 0 : -1e30;
+  });
+  const scores = mul(matmul(byHead(q), transpose(byHead(k))), 1 / Math.sqrt(headSize));
+  const masked = add(scores, tensor(mask, { device: q.device, dtype: q.dtype, shape: [rows, 1, time, time] }));
+  return permute(matmul(softmax(masked), byHead(v)), [0, 2, 1, 3]);
+}
+
+describe('attention means softmax(q kᵀ) v', () => {
+  for (const causal of [false, true]) {
+    test(causal ? 'causal' : 'full', async () => {
+      await step(async () => {
+        const shape = [2, 5, heads, 3];
+        const [q, k, v] = [1, 2, 3].map((seed) => random(shape, { seed, device: cpu, dtype: 'f64' }));
+        const lengths = tensor([5, 3], { device: cpu, dtype: 'i32' });
+        const sees = (b: number, t: number, s: number) => s < [5, 3][b] && (!causal || s <= t);
+        const expected = composed(q, k, v, sees);
+        await expectClose(attention(q, k, v, { causal, lengths }), expected, { absolute: 1e-12 });
+      });
+    });
+  }
+
+  onEachDevice((device) => {
+    test('a query that sees no key gives 0 and no gradient', async () => {
+      await step(async () => {
+        const [q, k, v] = [1, 2, 3].map((seed) => leaf([1, 4, 1, 8], { seed, device }));
+        const lengths = tensor([0], { device, dtype: 'i32' });
+        const output = attention(q, k, v, { lengths });
+        expect([...(await output.data())]).toEqual(new Array(32).fill(0));
+        output.sum().backward();
+        for (const each of [q, k, v]) expect([...((await each.gradient?.data()) ?? [])]).toEqual(new Array(32).fill(0));
+      });
+    });
+
+    test('scores too large for exp are shifted before it', async () => {
+      await step(async () => {
+        const q = tensor([300, 0], { device, shape: [1, 2, 1, 1] });
+        const k = tensor([300, -300], { device, shape: [1, 2, 1, 1] });
+        const v = tensor([1, 3], { device, shape: [1, 2, 1, 1] });
+        expect([...(await attention(q, k, v).data())]).toEqual([1, 2]);
+      });
+    });
+  });
+});
+
+test('gradients agree with central differences in f64', async () => {
+  const sizes = fc.constantFrom(1, 2, 3, 5);
+  const property = fc.asyncProperty(
+    sizes,
+    sizes,
+    fc.boolean(),
+    fc.boolean(),
+    fc.nat(99),
+    async (time, size, causal, pads, seed) => {
+      const [q, k, v] = [0, 1, 2].map((i) =>
+        random([batch, time, heads, size], { seed: seed + i, device: cpu, dtype: 'f64' }),
+      );
+      const lengths = tensor([0, Math.ceil(time / 2), time], { device: cpu, dtype: 'i32' });
+      await gradcheck(
+        (...inputs) => attention(inputs[0], inputs[1], inputs[2], { causal, lengths: pads ? lengths : null }),
+        [q, k, v],
+        {
+          elements: 6,
+          seed,
+        },
+      );
+    },
+  );
+  await fc.assert(property, runs(15));
+});
+
+function compare(device: Device, time: number, headSize: number, causal: boolean, pads: boolean): Promise<void> {
+  return expectAgreement(
+    device,
+    (each) => {
+      const leaves = [1, 2, 3].map((seed) => leaf([batch, time, heads, headSize], { seed, device: each }));
+      const [q, k, v] = leaves;
+      return { output: attention(q, k, v, { causal, lengths: pads ? padded(time, each) : null }), leaves };
+    },
+    { absolute: 2e-6 + 1e-7 * time, relative: 2e-5 },
+  );
+}
+
+describe('kernels agree with the reference loops', () => {
+  onWebGpu((device) => {
+    for (const headSize of [8, 64, 128]) {
+      for (const time of [1, 7, 64, 130]) {
+        test(`head size ${headSize}, ${time} positions`, async () => {
+          for (const causal of [false, true])
+            for (const pads of [false, true]) await compare(device, time, headSize, causal, pads);
+        });
+      }
+    }
+
+    test('a head size that is no multiple of four', async () => {
+      await compare(device, 9, 5, true, true);
+    });
+  });
+
+  test.skipIf(!webgpu)('the form for graphics hardware, which shares through workgroup memory', async () => {
+    const device = await WebGpuDevice.open({ kernelSet: 'hardware' });
+    for (const time of [1, 63, 64, 65, 130])
+      for (const causal of [false, true]) await compare(device, time, 8, causal, true);
+  });
+});
+
+describe('only what is live is computed', () => {
+  onEachDevice((device) => {
+    test('the gradients of keys and values are skipped where neither is live', async () => {
+      await step(() => {
+        const shape = [1, 4, 1, 8];
+        const q = leaf(shape, { seed: 1, device });
+        const [k, v] = [2, 3].map((seed) => random(shape, { seed, device }));
+        const before = device.work.dispatches.get('attention-key-value-gradient') ?? 0;
+        attention(q, k, v).sum().backward();
+        expect(device.work.dispatches.get('attention-key-value-gradient') ?? 0).toBe(before);
+        expect(q.gradient).not.toBeNull();
+      });
+    });
+  });
+});
+
+describe('bad input', () => {
+  test('is refused with the shapes that came', () =>
+    step(() => {
+      const x = random([2, 3, 1, 4], { seed: 1, device: cpu });
+      const other = random([2, 3, 1, 5], { seed: 1, device: cpu });
+      expect(() => attention(x, other, x)).toThrow(ShapeError);
+      expect(() => attention(x, other, x)).toThrow(/\[2, 3, 1, 5\]/);
+      const wide = random([1, 1, 1, 129], { seed: 1, device: cpu });
+      expect(() => attention(wide, wide, wide)).toThrow(/129.*1 … 128/);
+      const lengths = tensor([1, 2], { device: cpu });
+      expect(() => attention(x, x, x, { lengths })).toThrow(DTypeError);
+      const short = tensor([1], { device: cpu, dtype: 'i32' });
+      expect(() => attention(x, x, x, { lengths: short })).toThrow(/lengths \[1\]/);
+    }));
+});

@@ -1,0 +1,451 @@
+import { afterEach, describe, expect, test, vi } from 'vitest';
+import {
+  AdamW,
+  type AdamWOptions,
+  ArgumentError,
+  add,
+  backward,
+  type Device,
+  DeviceMismatchError,
+  type DType,
+  gradientOf,
+  mul,
+  NonFiniteGradientError,
+  noGrad,
+  type Optimizer,
+  Parameter,
+  Random,
+  SGD,
+  type SGDOptions,
+  ShapeError,
+  step,
+  sum,
+  type Tensor,
+  tensor,
+} from '../../src/index.ts';
+import { CpuDevice } from '../../src/tensor/cpu/cpu-device.ts';
+import { cpu, onEachDevice, webgpu } from '../devices.ts';
+import { releaseLater, releaseMade, valuesOf } from './tiny.ts';
+
+afterEach(releaseMade);
+
+/** Two parameters whose gradients are set: the loss is Σ parameter · gradient. */
+class Bench {
+  readonly device: Device;
+  readonly dtype: DType;
+  readonly parameters: readonly Parameter[];
+
+  constructor(device: Device, dtype: DType, shapes: readonly (readonly number[])[] = [[3, 5], [7]]) {
+    this.device = device;
+    this.dtype = dtype;
+    const random = new Random(11);
+    this.parameters = shapes.map((shape, i) => {
+      const size = shape.reduce((product, extent) => product * extent, 1);
+      const values = Float64Array.from({ length: size }, () => random.normal());
+      const parameter = releaseLater(new Parameter(tensor(values, { device, dtype, shape }), 'weight'));
+      parameter.rename(`p${i}`);
+      return parameter;
+    });
+  }
+
+  /** Gradients of step s; larger ones in every third step. */
+  gradients(s: number): number[][] {
+    const random = new Random(s, 3);
+    return this.parameters.map(({ size }) =>
+      Array.from({ length: size }, () => (s % 3 === 0 ? 4 : 0.3) * random.normal()),
+    );
+  }
+
+  /** The gradient of each parameter becomes its array; null leaves a parameter out of the loss. */
+  loss(gradients: readonly (readonly number[] | null)[]): Tensor {
+    const { device, dtype } = this;
+    const terms = this.parameters.flatMap((parameter, i) => {
+      const gradient = gradients[i];
+      if (gradient === null) return [];
+      return sum(mul(parameter, tensor(Float64Array.from(gradient), { device, dtype, shape: parameter.shape })));
+    });
+    return terms.reduce((total, term) => add(total, term));
+  }
+
+  async step(optimizer: Optimizer, gradients: readonly (readonly number[] | null)[]): Promise<void> {
+    await step(() => {
+      const loss = this.loss(gradients);
+      backward(loss);
+      optimizer.step(loss);
+    });
+  }
+
+  values(): Promise<number[][]> {
+    return valuesOf(...this.parameters);
+  }
+}
+
+const normOf = (gradients: readonly (readonly number[])[]) => Math.sqrt(sumOf(gradients.flat().map((g) => g * g)));
+const sumOf = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
+
+interface PlainOptions {
+  maxGradientNorm: number;
+  decays: readonly number[];
+}
+
+const scaleOf = (gradients: readonly (readonly number[])[], { maxGradientNorm }: PlainOptions) =>
+  maxGradientNorm > 0 ? Math.min(1, maxGradientNorm / normOf(gradients)) : 1;
+
+/** AdamW as its paper writes it, over plain arrays. */
+function plainAdamW(
+  start: readonly (readonly number[])[],
+  options: PlainOptions & { betas: readonly [number, number] },
+) {
+  const values = start.map((each) => [...each]);
+  const first = start.map((each) => each.map(() => 0));
+  const second = start.map((each) => each.map(() => 0));
+  const [beta1, beta2] = options.betas;
+  return (s: number, rate: number, gradients: readonly (readonly number[])[]): number[][] => {
+    const scale = scaleOf(gradients, options);
+    for (const [p, value] of values.entries()) {
+      for (let i = 0; i < value.length; i++) {
+        const g = scale * gradients[p][i];
+        first[p][i] += (1 - beta1) * (g - first[p][i]);
+        second[p][i] += (1 - beta2) * (g * g - second[p][i]);
+        const mean = first[p][i] / (1 - beta1 ** s);
+        const variance = second[p][i] / (1 - beta2 ** s);
+        value[i] -= rate * options.decays[p] * value[i] + (rate * mean) / (Math.sqrt(variance) + 1e-8);
+      }
+    }
+    return values;
+  };
+}
+
+function plainSGD(start: readonly (readonly number[])[], options: PlainOptions & { momentum: number }) {
+  const values = start.map((each) => [...each]);
+  const velocities = start.map((each) => each.map(() => 0));
+  return (_s: number, rate: number, gradients: readonly (readonly number[])[]): number[][] => {
+    const scale = scaleOf(gradients, options);
+    for (const [p, value] of values.entries()) {
+      for (let i = 0; i < value.length; i++) {
+        velocities[p][i] = options.momentum * velocities[p][i] + scale * gradients[p][i];
+        value[i] -= rate * options.decays[p] * value[i] + rate * velocities[p][i];
+      }
+    }
+    return values;
+  };
+}
+
+function expectNear(
+  actual: readonly (readonly number[])[],
+  expected: readonly (readonly number[])[],
+  tolerance: number,
+) {
+  expect(actual.map(({ length }) => length)).toEqual(expected.map(({ length }) => length));
+  for (const [p, values] of expected.entries()) {
+    for (const [i, value] of values.entries()) {
+      const error = Math.abs(actual[p][i] - value) / Math.max(1, Math.abs(value));
+      if (!(error <= tolerance)) expect.fail(`parameter ${p}, element ${i}: ${actual[p][i]} instead of ${value}`);
+    }
+  }
+}
+
+const settings: [string, DType, Device, number][] = [
+  ['f64 on cpu', 'f64', cpu, 1e-12],
+  ['f32 on cpu', 'f32', cpu, 1e-5],
+  ...(webgpu ? [['f32 on webgpu', 'f32', webgpu, 1e-5] satisfies [string, DType, Device, number]] : []),
+];
+
+describe.each(settings)('%s', (_what, dtype, device, tolerance) => {
+  const follow = async (
+    optimizer: (bench: Bench) => Optimizer,
+    plain: (start: number[][]) => (s: number, rate: number, gradients: number[][]) => number[][],
+  ) => {
+    const bench = new Bench(device, dtype);
+    const made = releaseLater(optimizer(bench));
+    const reference = plain(await bench.values());
+    for (let s = 1; s <= 8; s++) {
+      made.learningRate = 0.1 / s;
+      const gradients = bench.gradients(s);
+      await bench.step(made, gradients);
+      expectNear(await bench.values(), reference(s, 0.1 / s, gradients), tolerance);
+    }
+    expect(made.steps).toBe(8);
+  };
+
+  const variants: [string, AdamWOptions & SGDOptions, readonly number[]][] = [
+    ['bare', { learningRate: 0.1 }, [0, 0]],
+    ['with decay of the matrix alone', { learningRate: 0.1, weightDecay: 0.2 }, [0.2, 0]],
+    ['with a mask of its own', { learningRate: 0.1, weightDecay: 0.2, decays: ({ rank }) => rank === 1 }, [0, 0.2]],
+    ['clipped', { learningRate: 0.1, maxGradientNorm: 2 }, [0, 0]],
+    [
+      'with everything at once',
+      { learningRate: 0.1, maxGradientNorm: 2, weightDecay: 0.1, betas: [0.8, 0.95], momentum: 0.9 },
+      [0.1, 0],
+    ],
+  ];
+
+  test.each(variants)('AdamW %s follows the plain formulas', (_variant, options, decays) =>
+    follow(
+      ({ parameters }) => new AdamW(parameters, options),
+      (start) =>
+        plainAdamW(start, {
+          maxGradientNorm: options.maxGradientNorm ?? 0,
+          decays,
+          betas: options.betas ?? [0.9, 0.999],
+        }),
+    ),
+  );
+
+  test.each(variants)('SGD %s follows the plain formulas', (_variant, options, decays) =>
+    follow(
+      ({ parameters }) => new SGD(parameters, options),
+      (start) =>
+        plainSGD(start, { maxGradientNorm: options.maxGradientNorm ?? 0, decays, momentum: options.momentum ?? 0 }),
+    ),
+  );
+
+  test('the report tells step, loss, norm before clipping, and the sums of every gradient', async () => {
+    const bench = new Bench(device, dtype);
+    const optimizer = releaseLater(new SGD(bench.parameters, { learningRate: 0.1, maxGradientNorm: 0.01 }));
+    const near = (actual: number, expected: number) =>
+      expect(Math.abs(actual - expected)).toBeLessThanOrEqual(10 * tolerance * Math.abs(expected));
+    for (let s = 1; s <= 2; s++) {
+      const before = await bench.values();
+      const gradients = bench.gradients(s);
+      await bench.step(optimizer, gradients);
+      const report = await optimizer.report();
+      expect(report.step).toBe(s);
+      near(report.gradientNorm, normOf(gradients));
+      near(report.loss, sumOf(before.flatMap((values, p) => values.map((value, i) => value * gradients[p][i]))));
+      expect(report.gradients.size).toBe(2);
+      for (const [p, parameter] of bench.parameters.entries()) {
+        const { absolute, squares, halvesProduct } = report.gradients.get(parameter)!;
+        near(absolute, sumOf(gradients[p].map(Math.abs)));
+        near(squares, sumOf(gradients[p].map((g) => g * g)));
+        expect(halvesProduct).toBeNull();
+      }
+    }
+  });
+
+  test.each([1, 4095, 4096, 4097, 300_001])('the norm of %i elements is whole', async (size) => {
+    const bench = new Bench(device, dtype, [[size], [3]]);
+    const optimizer = releaseLater(new SGD(bench.parameters, { learningRate: 0 }));
+    const gradients = [Array.from({ length: size }, (_, i) => (i % 7) - 3), [1, 2, 3]];
+    await bench.step(optimizer, gradients);
+    const { gradientNorm } = await optimizer.report();
+    expect(Math.abs(gradientNorm / normOf(gradients) - 1)).toBeLessThanOrEqual(tolerance);
+  });
+
+  test('the norm of more parameters than a workgroup has threads is whole', async () => {
+    const bench = new Bench(device, dtype, new Array<number[]>(70).fill([1]));
+    const optimizer = releaseLater(new SGD(bench.parameters, { learningRate: 1, maxGradientNorm: 1 }));
+    const before = await bench.values();
+    const gradients = bench.parameters.map((_, i) => [i % 5]);
+    await bench.step(optimizer, gradients);
+    const norm = normOf(gradients);
+    expect(Math.abs((await optimizer.report()).gradientNorm / norm - 1)).toBeLessThanOrEqual(tolerance);
+    expectNear(
+      await bench.values(),
+      before.map(([value], i) => [value - gradients[i][0] / norm]),
+      tolerance,
+    );
+  });
+});
+
+onEachDevice((device) => {
+  test('clipping reads nothing back', async () => {
+    const bench = new Bench(device, 'f32');
+    const optimizer = releaseLater(new AdamW(bench.parameters, { learningRate: 0.1, maxGradientNorm: 0.1 }));
+    const download = vi.spyOn(device, 'download');
+    try {
+      for (let s = 1; s <= 3; s++) await bench.step(optimizer, bench.gradients(s));
+      expect(download).not.toHaveBeenCalled();
+      await optimizer.report();
+      expect(download).toHaveBeenCalledTimes(1);
+    } finally {
+      download.mockRestore();
+    }
+  });
+
+  test('the report of a step is its own, also when it is read after later steps', async () => {
+    const bench = new Bench(device, 'f32');
+    const optimizer = releaseLater(new SGD(bench.parameters, { learningRate: 0.1 }));
+    await bench.step(optimizer, bench.gradients(1));
+    const first = optimizer.report();
+    await bench.step(optimizer, bench.gradients(3));
+    const second = await optimizer.report();
+    expect((await first).step).toBe(1);
+    expect((await first).gradientNorm).toBeCloseTo(normOf(bench.gradients(1)), 4);
+    expect(second.gradientNorm).toBeCloseTo(normOf(bench.gradients(3)), 4);
+  });
+
+  test('the loss is NaN where none was handed over, and one of several elements is refused', async () => {
+    const bench = new Bench(device, 'f32');
+    const optimizer = releaseLater(new SGD(bench.parameters, { learningRate: 0.1 }));
+    await step(() => {
+      backward(bench.loss(bench.gradients(1)));
+      optimizer.step();
+    });
+    expect((await optimizer.report()).loss).toBeNaN();
+    const before = await bench.values();
+    await step(() => {
+      backward(bench.loss(bench.gradients(2)));
+      expect(() => optimizer.step(bench.parameters[0])).toThrow(ShapeError);
+    });
+    expect(await bench.values()).toEqual(before);
+    expect(optimizer.steps).toBe(1);
+  });
+
+  test('a parameter without a gradient in this step neither moves nor counts', async () => {
+    const bench = new Bench(device, 'f32');
+    const options = { learningRate: 0.1, weightDecay: 0.1, decays: () => true, maxGradientNorm: 0.1 };
+    const optimizer = releaseLater(new AdamW(bench.parameters, options));
+    await bench.step(optimizer, bench.gradients(3));
+    const [, before] = await bench.values();
+    const [gradient] = bench.gradients(1);
+    await bench.step(optimizer, [gradient, null]);
+    const { gradientNorm, gradients } = await optimizer.report();
+    expect(gradientNorm).toBeCloseTo(normOf([gradient]), 4);
+    expect([...gradients.keys()]).toEqual([bench.parameters[0]]);
+    expect((await bench.values())[1]).toEqual(before);
+  });
+
+  test('gradients of micro-batches add up, and zeroGradients drops them', async () => {
+    const bench = new Bench(device, 'f32');
+    const optimizer = releaseLater(new SGD(bench.parameters, { learningRate: 1 }));
+    const before = await bench.values();
+    const [a, b] = [bench.gradients(1), bench.gradients(2)];
+    await step(() => {
+      backward(bench.loss(bench.gradients(3)));
+      optimizer.zeroGradients();
+      expect(gradientOf(bench.parameters[0])).toBeNull();
+      backward(bench.loss(a));
+      backward(bench.loss(b));
+      optimizer.step();
+    });
+    const expected = before.map((values, p) => values.map((value, i) => value - a[p][i] - b[p][i]));
+    expectNear(await bench.values(), expected, 1e-5);
+  });
+
+  test('a parameter listed twice is stepped once', async () => {
+    const bench = new Bench(device, 'f32', [[2]]);
+    const [p] = bench.parameters;
+    const optimizer = releaseLater(new SGD([p, p], { learningRate: 1 }));
+    const [[x, y]] = await bench.values();
+    await bench.step(optimizer, [[0.5, 0.25]]);
+    expect(optimizer.parameters).toEqual([p]);
+    expectNear(await bench.values(), [[x - 0.5, y - 0.25]], 1e-6);
+  });
+
+  describe.each([
+    ['NaN', Number.NaN],
+    ['Infinity', Number.POSITIVE_INFINITY],
+    ['-Infinity', Number.NEGATIVE_INFINITY],
+    ['too large to be squared', 1e30],
+  ])('a gradient that is %s', (_what, bad) => {
+    const broken = (bench: Bench) => {
+      const [first, second] = bench.gradients(2);
+      return [first, second.with(3, bad)];
+    };
+
+    test.each([
+      ['AdamW', (p: readonly Parameter[]) => new AdamW(p, { learningRate: 0.1, weightDecay: 0.1 })],
+      ['SGD', (p: readonly Parameter[]) => new SGD(p, { learningRate: 0.1, momentum: 0.9, maxGradientNorm: 1 })],
+    ])('stops %s for good, with an error that names parameter and step', async (_optimizer, make) => {
+      const bench = new Bench(device, 'f32');
+      const optimizer = releaseLater(make(bench.parameters));
+      await bench.step(optimizer, bench.gradients(1));
+      await optimizer.report();
+      const before = await bench.values();
+      await bench.step(optimizer, broken(bench));
+      expect(await bench.values()).toEqual(before);
+      await bench.step(optimizer, bench.gradients(3));
+      expect(await bench.values()).toEqual(before);
+      const error: unknown = await optimizer.report().catch((thrown: unknown) => thrown);
+      expect(error).toBeInstanceOf(NonFiniteGradientError);
+      expect(error).toMatchObject({ parameter: 'p1', step: 2, message: expect.stringMatching(/p1.*step 2/) });
+    });
+  });
+
+  test('of several broken gradients the earliest is named, also after its parameter froze', async () => {
+    const bench = new Bench(device, 'f32');
+    const optimizer = releaseLater(new SGD(bench.parameters, { learningRate: 0.1 }));
+    const [first, second] = bench.gradients(1);
+    await bench.step(optimizer, [first, second.with(0, Number.NaN)]);
+    bench.parameters[1].freeze();
+    await bench.step(optimizer, [first.with(0, Number.NaN), null]);
+    await expect(optimizer.report()).rejects.toMatchObject({ parameter: 'p1', step: 1 });
+  });
+
+  test('state is made with the first step, and release gives everything back', async () => {
+    const bench = new Bench(device, 'f32');
+    const before = device.memory();
+    const optimizer = new AdamW(bench.parameters, { learningRate: 0.1 });
+    expect(optimizer.stateBytes).toBe(0);
+    await bench.step(optimizer, bench.gradients(1));
+    expect(optimizer.stateBytes).toBe(2 * 4 * (15 + 7));
+    optimizer.release();
+    expect(optimizer.stateBytes).toBe(0);
+    expect(device.memory().liveBytes).toBe(before.liveBytes);
+    expect(device.memory().liveBuffers).toBe(before.liveBuffers);
+  });
+
+  test('parameters of an optimizer that was released still freeze and thaw', async () => {
+    const bench = new Bench(device, 'f32');
+    const optimizer = new AdamW(bench.parameters, { learningRate: 0.1 });
+    await bench.step(optimizer, bench.gradients(1));
+    optimizer.release();
+    for (const parameter of bench.parameters) {
+      parameter.freeze();
+      parameter.thaw();
+    }
+    const next = releaseLater(new SGD(bench.parameters, { learningRate: 0.1 }));
+    const before = await bench.values();
+    await bench.step(next, bench.gradients(2));
+    expect(await bench.values()).not.toEqual(before);
+  });
+
+  test.each<[string, RegExp, (parameters: readonly Parameter[]) => Optimizer]>([
+    ['no parameters', /AdamW.*no parameters/, () => new AdamW([], { learningRate: 0.1 })],
+    ['a negative rate', /AdamW.*learningRate -1/, (p) => new AdamW(p, { learningRate: -1 })],
+    ['a rate of NaN', /SGD.*learningRate NaN/, (p) => new SGD(p, { learningRate: Number.NaN })],
+    ['an infinite rate', /SGD.*learningRate Inf/, (p) => new SGD(p, { learningRate: Number.POSITIVE_INFINITY })],
+    ['a negative norm', /maxGradientNorm -1/, (p) => new AdamW(p, { learningRate: 1, maxGradientNorm: -1 })],
+    ['a negative decay', /weightDecay -0.1/, (p) => new AdamW(p, { learningRate: 1, weightDecay: -0.1 })],
+    ['a decay above 1', /weightDecay 2/, (p) => new SGD(p, { learningRate: 1, weightDecay: 2 })],
+    ['a first beta of 1', /betas\[0\] 1/, (p) => new AdamW(p, { learningRate: 1, betas: [1, 0.9] })],
+    ['a second beta below 0', /betas\[1\] -0.1/, (p) => new AdamW(p, { learningRate: 1, betas: [0.9, -0.1] })],
+    ['an epsilon of 0', /epsilon 0/, (p) => new AdamW(p, { learningRate: 1, epsilon: 0 })],
+    ['a momentum of 1', /SGD.*momentum 1/, (p) => new SGD(p, { learningRate: 1, momentum: 1 })],
+  ])('%s is refused by name, and leaves nothing behind', (_what, message, make) => {
+    const bench = new Bench(device, 'f32');
+    const before = device.memory().liveBuffers;
+    expect(() => make(bench.parameters)).toThrow(ArgumentError);
+    expect(() => make(bench.parameters)).toThrow(message);
+    expect(device.memory().liveBuffers).toBe(before);
+  });
+
+  test('a rate set later is checked, and the old one stays', () => {
+    const bench = new Bench(device, 'f32');
+    const optimizer = releaseLater(new SGD(bench.parameters, { learningRate: 0.5 }));
+    expect(() => {
+      optimizer.learningRate = -1;
+    }).toThrow(ArgumentError);
+    expect(optimizer.learningRate).toBe(0.5);
+  });
+
+  test('parameters of two devices are refused', () => {
+    const here = new Bench(device, 'f32', [[1]]).parameters;
+    const there = new Bench(new CpuDevice(), 'f32', [[1]]).parameters;
+    expect(() => new SGD([...here, ...there], { learningRate: 1 })).toThrow(DeviceMismatchError);
+  });
+
+  test('a step under noGrad has no gradients and changes nothing', async () => {
+    const bench = new Bench(device, 'f32');
+    const optimizer = releaseLater(new SGD(bench.parameters, { learningRate: 1, weightDecay: 0.5 }));
+    const before = await bench.values();
+    await step(() =>
+      noGrad(() => {
+        optimizer.step(bench.loss(bench.gradients(1)));
+      }),
+    );
+    expect(await bench.values()).toEqual(before);
+    expect((await optimizer.report()).gradientNorm).toBe(0);
+  });
+});
