@@ -14,6 +14,8 @@ export interface Row {
   min: number;
   max: number;
   samples: number;
+  /** Whether the adapter is a CPU. */
+  software: boolean;
   /** Share of the machine that other processes took meanwhile, and whether that is too much; null: not known. */
   othersShare: number | null;
   busy: boolean;

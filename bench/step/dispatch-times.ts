@@ -1,6 +1,6 @@
 import type { Device, KernelCall } from '../../src/tensor/device.ts';
 import { median } from '../statistics.ts';
-import type { RecordedCall, RecordingDevice } from './recording-device.ts';
+import { type RecordedCall, recordCalls } from './record-calls.ts';
 
 /** All dispatches of a step that do the same work: one kernel over operands of the same shapes. */
 export interface DispatchGroup {
@@ -33,20 +33,16 @@ const mostRepeats = 2048;
  * @param step takes one training step on `device`.
  */
 export async function timeDispatches(
-  device: RecordingDevice,
+  device: Device,
   step: () => Promise<unknown>,
   rounds: number,
 ): Promise<StepDispatches> {
   return device.kind === 'cpu' ? timeCalls(device, step, rounds) : timeReplays(device, step, rounds);
 }
 
-async function timeCalls(
-  device: RecordingDevice,
-  step: () => Promise<unknown>,
-  rounds: number,
-): Promise<StepDispatches> {
+async function timeCalls(device: Device, step: () => Promise<unknown>, rounds: number): Promise<StepDispatches> {
   const steps: RecordedCall[][] = [];
-  for (let round = 0; round < rounds; round++) steps.push(await device.record(step));
+  for (let round = 0; round < rounds; round++) steps.push(await recordCalls(device, step));
   return grouped(
     steps[0].map(({ call }) => call),
     (work) => {
@@ -56,12 +52,8 @@ async function timeCalls(
   );
 }
 
-async function timeReplays(
-  device: RecordingDevice,
-  step: () => Promise<unknown>,
-  rounds: number,
-): Promise<StepDispatches> {
-  const calls = (await device.record(step)).map(({ call }) => harmless(call));
+async function timeReplays(device: Device, step: () => Promise<unknown>, rounds: number): Promise<StepDispatches> {
+  const calls = (await recordCalls(device, step)).map(({ call }) => harmless(call));
   const repeats = new Map<string, number>();
   const times = new Map<string, number[]>();
   for (let round = 0; round < rounds; round++) {

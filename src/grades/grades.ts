@@ -73,7 +73,7 @@ export class GradES implements Policy {
   readonly settings: Readonly<Required<Omit<GradESOptions, 'watch' | 'threshold'>>>;
   readonly #optimizer: Optimizer;
   readonly #watched: readonly Watched[];
-  #pending: Promise<StepReport> | null = null;
+  #pending: { step: number; report: Promise<StepReport> } | null = null;
   #lastFreeze = Number.NEGATIVE_INFINITY;
 
   constructor(registry: ParameterRegistry, optimizer: Optimizer, options: GradESOptions) {
@@ -147,17 +147,19 @@ export class GradES implements Policy {
   async afterStep(step: number): Promise<void> {
     if (!this.#isCheck(step)) return;
     const earlier = this.#pending;
-    this.#pending = this.#optimizer.report();
+    this.#pending = { step, report: this.#optimizer.report() };
     // A failure is thrown where the report is awaited, at the next check or at the end.
-    this.#pending.catch(() => {});
-    if (earlier) this.#decide(await earlier, step);
+    this.#pending.report.catch(() => {});
+    if (earlier) this.#decide(earlier.step, await earlier.report, step);
   }
 
   async end(): Promise<void> {
     const pending = this.#pending;
     this.#pending = null;
     for (const { entry } of this.#watched) entry.parameter.leaf.splitHalves = false;
-    await pending;
+    await pending?.report;
+    // Steps after the last check may have met a broken gradient as well.
+    await this.#optimizer.report();
   }
 
   #isCheck(step: number): boolean {
@@ -167,24 +169,26 @@ export class GradES implements Policy {
     return step >= first && (step - first) % interval === 0;
   }
 
-  /** Takes the report of an earlier check into account, after the update of step `now`. */
-  #decide(report: StepReport, now: number): void {
+  /** Takes the report of the check at step `measured` into account, after the update of step `now`. */
+  #decide(measured: number, report: StepReport, now: number): void {
     const { grace, patience, spacing, steps } = this.settings;
     const values = new Map<string, number>();
     const ready: { entry: RegistryEntry; value: number }[] = [];
     for (const watched of this.#watched) {
       const { entry, signal } = watched;
       const sums = report.gradients.get(entry.parameter);
-      if (!sums || entry.parameter.isFrozen) continue;
-      const value = signal.observe(report.step, sums);
-      if (value === null || !Number.isFinite(value)) continue;
+      const value = sums && !entry.parameter.isFrozen ? signal.observe(measured, sums) : null;
+      if (value === null || !Number.isFinite(value)) {
+        watched.belowSince = null;
+        continue;
+      }
       values.set(entry.name, value);
-      watched.belowSince = value < this.threshold ? (watched.belowSince ?? report.step) : null;
+      watched.belowSince = value < this.threshold ? (watched.belowSince ?? measured) : null;
       const { belowSince } = watched;
-      if (belowSince === null || report.step <= grace * steps || report.step - belowSince < patience * steps) continue;
+      if (belowSince === null || measured <= grace * steps || measured - belowSince < patience * steps) continue;
       ready.push({ entry, value });
     }
-    this.checks.push({ step: report.step, values });
+    this.checks.push({ step: measured, values });
     ready.sort((a, b) => a.value - b.value);
     for (const { entry, value } of ready) {
       if (now - this.#lastFreeze < spacing * steps) break;

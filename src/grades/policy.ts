@@ -18,7 +18,7 @@ export interface Policy {
   beforeStep(step: number): void;
   /** Called when the optimizer has made its step, still inside the same `step()`. */
   afterStep(step: number): Promise<void>;
-  /** Called once after the last step; rethrows what a pending read-back found. */
+  /** Called once after the last step; throws where a gradient was broken that no check has told of yet. */
   end(): Promise<void>;
   /** True when there is nothing left to train. */
   readonly finished: boolean;

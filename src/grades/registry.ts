@@ -105,18 +105,21 @@ export class ParameterRegistry {
 }
 
 /**
- * Freezes what is left of a block once all its watched matrices are frozen: its norms and, when it is the first, the
- * embeddings below it. As long as one norm or embedding trains, the gradient must still be carried down to it; only with
- * them does the lower part of the graph go.
+ * Freezes what is left of a watched block once every matrix in it is frozen: its norms and, when it is the first of the
+ * model, the embeddings below it. As long as one norm or embedding trains, the gradient must still be carried down to
+ * it; only with them does the lower part of the graph go.
  */
 export function freezeLeftovers(registry: ParameterRegistry, watched: readonly RegistryEntry[], step: number): void {
-  const blocks = [...new Set(watched.flatMap(({ block }) => (block === null ? [] : [block])))].sort((a, b) => a - b);
-  const isDone = (block: number) => registry.active(watched.filter((entry) => entry.block === block)).length === 0;
-  for (const block of blocks.filter(isDone)) {
+  const blocksOf = (entries: readonly RegistryEntry[]) =>
+    [...new Set(entries.flatMap(({ block }) => (block === null ? [] : [block])))].sort((a, b) => a - b);
+  const [first] = blocksOf(registry.entries);
+  const unfinished = blocksOf(registry.active().filter(({ kind }) => kind !== 'norm' && kind !== 'bias'));
+  for (const block of blocksOf(watched)) {
+    if (unfinished.includes(block)) continue;
     for (const entry of registry.entries) {
-      if (entry.block === block)
-        registry.freeze(entry, { step, reason: `every watched matrix of block ${block} is frozen` });
-      else if (block === blocks[0] && entry.kind === 'embedding') {
+      if (entry.block === block) {
+        registry.freeze(entry, { step, reason: `every matrix of block ${block} is frozen` });
+      } else if (block === first && entry.kind === 'embedding') {
         registry.freeze(entry, { step, reason: 'the first block is frozen' });
       }
     }

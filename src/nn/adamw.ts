@@ -47,11 +47,11 @@ export class AdamW extends Optimizer {
   readonly #epsilon: number;
 
   constructor(parameters: readonly Parameter[], options: AdamWOptions) {
-    super(parameters, options);
     const { betas = [0.9, 0.999], epsilon = 1e-8 } = options;
     checkRange('AdamW', 'betas[0]', betas[0], 0, 1 - Number.EPSILON);
     checkRange('AdamW', 'betas[1]', betas[1], 0, 1 - Number.EPSILON);
     checkRange('AdamW', 'epsilon', epsilon, Number.MIN_VALUE, 1);
+    super(parameters, options);
     this.#betas = betas;
     this.#epsilon = epsilon;
   }

@@ -1,8 +1,9 @@
 import { gradientOf } from '../autograd/node.ts';
 import { dense } from '../tensor/copy.ts';
 import { zeros } from '../tensor/create.ts';
-import { ArgumentError, DeviceMismatchError } from '../tensor/errors.ts';
+import { ArgumentError, DeviceMismatchError, ShapeError } from '../tensor/errors.ts';
 import { scope } from '../tensor/scope.ts';
+import { formatShape } from '../tensor/shape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import type { Parameter } from './parameter.ts';
 import { type StepReport, StepReporter } from './step-report.ts';
@@ -41,7 +42,7 @@ export abstract class Optimizer {
     const { learningRate, maxGradientNorm = 0, weightDecay = 0, decays = (parameter) => parameter.rank >= 2 } = options;
     const kind = new.target.name;
     if (parameters.length === 0) throw new ArgumentError(`${kind}: got no parameters`);
-    checkRange(kind, 'learningRate', learningRate, 0, Number.POSITIVE_INFINITY);
+    checkRange(kind, 'learningRate', learningRate, 0, Number.MAX_VALUE);
     checkRange(kind, 'maxGradientNorm', maxGradientNorm, 0, Number.POSITIVE_INFINITY);
     checkRange(kind, 'weightDecay', weightDecay, 0, 1);
     const { device } = parameters[0];
@@ -65,7 +66,7 @@ export abstract class Optimizer {
   }
 
   set learningRate(rate: number) {
-    checkRange(this.constructor.name, 'learningRate', rate, 0, Number.POSITIVE_INFINITY);
+    checkRange(this.constructor.name, 'learningRate', rate, 0, Number.MAX_VALUE);
     this.#learningRate = rate;
   }
 
@@ -86,8 +87,12 @@ export abstract class Optimizer {
    * infinite nothing is changed any more, on the device itself; `report` then throws.
    *
    * @param loss its value comes back with `report`, so that one read-back serves both.
+   * @throws ShapeError for a loss of several elements; no step is taken then.
    */
   step(loss: Tensor | null = null): void {
+    if (loss && loss.size !== 1) {
+      throw new ShapeError(`optimizer.step: the loss has shape ${formatShape(loss.shape)}, not one element`);
+    }
     this.#steps++;
     this.#reporter.measure(this.#steps, loss, this.maxGradientNorm);
     for (const parameter of this.parameters) {

@@ -29,9 +29,9 @@ export class SGD extends Optimizer {
   readonly #momentum: number;
 
   constructor(parameters: readonly Parameter[], options: SGDOptions) {
-    super(parameters, options);
     const { momentum = 0 } = options;
     checkRange('SGD', 'momentum', momentum, 0, 1 - Number.EPSILON);
+    super(parameters, options);
     this.#momentum = momentum;
   }
 

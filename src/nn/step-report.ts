@@ -1,10 +1,9 @@
 import { gradientOf } from '../autograd/node.ts';
-import { copyInto, dense } from '../tensor/copy.ts';
-import { zeros } from '../tensor/create.ts';
-import { NonFiniteGradientError, ShapeError } from '../tensor/errors.ts';
+import { dense } from '../tensor/copy.ts';
+import { full, zeros } from '../tensor/create.ts';
+import { NonFiniteGradientError } from '../tensor/errors.ts';
 import { dispatch, type Kernel } from '../tensor/kernel.ts';
 import { scope } from '../tensor/scope.ts';
-import { formatShape } from '../tensor/shape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import type { Parameter } from './parameter.ts';
 
@@ -26,6 +25,7 @@ export interface StepReport {
   loss: number;
   /** Norm of all gradients together, before clipping. */
   gradientNorm: number;
+  /** Of every parameter that had a gradient in this step and is not frozen. */
   gradients: ReadonlyMap<Parameter, GradientSums>;
 }
 
@@ -88,6 +88,8 @@ export class StepReporter {
   readonly #partials: Tensor;
   readonly #rows: ReadonlyMap<Parameter, number>;
   readonly #noLoss: Tensor;
+  /** Parameters whose rows hold the sums of a gradient, and those of them measured in halves. */
+  readonly #measured = new Set<Parameter>();
   #halves = new Set<Parameter>();
   #step = 0;
 
@@ -96,21 +98,19 @@ export class StepReporter {
     this.#rows = new Map(parameters.map((parameter, row) => [parameter, row]));
     this.report = zeros([1 + parameters.length, 4], { device, dtype });
     this.#partials = zeros([parameters.length, maxGroups, 4], { device, dtype });
-    this.#noLoss = zeros([], { device, dtype });
+    this.#noLoss = full([], Number.NaN, { device, dtype });
     for (const tensor of [this.report, this.#partials, this.#noLoss]) tensor.persist();
-    for (const parameter of parameters) parameter.onFreezeChange((changed) => this.#forget(changed));
+    for (const parameter of parameters) parameter.onFreezeChange((changed) => this.#clear(changed));
   }
 
-  /** Measures every gradient there is. Parameters that have none now keep their last row; frozen ones count as 0. */
+  /** Measures every gradient there is. A parameter that has none in this step, or is frozen, counts as 0. */
   measure(step: number, loss: Tensor | null, maxNorm: number): void {
-    if (loss && loss.size !== 1) {
-      throw new ShapeError(`optimizer.step: the loss has shape ${formatShape(loss.shape)}, not one element`);
-    }
     this.#step = step;
     this.#halves = new Set();
     for (const [parameter, row] of this.#rows) {
       const gradient = gradientOf(parameter);
       if (gradient) this.#measureOne(parameter, gradient, row);
+      else this.#clear(parameter);
     }
     const rows = this.#rows.size;
     scope('report', () =>
@@ -131,6 +131,7 @@ export class StepReporter {
   async read(): Promise<StepReport> {
     const step = this.#step;
     const halves = this.#halves;
+    const measured = new Set(this.#measured);
     const data = await this.report.data();
     const gradients = new Map<Parameter, GradientSums>();
     let firstBad: { name: string; step: number } | null = null;
@@ -139,7 +140,7 @@ export class StepReporter {
       if (badSince > 0 && badSince < (firstBad?.step ?? Number.POSITIVE_INFINITY)) {
         firstBad = { name: parameter.name, step: badSince };
       }
-      if (parameter.isFrozen) continue;
+      if (parameter.isFrozen || !measured.has(parameter)) continue;
       gradients.set(parameter, { absolute, squares, halvesProduct: halves.has(parameter) ? product : null });
     }
     if (firstBad) throw new NonFiniteGradientError(firstBad.name, firstBad.step);
@@ -147,31 +148,31 @@ export class StepReporter {
   }
 
   release(): void {
+    this.#measured.clear();
     for (const tensor of [this.report, this.#partials, this.#noLoss]) tensor.release('its optimizer was released');
   }
 
   #measureOne(parameter: Parameter, gradient: Tensor, row: number): void {
     const { halves } = parameter.leaf;
     const useHalves = halves !== null && !halves.isReleased;
+    this.#measured.add(parameter);
     if (useHalves) this.#halves.add(parameter);
-    const groups = Math.min(maxGroups, Math.ceil(gradient.size / elementsPerGroup));
-    scope('statistics', () => {
-      const g = dense(gradient);
-      dispatch(statisticsKernel, {
-        operands: [g, useHalves ? dense(halves) : g, this.#partials],
-        scalars: { count: gradient.size, row, groups, useHalves: useHalves ? 1 : 0 },
-        workgroups: [groups, 1, 1],
-        flops: (useHalves ? 5 : 3) * gradient.size,
-      });
-    });
+    scope('statistics', () => this.#sum(dense(gradient), useHalves ? dense(halves) : null, gradient.size, row));
   }
 
-  /** A frozen parameter no longer counts in the global norm. */
-  #forget(parameter: Parameter): void {
+  /** What was measured of this parameter counts no longer. */
+  #clear(parameter: Parameter): void {
     const row = this.#rows.get(parameter);
-    if (row === undefined || !parameter.isFrozen) return;
-    const nothing = zeros([maxGroups * 4], { device: parameter.device, dtype: parameter.dtype });
-    copyInto(nothing, this.#partials, [1], row * maxGroups * 4);
-    nothing.release();
+    if (row !== undefined && this.#measured.delete(parameter)) this.#sum(this.#noLoss, null, 0, row);
+  }
+
+  #sum(gradient: Tensor, halves: Tensor | null, count: number, row: number): void {
+    const groups = Math.max(1, Math.min(maxGroups, Math.ceil(count / elementsPerGroup)));
+    dispatch(statisticsKernel, {
+      operands: [gradient, halves ?? gradient, this.#partials],
+      scalars: { count, row, groups, useHalves: halves ? 1 : 0 },
+      workgroups: [groups, 1, 1],
+      flops: (halves ? 5 : 3) * count,
+    });
   }
 }

@@ -146,12 +146,14 @@ export class Transformer extends Module<[Tensor, Lengths?]> {
 
   constructor(config: TransformerConfig, options: BuildOptions) {
     super();
-    const { vocabulary, width, heads, blocks, embeddingDeviation: deviation = 1 } = config;
-    for (const name of ['vocabulary', 'width', 'heads', 'hidden', 'blocks'] as const) {
-      if (Number.isInteger(config[name]) && config[name] > 0) continue;
-      throw new ArgumentError(`Transformer: ${name} ${config[name]} must be a whole number of at least 1`);
+    const { vocabulary, width, heads, hidden, blocks, embeddingDeviation: deviation = 1 } = config;
+    const { positions = 'rotary', head } = config;
+    const learned = positions === 'rotary' ? {} : positions;
+    const classes = head === 'language-model' ? {} : head;
+    for (const [name, value] of Object.entries({ vocabulary, width, heads, hidden, blocks, ...learned, ...classes })) {
+      if (Number.isInteger(value) && value > 0) continue;
+      throw new ArgumentError(`Transformer: ${name} ${value} must be a whole number of at least 1`);
     }
-    const { positions = 'rotary' } = config;
     if (width % heads !== 0 || (positions === 'rotary' && (width / heads) % 2 !== 0)) {
       const parity = positions === 'rotary' ? ', and the share must be even for rotary positions' : '';
       throw new ArgumentError(`Transformer: width ${width} must divide equally among ${heads} heads${parity}`);
@@ -161,7 +163,7 @@ export class Transformer extends Module<[Tensor, Lengths?]> {
     this.positions = positions === 'rotary' ? null : new Embedding(positions.learned, width, { ...options, deviation });
     this.blocks = Array.from({ length: blocks }, () => new Block(config, options));
     this.norm = normFor(config, options);
-    const outputs = config.head === 'language-model' ? vocabulary : config.head.classes;
+    const outputs = head === 'language-model' ? vocabulary : head.classes;
     this.head = new Linear(width, outputs, { ...options, kind: 'head' });
   }
 

@@ -31,6 +31,7 @@ const granularity = 256;
 export class BufferPool<Resource> {
   readonly #create: (size: number, id: number) => Resource;
   readonly #destroy: (resource: Resource, id: number) => void;
+  readonly #reclaim: () => void;
   readonly #resources: (Resource | undefined)[] = [];
   readonly #sizes: number[] = [];
   /** Free ids of one size, ascending. */
@@ -43,10 +44,13 @@ export class BufferPool<Resource> {
     create: (size: number, id: number) => Resource;
     destroy: (resource: Resource, id: number) => void;
     budget: number;
+    /** Called when the budget is reached: must make `trim` safe and call it. */
+    reclaim?: () => void;
   }) {
     this.#create = options.create;
     this.#destroy = options.destroy;
     this.budget = options.budget;
+    this.#reclaim = options.reclaim ?? (() => this.trim());
   }
 
   acquire(byteLength: number): DeviceBuffer {
@@ -103,10 +107,13 @@ export class BufferPool<Resource> {
   }
 
   #reserve(size: number): number {
-    const { reservedBytes } = this.#report;
-    if (reservedBytes + size > this.budget) {
+    const fits = () => this.#report.reservedBytes + size <= this.budget;
+    // Free buffers of other sizes may be all that is in the way.
+    if (!fits()) this.#reclaim();
+    if (!fits()) {
+      const { reservedBytes } = this.#report;
       throw new OutOfMemoryError(
-        `a buffer of ${size} bytes does not fit: ${reservedBytes} bytes are reserved of a budget of ${this.budget}`,
+        `a buffer of ${size} bytes does not fit: ${reservedBytes} bytes are in use of a budget of ${this.budget}`,
       );
     }
     const id = this.#sizes.length;

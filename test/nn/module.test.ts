@@ -60,6 +60,10 @@ class Nested extends Module {
   }
 }
 
+function rootMeanSquare(values: ArrayLike<number>): number {
+  return Math.sqrt(Array.from(values).reduce((total, value) => total + value * value, 0) / values.length);
+}
+
 onEachDevice((device) => {
   test('parameters are named by the path to them, and a shared one is listed once', () => {
     const model = new Nested(device);
@@ -191,14 +195,12 @@ onEachDevice((device) => {
     const make = (seed: number) => new Linear(100, 60, { device, random: new Random(seed), bias: true });
     const [a, b, other] = [make(1), make(1), make(2)];
     const data = await a.weight.data();
-    const squares = data.reduce((sum, value) => sum + value * value, 0);
-    expect(Math.sqrt(squares / data.length)).toBeCloseTo(0.1, 2);
+    expect(rootMeanSquare(data)).toBeCloseTo(0.1, 2);
     expect(await b.weight.data()).toEqual(data);
     expect(await other.weight.data()).not.toEqual(data);
     expect(Array.from((await a.bias?.data()) ?? [])).toEqual(new Array(60).fill(0));
     const table = new Embedding(60, 100, { device, random: new Random(1), deviation: 0.02 });
-    const rows = await table.table.data();
-    expect(Math.sqrt(rows.reduce((sum, value) => sum + value * value, 0) / rows.length)).toBeCloseTo(0.02, 3);
+    expect(rootMeanSquare(await table.table.data())).toBeCloseTo(0.02, 3);
     for (const module of [a, b, other, table]) for (const parameter of module.parameters()) parameter.release();
   });
 });

@@ -116,12 +116,21 @@ test('a budget is kept to the byte, and what was there stays usable', () => {
   const second = pool.acquire(512);
   expect(() => pool.acquire(1)).toThrow(OutOfMemoryError);
   expect(() => pool.acquire(1)).toThrow(
-    'a buffer of 256 bytes does not fit: 1024 bytes are reserved of a budget of 1024',
+    'a buffer of 256 bytes does not fit: 1024 bytes are in use of a budget of 1024',
   );
   expect(pool.report()).toMatchObject({ liveBuffers: 2, liveBytes: 1024, reservedBytes: 1024 });
   pool.giveBack(second);
   expect(pool.acquire(300).id).toBe(second.id);
   expect(pool.resource(first)).toBe(first.id);
+});
+
+test('free buffers of other sizes make room before a budget refuses', () => {
+  const { pool } = makePool(1024);
+  const small = pool.acquire(256);
+  pool.giveBack(pool.acquire(512));
+  pool.acquire(768);
+  expect(pool.report()).toMatchObject({ liveBuffers: 2, reservedBytes: 1024 });
+  expect(pool.resource(small)).toBe(small.id);
 });
 
 test('a device refuses what its budget does not hold, and goes on', async () => {

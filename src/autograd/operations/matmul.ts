@@ -1,6 +1,5 @@
 import { copy, dense } from '../../tensor/copy.ts';
-import type { Device } from '../../tensor/device.ts';
-import { BackwardError, DeviceLimitError, ShapeError } from '../../tensor/errors.ts';
+import { BackwardError, ShapeError } from '../../tensor/errors.ts';
 import { dispatch } from '../../tensor/kernel.ts';
 import { broadcastShapes, collapseAxes, formatShape, type Shape, sizeOf } from '../../tensor/shape.ts';
 import { allocate, type Tensor } from '../../tensor/tensor.ts';
@@ -88,7 +87,6 @@ function product(a: Tensor, b: Tensor, bias: Tensor | null = null): Tensor {
   if (result.size === 0) return result;
   const batch = sizeOf(batchShape);
   const [left, right, batchStrides] = oneBatchAxis(a, b, batchShape);
-  checkBatch(a.device, batch);
   const [aRow, aColumn] = left.strides.slice(-2);
   const [bRow, bColumn] = right.strides.slice(-2);
   const scalars: MatmulScalars = {
@@ -118,12 +116,6 @@ function product(a: Tensor, b: Tensor, bias: Tensor | null = null): Tensor {
 /** Something to bind where there is no bias. */
 function placeholder(x: Tensor): Tensor {
   return x.view({ shape: [0], offset: 0 }, 'matmul');
-}
-
-function checkBatch(device: Device, batch: number): void {
-  if (batch > 65535) {
-    throw new DeviceLimitError(`matmul: a batch of ${batch} matrices exceeds the 65535 that ${device.kind} takes`);
-  }
 }
 
 /** Both operands such that the leading axes are walked with a single stride each; copies where they are not. */

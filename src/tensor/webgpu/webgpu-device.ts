@@ -225,6 +225,7 @@ export class WebGpuDevice implements Device {
         buffer.destroy();
       },
       budget,
+      reclaim: () => this.trim(),
     });
   }
 

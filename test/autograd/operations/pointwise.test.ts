@@ -162,17 +162,25 @@ describe('kernels agree with the reference loops', () => {
       });
     });
 
-    test('more workgroups than one axis of a dispatch holds', async () => {
+    test('more workgroups than one axis of a dispatch holds, with and without strides', async () => {
       await step(async () => {
-        const rowsOfX = 65_535 + 2;
-        const x = random([rowsOfX, 1], { seed: 1, device: webgpu });
+        const x = random([65_535 + 2, 1], { seed: 1, device: webgpu });
         const y = random([1, 64], { seed: 2, device: webgpu });
         const result = await operations.sub(x, y).data();
         const [xs, ys] = [await x.data(), await y.data()];
         for (const i of [0, 1, 65_534, 65_535, 65_536]) {
           expect(result[i * 64 + 63]).toBe(Math.fround(xs[i] - ys[63]));
         }
+        const size = 256 * 65_535 + 2;
+        const filled = operations.full([size], 3, { device: webgpu });
+        expect(
+          await operations
+            .neg(filled)
+            .slice([size - 4])
+            .toArray(),
+        ).toEqual([-3, -3, -3, -3]);
       });
+      webgpu.trim();
     });
   });
 });

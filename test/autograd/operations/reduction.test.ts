@@ -19,7 +19,7 @@ import { baseShape, expectClose, inLayout, layout, random, runs, shapes } from '
 const operations = { sum, mean, max } satisfies Record<string, (x: Tensor, options?: ReduceOptions) => Tensor>;
 
 /** A shape of up to four axes, some of its axes counted from either end, and whether they are kept. */
-const cases = shapes({ maxRank: 4 }).chain((shape) =>
+const cases = fc.oneof(shapes(), shapes({ minRank: 3, maxRank: 4 })).chain((shape) =>
   fc.record({
     shape: fc.constant(shape),
     axes: fc.option(
@@ -129,6 +129,18 @@ onEachDevice((device) => {
       expect(await x.max({ axes: [0, 1], keepDims: true }).toArray()).toEqual([[6]]);
       expect(await x.sum({ axes: [0, -2] }).toArray()).toEqual([5, 7, 9]);
       expect(await x.sum({ axes: [] }).toArray()).toEqual(await x.toArray());
+    });
+  });
+
+  test('axes that are no neighbours', async () => {
+    await step(async () => {
+      const y = tensor(
+        Float32Array.from({ length: 24 }, (_, i) => i),
+        { device, shape: [2, 3, 4] },
+      );
+      expect(await y.sum({ axes: [0, 2] }).toArray()).toEqual([60, 92, 124]);
+      expect(await y.mean({ axes: [2, 0] }).toArray()).toEqual([7.5, 11.5, 15.5]);
+      expect(await y.max({ axes: [0, -1], keepDims: true }).toArray()).toEqual([[[15], [19], [23]]]);
     });
   });
 

@@ -234,6 +234,17 @@ onEachDevice((device) => {
     });
   });
 
+  test('a concatenation inside another', async () => {
+    await step(async () => {
+      const [a, b, c] = [1, 2, 3].map((value) => requireGradient(tensor([value, value], { device })));
+      const whole = concatenate([a, concatenate([b, c])]);
+      whole.backward(tensor([1, 2, 3, 4, 5, 6], { device }));
+      expect(await a.gradient?.toArray()).toEqual([1, 2]);
+      expect(await b.gradient?.toArray()).toEqual([3, 4]);
+      expect(await c.gradient?.toArray()).toEqual([5, 6]);
+    });
+  });
+
   test('gradients accumulate into the part of a concatenated one over two passes', async () => {
     await step(async () => {
       const a = tensor([1, 2, 3], { device });
