@@ -78,8 +78,12 @@ export class RunningAverage {
     this.#horizon = horizon;
   }
 
-  /** The average over its peak; null during the first horizon, when the peak does not count yet. */
+  /**
+   * The average over its peak; null during the first horizon, when the peak does not count yet. A value that is not
+   * finite is left out.
+   */
   observe(step: number, value: number): number | null {
+    if (!Number.isFinite(value)) return null;
     const start = this.#first ?? step;
     this.#first = start;
     const decay = this.#weight === 0 ? 0 : Math.exp(-(step - this.#last) / this.#horizon);

@@ -61,11 +61,11 @@ export function tinyModel(device: Device, { seed = 1, dtype, ...config }: TinyOp
 export function tinyBatch(
   device: Device,
   s: number,
-  { batch = BATCH, time = TIME, vocabulary = tinyConfig.vocabulary } = {},
+  { batch = BATCH, vocabulary = tinyConfig.vocabulary }: { batch?: number; vocabulary?: number } = {},
 ): { tokens: Tensor; targets: Tensor } {
   const random = new Random(s, 7);
-  const values = Int32Array.from({ length: batch * time }, () => random.integer(vocabulary));
-  const shape = [batch, time];
+  const values = Int32Array.from({ length: batch * TIME }, () => random.integer(vocabulary));
+  const shape = [batch, TIME];
   return {
     tokens: tensor(values, { device, shape }),
     targets: tensor(
@@ -115,7 +115,8 @@ export class Training {
 
   /** The loss of batch `s`; call it inside a step. */
   loss(s: number, batch = BATCH): Tensor {
-    const { tokens, targets } = tinyBatch(this.device, s, { batch });
+    const { vocabulary } = this.model.config;
+    const { tokens, targets } = tinyBatch(this.device, s, { batch, vocabulary });
     return crossEntropy(this.model.call(tokens), targets);
   }
 
