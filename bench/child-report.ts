@@ -12,12 +12,17 @@ export interface MeasuredCase {
   freeze?: FreezeMeasurement;
 }
 
-export interface FreezeMeasurement {
-  /** Steps of the same models before the freeze. */
+/** Steps of one model right before and right after the freeze. */
+export interface FreezeRound {
   before: number[];
-  /** Dispatches that a step no longer makes, and their time one by one. */
+  after: number[];
+}
+
+export interface FreezeMeasurement {
+  rounds: FreezeRound[];
+  /** Dispatches that a step no longer makes, and the sum of the times they take one by one, in each round. */
   prunedDispatches: number;
-  prunedMilliseconds: number;
+  prunedMilliseconds: number[];
   /** Dispatches that only a frozen step makes. */
   addedDispatches: number;
   addedMilliseconds: number;

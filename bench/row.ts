@@ -26,7 +26,9 @@ export interface Row {
 }
 
 /** A freeze in numbers: what it saved, and what the pruned dispatches and counting operations allow. */
-export interface FreezeResult extends Omit<FreezeMeasurement, 'before'> {
+export interface FreezeResult extends Omit<FreezeMeasurement, 'rounds' | 'prunedMilliseconds'> {
+  /** Medians over the rounds. `saved` is the median of what each round saved: its two stretches lie close together. */
+  prunedMilliseconds: number;
   medianBefore: number;
   slowestBefore: number;
   saved: number;

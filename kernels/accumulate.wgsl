@@ -1,6 +1,6 @@
 // total[i] += contribution[i] for every i < count: sums the gradients that reach one tensor along several paths.
 //
-// One thread per element.
+// A thread takes ELEMENTS elements, a workgroup apart, so that neighbouring threads touch neighbouring addresses.
 
 struct Scalars {
   count: u32,
@@ -11,11 +11,14 @@ var<immediate> scalars: Scalars;
 @group(0) @binding(0) var<storage, read> contribution: array<f32>;
 @group(0) @binding(1) var<storage, read_write> total: array<f32>;
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(WORKGROUP_SIZE)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgroups: vec3u,
         @builtin(local_invocation_index) thread: u32) {
-  let i = (workgroup.y * workgroups.x + workgroup.x) * 64u + thread;
-  if (i < scalars.count) {
-    total[i] += contribution[i];
+  let start = (workgroup.y * workgroups.x + workgroup.x) * WORKGROUP_SIZE * ELEMENTS + thread;
+  for (var element = 0u; element < ELEMENTS; element++) {
+    let i = start + element * WORKGROUP_SIZE;
+    if (i < scalars.count) {
+      total[i] += contribution[i];
+    }
   }
 }

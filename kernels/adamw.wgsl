@@ -4,9 +4,7 @@
 //   square = beta2 · square + (1 - beta2) · g²
 //   value  = value · (1 - rate · decay) - rate · (mean / correction1) / (sqrt(square / correction2) + epsilon)
 //
-// One thread per element: everything is read once and written once. scale and skip come from step_report.wgsl.
-
-const WORKGROUP_SIZE = 64u;
+// A thread takes ELEMENTS elements, a workgroup apart; everything is read once and written once. scale and skip come from step_report.wgsl.
 
 struct Scalars {
   count: u32,
@@ -30,16 +28,20 @@ var<immediate> scalars: Scalars;
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgroups: vec3u,
         @builtin(local_invocation_index) thread: u32) {
-  let i = (workgroup.y * workgroups.x + workgroup.x) * WORKGROUP_SIZE + thread;
+  let scale = report[0].x;
   let skip = report[0].y != 0.0;
-  if (i >= scalars.count || skip) {
-    return;
+  let end = select(scalars.count, 0u, skip);
+  let start = (workgroup.y * workgroups.x + workgroup.x) * WORKGROUP_SIZE * ELEMENTS + thread;
+  for (var element = 0u; element < ELEMENTS; element++) {
+    let i = start + element * WORKGROUP_SIZE;
+    if (i < end) {
+      let g = scale * gradient[i];
+      let m = scalars.beta1 * mean[i] + (1.0 - scalars.beta1) * g;
+      let v = scalars.beta2 * square[i] + (1.0 - scalars.beta2) * g * g;
+      mean[i] = m;
+      square[i] = v;
+      let direction = (m / scalars.correction1) / (sqrt(v / scalars.correction2) + scalars.epsilon);
+      value[i] = value[i] * (1.0 - scalars.rate * scalars.decay) - scalars.rate * direction;
+    }
   }
-  let g = report[0].x * gradient[i];
-  let m = scalars.beta1 * mean[i] + (1.0 - scalars.beta1) * g;
-  let v = scalars.beta2 * square[i] + (1.0 - scalars.beta2) * g * g;
-  mean[i] = m;
-  square[i] = v;
-  let direction = (m / scalars.correction1) / (sqrt(v / scalars.correction2) + scalars.epsilon);
-  value[i] = value[i] * (1.0 - scalars.rate * scalars.decay) - scalars.rate * direction;
 }

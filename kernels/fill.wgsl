@@ -1,6 +1,6 @@
 // target[i] = value for every i < count.
 //
-// One thread per element.
+// A thread takes ELEMENTS elements, a workgroup apart, so that neighbouring threads touch neighbouring addresses.
 
 struct Scalars {
   count: u32,
@@ -14,8 +14,11 @@ var<immediate> scalars: Scalars;
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgroups: vec3u,
         @builtin(local_invocation_index) thread: u32) {
-  let i = (workgroup.y * workgroups.x + workgroup.x) * WORKGROUP_SIZE + thread;
-  if (i < scalars.count) {
-    fill_target[i] = scalars.value;
+  let start = (workgroup.y * workgroups.x + workgroup.x) * WORKGROUP_SIZE * ELEMENTS + thread;
+  for (var element = 0u; element < ELEMENTS; element++) {
+    let i = start + element * WORKGROUP_SIZE;
+    if (i < scalars.count) {
+      fill_target[i] = scalars.value;
+    }
   }
 }

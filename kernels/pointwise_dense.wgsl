@@ -5,8 +5,6 @@
 // whose bindings repeat the first. One thread computes ELEMENTS elements, a workgroup apart, so that neighbouring
 // threads touch neighbouring addresses.
 
-const WORKGROUP_SIZE = 64u;
-
 struct Scalars {
   count: u32,
   xStep: u32,

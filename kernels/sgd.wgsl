@@ -3,9 +3,7 @@
 //   velocity = momentum · velocity + g
 //   value = value · (1 - rate · decay) - rate · velocity
 //
-// One thread per element. scale and skip come from step_report.wgsl.
-
-const WORKGROUP_SIZE = 64u;
+// A thread takes ELEMENTS elements, a workgroup apart. scale and skip come from step_report.wgsl.
 
 struct Scalars {
   count: u32,
@@ -24,12 +22,16 @@ var<immediate> scalars: Scalars;
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgroups: vec3u,
         @builtin(local_invocation_index) thread: u32) {
-  let i = (workgroup.y * workgroups.x + workgroup.x) * WORKGROUP_SIZE + thread;
+  let scale = report[0].x;
   let skip = report[0].y != 0.0;
-  if (i >= scalars.count || skip) {
-    return;
+  let end = select(scalars.count, 0u, skip);
+  let start = (workgroup.y * workgroups.x + workgroup.x) * WORKGROUP_SIZE * ELEMENTS + thread;
+  for (var element = 0u; element < ELEMENTS; element++) {
+    let i = start + element * WORKGROUP_SIZE;
+    if (i < end) {
+      let v = scalars.momentum * velocity[i] + scale * gradient[i];
+      velocity[i] = v;
+      value[i] = value[i] * (1.0 - scalars.rate * scalars.decay) - scalars.rate * v;
+    }
   }
-  let v = scalars.momentum * velocity[i] + report[0].x * gradient[i];
-  velocity[i] = v;
-  value[i] = value[i] * (1.0 - scalars.rate * scalars.decay) - scalars.rate * v;
 }

@@ -32,49 +32,47 @@ const mostRepeats = 2048;
  *
  * @param step takes one training step on `device`.
  */
-export async function timeDispatches(
-  device: Device,
-  step: () => Promise<unknown>,
-  rounds: number,
-): Promise<StepDispatches> {
-  return device.kind === 'cpu' ? timeCalls(device, step, rounds) : timeReplays(device, step, rounds);
+export async function timeDispatches(device: Device, step: () => Promise<unknown>): Promise<StepDispatches> {
+  const recorded = await recordCalls(device, step);
+  const times = device.kind === 'cpu' ? callTimes(recorded) : await replayTimes(device, recorded);
+  const groups: StepDispatches = new Map();
+  for (const { call } of recorded) {
+    const work = workOf(call);
+    const group = groups.get(work);
+    if (group) group.count++;
+    else {
+      const milliseconds = median(times.get(work) ?? []);
+      groups.set(work, { kernel: call.kernel.name, count: 1, milliseconds, flops: call.flops });
+    }
+  }
+  return groups;
 }
 
-async function timeCalls(device: Device, step: () => Promise<unknown>, rounds: number): Promise<StepDispatches> {
-  const steps: RecordedCall[][] = [];
-  for (let round = 0; round < rounds; round++) steps.push(await recordCalls(device, step));
-  return grouped(
-    steps[0].map(({ call }) => call),
-    (work) => {
-      const calls = steps.flat().filter(({ call }) => workOf(call) === work);
-      return median(calls.map(({ milliseconds }) => milliseconds));
-    },
-  );
-}
-
-async function timeReplays(device: Device, step: () => Promise<unknown>, rounds: number): Promise<StepDispatches> {
-  const calls = (await recordCalls(device, step)).map(({ call }) => harmless(call));
-  const repeats = new Map<string, number>();
+function callTimes(recorded: readonly RecordedCall[]): Map<string, number[]> {
   const times = new Map<string, number[]>();
-  for (let round = 0; round < rounds; round++) {
-    const done = new Set<string>();
-    for (const call of calls) {
-      const work = workOf(call);
-      if (done.has(work)) {
-        device.run(call);
-        continue;
-      }
-      done.add(work);
-      await device.synchronize();
-      const many = repeats.get(work) ?? (await enoughRepeats(device, call));
-      repeats.set(work, many);
-      const once = await timeRepeated(device, call, 1);
-      const time = Math.max(0, (await timeRepeated(device, call, many)) - once) / (many - 1);
-      times.set(work, [...(times.get(work) ?? []), time]);
+  for (const { call, milliseconds } of recorded) {
+    const work = workOf(call);
+    times.set(work, [...(times.get(work) ?? []), milliseconds]);
+  }
+  return times;
+}
+
+async function replayTimes(device: Device, recorded: readonly RecordedCall[]): Promise<Map<string, number[]>> {
+  const times = new Map<string, number[]>();
+  for (const call of recorded.map(({ call }) => harmless(call))) {
+    const work = workOf(call);
+    if (times.has(work)) {
+      device.run(call);
+      continue;
     }
     await device.synchronize();
+    const repeats = await enoughRepeats(device, call);
+    const once = await timeRepeated(device, call, 1);
+    const often = await timeRepeated(device, call, repeats);
+    times.set(work, [Math.max(0, often - once) / (repeats - 1)]);
   }
-  return grouped(calls, (work) => median(times.get(work) ?? []));
+  await device.synchronize();
+  return times;
 }
 
 async function enoughRepeats(device: Device, call: KernelCall): Promise<number> {
@@ -93,17 +91,6 @@ async function timeRepeated(device: Device, call: KernelCall, repeats: number): 
 /** An update by the optimizer, repeated, must not carry the weights away: at rate 0 it does all of its work in place. */
 function harmless(call: KernelCall): KernelCall {
   return 'rate' in call.scalars ? { ...call, scalars: { ...call.scalars, rate: 0 } } : call;
-}
-
-function grouped(calls: readonly KernelCall[], timeOf: (work: string) => number): StepDispatches {
-  const groups: StepDispatches = new Map();
-  for (const call of calls) {
-    const work = workOf(call);
-    const group = groups.get(work);
-    if (group) group.count++;
-    else groups.set(work, { kernel: call.kernel.name, count: 1, milliseconds: timeOf(work), flops: call.flops });
-  }
-  return groups;
 }
 
 /** What decides how long a dispatch takes: kernel, shapes and layouts of the operands, workgroups, operations. */

@@ -1,18 +1,18 @@
 import { type Device, snapshotWork, workSince } from '../../src/index.ts';
-import { type FreezeMeasurement, type KernelTime, type MeasuredCase, send } from '../child-report.ts';
+import { type FreezeMeasurement, type FreezeRound, type KernelTime, type MeasuredCase, send } from '../child-report.ts';
 import { LoadMeter } from '../load-meter.ts';
-import { median, sum } from '../statistics.ts';
+import { sum } from '../statistics.ts';
 import { missingDispatches, type StepDispatches, timeDispatches } from './dispatch-times.ts';
 import { Gpt } from './gpt.ts';
 import type { Case } from './workload.ts';
 
 /** Steps after which buffers, bind groups and compiled JavaScript have settled. */
 const WARM_STEPS = 4;
-/** Steps of one stretch are chosen to fill this time, within these bounds. */
-const STRETCH_MILLISECONDS = 1500;
-const STRETCH_STEPS = { least: 4, most: 15 };
-const FULL = { rounds: 4, dispatchRounds: 2 };
-const QUICK = { rounds: 1, dispatchRounds: 1 };
+/** The speed of a machine drifts within seconds, so stretches are short and many: what is compared lies close together. */
+const STRETCH = { milliseconds: 300, leastSteps: 4, mostSteps: 8 };
+/** Rounds go on for so long, within these bounds. */
+const FULL = { milliseconds: 25_000, leastRounds: 4, mostRounds: 12 };
+const QUICK = { milliseconds: 0, leastRounds: 1, mostRounds: 1 };
 
 const parts = ['early', 'late'] as const;
 
@@ -34,33 +34,34 @@ export async function measureWarm(
   device: Device,
   quick: boolean,
 ): Promise<{ cases: MeasuredCase[]; kernels: KernelTime[] }> {
-  const { rounds, dispatchRounds } = quick ? QUICK : FULL;
-  await send({ progress: 'compiling' });
+  const { milliseconds, leastRounds, mostRounds } = quick ? QUICK : FULL;
+  await send({ progress: 'compiling, and counting what each freeze prunes' });
   const [first, firstLoss] = await timeStep(new Gpt(device));
   const frozen = [];
-  for (const part of parts) frozen.push(new FrozenCase(part, await profile(device, part, 1)));
+  for (const part of parts) frozen.push(new FrozenCase(part, await profile(device, part)));
 
   const unfrozen: StepProfile[] = [];
   const meter = new LoadMeter();
-  for (let round = 1; round <= rounds; round++) {
-    for (const { part, before, after, firstsAfter } of frozen) {
-      await send({ progress: `round ${round} of ${rounds}: nothing frozen, then ${part}` });
+  const started = performance.now();
+  const isEnough = () => unfrozen.length >= leastRounds && performance.now() - started >= milliseconds;
+  while (unfrozen.length < mostRounds && !isEnough()) {
+    await send({ progress: `round ${unfrozen.length + 1}: nothing frozen, early, late, and each dispatch by itself` });
+    for (const { part, rounds, firstsAfter } of frozen) {
       const gpt = new Gpt(device);
       for (let i = 0; i < WARM_STEPS; i++) await gpt.step();
-      before.push(...(await timeStretch(gpt)));
+      const before = await timeStretch(gpt);
       gpt.freeze(part);
       firstsAfter.push((await timeStep(gpt))[0]);
-      after.push(...(await timeStretch(gpt)));
+      rounds.push({ before, after: await timeStretch(gpt) });
       gpt.release();
     }
-    await send({ progress: `round ${round} of ${rounds}: each dispatch of a step by itself` });
-    unfrozen.push(await profile(device, 'none', dispatchRounds));
+    unfrozen.push(await profile(device, 'none'));
   }
   const othersShare = meter.othersShare();
 
   const none: MeasuredCase = {
     case: 'none',
-    milliseconds: frozen.flatMap(({ before }) => before),
+    milliseconds: frozen.flatMap(({ rounds }) => rounds.flatMap(({ before }) => before)),
     firstMilliseconds: first,
     firstLoss,
     othersShare,
@@ -68,14 +69,18 @@ export async function measureWarm(
   const frozenCases = frozen.map(
     (one): MeasuredCase => ({
       case: one.part,
-      milliseconds: one.after,
+      milliseconds: one.rounds.flatMap(({ after }) => after),
       firstMilliseconds: Math.max(...one.firstsAfter),
       firstLoss,
       othersShare,
       freeze: one.comparedWith(unfrozen),
     }),
   );
-  return { cases: [none, ...frozenCases], kernels: byKernel(unfrozen[0].dispatches) };
+  // The calmest round tells where time goes; it plays no part in what a freeze saves.
+  const tables = unfrozen.map(({ dispatches }) => byKernel(dispatches));
+  const total = (table: readonly KernelTime[]) => sum(table.map(({ milliseconds }) => milliseconds));
+  const calmest = tables.reduce((best, table) => (total(table) < total(best) ? table : best));
+  return { cases: [none, ...frozenCases], kernels: calmest };
 }
 
 interface StepProfile {
@@ -84,8 +89,7 @@ interface StepProfile {
 }
 
 class FrozenCase {
-  readonly before: number[] = [];
-  readonly after: number[] = [];
+  readonly rounds: FreezeRound[] = [];
   readonly firstsAfter: number[] = [];
   readonly part: Case;
   readonly #profile: StepProfile;
@@ -99,9 +103,9 @@ class FrozenCase {
     const pruned = unfrozen.map(({ dispatches }) => missingDispatches(dispatches, this.#profile.dispatches));
     const added = missingDispatches(this.#profile.dispatches, unfrozen[0].dispatches);
     return {
-      before: this.before,
+      rounds: this.rounds,
       prunedDispatches: pruned[0].dispatches,
-      prunedMilliseconds: median(pruned.map(({ milliseconds }) => milliseconds)),
+      prunedMilliseconds: pruned.map(({ milliseconds }) => milliseconds),
       addedDispatches: added.dispatches,
       addedMilliseconds: added.milliseconds,
       flopsShare: 1 - this.#profile.flops / unfrozen[0].flops,
@@ -117,19 +121,19 @@ async function timeStep(gpt: Gpt): Promise<[milliseconds: number, loss: number]>
 
 async function timeStretch(gpt: Gpt): Promise<number[]> {
   const times: number[] = [];
-  const isEnough = () => times.length >= STRETCH_STEPS.least && sum(times) >= STRETCH_MILLISECONDS;
-  while (times.length < STRETCH_STEPS.most && !isEnough()) times.push((await timeStep(gpt))[0]);
+  const isEnough = () => times.length >= STRETCH.leastSteps && sum(times) >= STRETCH.milliseconds;
+  while (times.length < STRETCH.mostSteps && !isEnough()) times.push((await timeStep(gpt))[0]);
   return times;
 }
 
-async function profile(device: Device, part: Case, rounds: number): Promise<StepProfile> {
+async function profile(device: Device, part: Case): Promise<StepProfile> {
   const gpt = new Gpt(device);
   gpt.freeze(part);
   for (let i = 0; i < WARM_STEPS; i++) await gpt.step();
   const before = snapshotWork(device);
   await gpt.step();
   const { flops } = workSince(device, before);
-  const dispatches = await timeDispatches(device, () => gpt.step(), rounds);
+  const dispatches = await timeDispatches(device, () => gpt.step());
   gpt.release();
   return { dispatches, flops };
 }

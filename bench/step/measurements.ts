@@ -37,7 +37,7 @@ export function warmMeasurement(device: BenchDevice, quick: boolean): Measuremen
   };
 }
 
-/** The peers as shipped. Without its cache Mesa compiles for jax-js for 36 to 50 s, and that is not waited out twice. */
+/** The peers as shipped. */
 export function peerMeasurements(device: BenchDevice): Measurement[] {
   return device === 'cpu'
     ? [peer('jax-js', 'wasm'), peer('tfjs', 'wasm')]
@@ -55,6 +55,7 @@ function peer(name: 'jax-js' | 'tfjs', device: string, waiting?: typeof shipped 
     device,
     script: new URL(`${name}.mjs`, peersFolder),
     arguments: [device, waiting === patched ? 'polite' : 'shipped'],
+    // Mesa compiles for jax-js for 36 to 50 s, the first time on a machine.
     secondsAllowed: 150,
   };
 }

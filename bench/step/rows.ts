@@ -47,13 +47,17 @@ function toRow({ measurement, report }: Measured, parts: readonly MeasuredCase[]
 }
 
 function freezeResult(after: Row, freezes: readonly FreezeMeasurement[]): FreezeResult {
-  const before = freezes.flatMap((freeze) => freeze.before);
-  const { before: _, ...counted } = freezes[0];
-  const prunedMilliseconds = median(freezes.map((freeze) => freeze.prunedMilliseconds));
-  const saved = median(before) - after.median;
+  const [{ prunedDispatches, addedDispatches, addedMilliseconds, flopsShare }] = freezes;
+  const rounds = freezes.flatMap((freeze) => freeze.rounds);
+  const before = rounds.flatMap((round) => round.before);
+  const saved = median(rounds.map((round) => median(round.before) - median(round.after)));
+  const prunedMilliseconds = median(freezes.flatMap((freeze) => freeze.prunedMilliseconds));
   return {
-    ...counted,
+    prunedDispatches,
     prunedMilliseconds,
+    addedDispatches,
+    addedMilliseconds,
+    flopsShare,
     medianBefore: median(before),
     slowestBefore: Math.max(...before),
     saved,

@@ -6,6 +6,11 @@ export const WINDOW_BYTES = 32;
 export const BYTE_VALUES = 256;
 export const EVALUATION_BATCH = 167;
 
+const BLOCKS = 2;
+
+/** Query, key, value, output, gate, up and down of each block: what GradES watches. */
+export const MATRICES = 7 * BLOCKS;
+
 /** Two blocks of the usual decoder: RMSNorm, rotary positions, q k v o attention, SwiGLU gate up down. */
 export function buildModel(device: Device, seed: number, classes: number): Transformer {
   const config = {
@@ -13,7 +18,7 @@ export function buildModel(device: Device, seed: number, classes: number): Trans
     width: 32,
     heads: 2,
     hidden: 88,
-    blocks: 2,
+    blocks: BLOCKS,
     causal: true,
     head: { classes },
   } as const;

@@ -75,7 +75,7 @@ export function resultsTable(full: Arm, grades: Arm): Table {
 }
 
 /** What the pictures are drawn from. */
-export function reportData(full: Arm, grades: Arm, run: { steps: number; grace: number; summary: string }): ReportData {
+export function reportData(full: Arm, grades: Arm, run: { steps: number; summary: string }): ReportData {
   const matrices = grades.watched.flatMap(({ name, kind, block, samples }): WatchedMatrix[] => {
     const drawn = MATRIX_KINDS.find((each) => each === kind);
     if (drawn === undefined || block === null || grades.threshold === null) return [];
@@ -89,7 +89,7 @@ export function reportData(full: Arm, grades: Arm, run: { steps: number; grace: 
     quantity: 'Split-half signal ρ, relative to its own peak',
     totalSteps: run.steps,
     endedAt: grades.steps < run.steps ? grades.steps : undefined,
-    graceSteps: run.grace,
+    graceSteps: grades.graceSteps,
     matrices,
     arms: [full, grades].map(({ name, losses, steps, plainStop, accuracy }) => ({
       name,

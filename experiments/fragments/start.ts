@@ -11,7 +11,7 @@ import { chooseDevice } from './choose-device.ts';
 import { DatasetError, loadFragments } from './dataset.ts';
 import { formatPercent } from './format.ts';
 import { INTERRUPTED_EXIT_CODE, listenForInterrupt } from './interrupt.ts';
-import { WINDOW_BYTES } from './model.ts';
+import { MATRICES, WINDOW_BYTES } from './model.ts';
 import { helpText, OptionError, type Options, parseOptions } from './options.ts';
 import { Progress } from './progress.ts';
 import { drawSignals, reportPage } from './report.ts';
@@ -21,8 +21,6 @@ import { formatTable } from './table.ts';
 import { type Arm, type ArmName, LOG_EVERY, TRAINING, trainArm } from './train.ts';
 
 const TEST_FRAGMENTS = 2000;
-const MATRICES = 14;
-const GRACE = 0.15;
 
 async function main(options: Options): Promise<number> {
   const { steps, seed } = options;
@@ -103,7 +101,7 @@ async function main(options: Options): Promise<number> {
   }
 
   const summary = describe(full, grades);
-  const report = reportData(full, grades, { steps, grace: GRACE * steps, summary });
+  const report = reportData(full, grades, { steps, summary });
   const picture = folder.write('signals.svg', drawSignals(report));
   const page = folder.write('report.html', reportPage(report));
   folder.close();

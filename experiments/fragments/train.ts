@@ -116,6 +116,8 @@ export interface Arm {
   events: readonly RegistryEvent[];
   watched: readonly { name: string; kind: string; block: number | null; samples: Sample[] }[];
   threshold: number | null;
+  /** Until this step nothing may freeze. */
+  graceSteps: number;
   frozenCount: number;
   losses: readonly Sample[];
   plainStop: (Evaluation & { step: number }) | null;
@@ -182,6 +184,7 @@ export async function trainArm(options: ArmOptions): Promise<Arm> {
     events: registry.events,
     watched: policy ? watchedBy(policy) : [],
     threshold: policy?.threshold ?? null,
+    graceSteps: (policy?.settings.grace ?? 1) * steps,
     frozenCount: policy?.frozenCount ?? 0,
     losses,
     plainStop,

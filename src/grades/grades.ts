@@ -27,7 +27,10 @@ export interface GradESOptions {
   patience?: number;
   /** Share of T that passes between two freezes; the matrix with the lowest signal goes first. */
   spacing?: number;
-  /** Steps between checks. */
+  /**
+   * Steps between checks. Every step, by default: the relative signals average noisy samples, and with fewer of them a
+   * matrix freezes on a chance dip. A check costs one more pass over the gradients of the watched matrices.
+   */
   interval?: number;
   /** First step at which the relative signals are sampled, such as the end of the warm-up. */
   sampleFrom?: number;
@@ -98,7 +101,7 @@ export class GradES implements Policy {
       horizon: options.horizon ?? base.horizon,
       patience: options.patience ?? base.patience,
       spacing: options.spacing ?? base.spacing,
-      interval: options.interval ?? Math.max(1, Math.floor(0.004 * steps)),
+      interval: options.interval ?? 1,
       sampleFrom: options.sampleFrom ?? 1,
       freezeLeftovers: options.freezeLeftovers ?? false,
     };

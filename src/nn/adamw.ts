@@ -1,4 +1,4 @@
-import { dispatch, flatWorkgroups, type Kernel } from '../tensor/kernel.ts';
+import { dispatch, elementwise, flatWorkgroups, type Kernel } from '../tensor/kernel.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { checkRange, Optimizer, type OptimizerOptions, type ParameterState } from './optimizer.ts';
 import type { Parameter } from './parameter.ts';
@@ -23,7 +23,7 @@ const adamwKernel: Kernel<'count' | 'rate' | 'beta1' | 'beta2' | 'epsilon' | 'de
       correction1: 'f32',
       correction2: 'f32',
     },
-    wgsl: { file: 'adamw' },
+    wgsl: { file: 'adamw', constants: elementwise.constants },
     reference([gradient, report, value, mean, square], s) {
       const [scale, skip] = report;
       if (skip !== 0) return;
@@ -76,7 +76,7 @@ export class AdamW extends Optimizer {
         correction1: 1 - beta1 ** steps,
         correction2: 1 - beta2 ** steps,
       },
-      workgroups: flatWorkgroups(parameter.size, 64),
+      workgroups: flatWorkgroups(parameter.size, elementwise.elementsPerGroup),
       flops: 15 * parameter.size,
     });
   }

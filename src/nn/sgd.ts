@@ -1,4 +1,4 @@
-import { dispatch, flatWorkgroups, type Kernel } from '../tensor/kernel.ts';
+import { dispatch, elementwise, flatWorkgroups, type Kernel } from '../tensor/kernel.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { checkRange, Optimizer, type OptimizerOptions, type ParameterState } from './optimizer.ts';
 import type { Parameter } from './parameter.ts';
@@ -12,7 +12,7 @@ const sgdKernel: Kernel<'count' | 'rate' | 'momentum' | 'decay'> = {
   name: 'sgd',
   operands: ['read', 'read', 'update', 'update'],
   scalars: { count: 'u32', rate: 'f32', momentum: 'f32', decay: 'f32' },
-  wgsl: { file: 'sgd' },
+  wgsl: { file: 'sgd', constants: elementwise.constants },
   reference([gradient, report, value, velocity], { count, rate, momentum, decay }) {
     const [scale, skip] = report;
     if (skip !== 0) return;
@@ -45,7 +45,7 @@ export class SGD extends Optimizer {
     dispatch(sgdKernel, {
       operands: [gradient, report, parameter, ...tensors],
       scalars: { count: parameter.size, rate: this.learningRate, momentum: this.#momentum, decay: weightDecay },
-      workgroups: flatWorkgroups(parameter.size, 64),
+      workgroups: flatWorkgroups(parameter.size, elementwise.elementsPerGroup),
       flops: 6 * parameter.size,
     });
   }

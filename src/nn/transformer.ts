@@ -1,8 +1,9 @@
 import { attention } from '../autograd/operations/attention.ts';
-import { add, gelu, relu, swiglu } from '../autograd/operations/pointwise.ts';
-import { mean } from '../autograd/operations/reduction.ts';
+import { add, gelu, mul, relu, swiglu } from '../autograd/operations/pointwise.ts';
+import { mean, sum } from '../autograd/operations/reduction.ts';
 import { rotary } from '../autograd/operations/rotary.ts';
 import { reshape, slice } from '../autograd/operations/views.ts';
+import { tensor } from '../tensor/create.ts';
 import { ArgumentError, ShapeError } from '../tensor/errors.ts';
 import { formatShape } from '../tensor/shape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
@@ -175,7 +176,7 @@ export class Transformer extends Module<[Tensor, Lengths?]> {
     if (this.positions) x = add(x, this.#learnedPositions(this.positions, tokens.shape[1]));
     for (const block of this.blocks) x = block.call(x, lengths);
     const normalized = this.norm.call(x);
-    return this.head.call(this.config.head === 'language-model' ? normalized : mean(normalized, { axes: 1 }));
+    return this.head.call(this.config.head === 'language-model' ? normalized : meanOverTime(normalized, lengths));
   }
 
   #learnedPositions({ table }: Embedding, time: number): Tensor {
@@ -184,6 +185,20 @@ export class Transformer extends Module<[Tensor, Lengths?]> {
     }
     return time === table.shape[0] ? table : slice(table, [0], [time]);
   }
+}
+
+/** (batch, time, width) → (batch, width): the mean over the positions that count; 0 where a row has none. */
+function meanOverTime(x: Tensor, lengths: Lengths): Tensor {
+  if (!lengths) return mean(x, { axes: 1 });
+  const counts = lengths.storage.hostIntegers;
+  if (!counts) throw new ArgumentError('Transformer: the lengths of a classifier must come from the host');
+  const [batch, time] = x.shape;
+  const weights = Float64Array.from({ length: batch * time }, (_, i) => {
+    const count = Math.min(time, counts[lengths.offset + Math.floor(i / time) * lengths.strides[0]]);
+    return i % time < count ? 1 / count : 0;
+  });
+  const { device, dtype } = x;
+  return sum(mul(x, tensor(weights, { device, dtype, shape: [batch, time, 1] })), { axes: 1 });
 }
 
 function normFor({ width, normalization = 'rms' }: TransformerConfig, { device, dtype }: BuildOptions) {

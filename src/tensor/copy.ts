@@ -1,5 +1,5 @@
 import { bytesPerElement } from './dtype.ts';
-import { dispatch, flatWorkgroups, type Kernel } from './kernel.ts';
+import { dispatch, elementwise, flatWorkgroups, type Kernel } from './kernel.ts';
 import { scope } from './scope.ts';
 import { collapseAxes, rowMajorStrides, type Strides, sizeOf } from './shape.ts';
 import { allocate, type Tensor } from './tensor.ts';
@@ -48,7 +48,7 @@ const fillKernel: Kernel<'count' | 'value'> = {
   name: 'fill',
   operands: ['write'],
   scalars: { count: 'u32', value: 'f32' },
-  wgsl: { file: 'fill', constants: { WORKGROUP_SIZE: `${workgroupSize}u` } },
+  wgsl: { file: 'fill', constants: elementwise.constants },
   reference([target], { count, value }) {
     target.fill(value, 0, count);
   },
@@ -59,7 +59,7 @@ export function fill(target: Tensor, value: number): Tensor {
   dispatch(fillKernel, {
     operands: [target],
     scalars: { count: target.size, value },
-    workgroups: flatWorkgroups(target.size, workgroupSize),
+    workgroups: flatWorkgroups(target.size, elementwise.elementsPerGroup),
     flops: 0,
   });
   return target;

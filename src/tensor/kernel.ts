@@ -65,6 +65,16 @@ export function dispatch<Scalar extends string>(
   device.run({ kernel, ...call });
 }
 
+/**
+ * How kernels over independent elements split their work: a thread takes ELEMENTS of them, a
+ * workgroup apart, so that neighbouring threads touch neighbouring addresses. Several, because a software adapter pays
+ * half a microsecond for every workgroup, whatever it computes.
+ */
+export const elementwise = {
+  elementsPerGroup: 64 * 8,
+  constants: { WORKGROUP_SIZE: '64u', ELEMENTS: '8u' },
+} as const;
+
 const maxWorkgroups = 65535;
 
 /** Workgroups for `count` independent elements: one row of groups, folded where the device's limit per axis ends. */

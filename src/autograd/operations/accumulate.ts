@@ -1,5 +1,5 @@
 import { dense, isDense } from '../../tensor/copy.ts';
-import { dispatch, flatWorkgroups, type Kernel } from '../../tensor/kernel.ts';
+import { dispatch, elementwise, flatWorkgroups, type Kernel } from '../../tensor/kernel.ts';
 import { scope } from '../../tensor/scope.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import { add } from './pointwise.ts';
@@ -8,7 +8,7 @@ const accumulateKernel: Kernel<'count'> = {
   name: 'accumulate',
   operands: ['read', 'update'],
   scalars: { count: 'u32' },
-  wgsl: { file: 'accumulate' },
+  wgsl: { file: 'accumulate', constants: elementwise.constants },
   reference([contribution, total], { count }) {
     for (let i = 0; i < count; i++) total[i] += contribution[i];
   },
@@ -30,7 +30,7 @@ export function accumulate(total: Tensor | undefined, contribution: Tensor): Ten
     dispatch(accumulateKernel, {
       operands: [dense(contribution), total],
       scalars: { count: total.size },
-      workgroups: flatWorkgroups(total.size, 64),
+      workgroups: flatWorkgroups(total.size, elementwise.elementsPerGroup),
       flops: total.size,
     }),
   );

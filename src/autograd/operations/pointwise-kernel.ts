@@ -3,7 +3,7 @@ import { tensor } from '../../tensor/create.ts';
 import type { Device } from '../../tensor/device.ts';
 import type { DType, NumericArray } from '../../tensor/dtype.ts';
 import { getOrCreate } from '../../tensor/get-or-create.ts';
-import { dispatch, flatWorkgroups, type Kernel } from '../../tensor/kernel.ts';
+import { dispatch, elementwise, flatWorkgroups, type Kernel } from '../../tensor/kernel.ts';
 import { broadcastShapes, broadcastStrides, collapseAxes, sameShape, sizeOf } from '../../tensor/shape.ts';
 import { allocate, type Tensor } from '../../tensor/tensor.ts';
 
@@ -16,7 +16,6 @@ export interface Expression {
 }
 
 const maxOperands = 3;
-const elementsPerThread = 4;
 
 interface ExpressionKernels {
   dense: Kernel<'count' | 'xStep' | 'yStep' | 'zStep'>;
@@ -55,7 +54,7 @@ function makeKernels({ name, parameters, wgsl, reference }: Expression): Express
       name,
       operands: ['read', 'read', 'read', 'write'],
       scalars: { count: 'u32', xStep: 'u32', yStep: 'u32', zStep: 'u32' },
-      wgsl: { file: 'pointwise_dense', constants: { ELEMENTS: `${elementsPerThread}u` }, functions },
+      wgsl: { file: 'pointwise_dense', constants: elementwise.constants, functions },
       reference([x, y, z, result], { count, xStep, yStep, zStep }) {
         for (let i = 0; i < count; i++) result[i] = reference(x[i * xStep], y[i * yStep], z[i * zStep]);
       },
@@ -121,7 +120,7 @@ function runDense(expression: Expression, operands: readonly Tensor[], result: T
   dispatch(kernelsOf(expression).dense, {
     operands: [x, y, z, result],
     scalars: { count: result.size, xStep: step(x), yStep: step(y), zStep: step(z) },
-    workgroups: flatWorkgroups(result.size, 64 * elementsPerThread),
+    workgroups: flatWorkgroups(result.size, elementwise.elementsPerGroup),
     flops: result.size,
   });
   return result;
