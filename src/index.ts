@@ -18,13 +18,14 @@ export { type DeviceKind, deviceKinds, openDevice } from './tensor/open-device.t
 export { Random } from './tensor/random.ts';
 export { forget, keep, scope, step } from './tensor/scope.ts';
 export type { NestedArray, Tensor } from './tensor/tensor.ts';
+export type { WebGpuOptions } from './tensor/webgpu/webgpu-device.ts';
 
 import './autograd/methods.ts';
 
 export { backward } from './autograd/backward.ts';
-export { GradientCheckError, gradcheck } from './autograd/gradcheck.ts';
+export { type GradcheckOptions, GradientCheckError, gradcheck } from './autograd/gradcheck.ts';
 export { Graph, type GraphSummary, traced } from './autograd/graph.ts';
-export { gradientOf, noGrad, requireGradient } from './autograd/node.ts';
+export { detach, gradientOf, noGrad, requireGradient } from './autograd/node.ts';
 export { type AttentionOptions, attention } from './autograd/operations/attention.ts';
 export { type CrossEntropyOptions, crossEntropy } from './autograd/operations/cross-entropy.ts';
 export { embedding } from './autograd/operations/embedding.ts';
@@ -38,6 +39,7 @@ export { broadcastTo, concatenate, permute, reshape, slice, transpose } from './
 export { type Check, GradES, type GradESOptions } from './grades/grades.ts';
 export type { Policy } from './grades/policy.ts';
 export {
+  type Cause,
   ParameterRegistry,
   projectionKinds,
   type RegistryEntry,
@@ -51,7 +53,7 @@ export { Linear, type LinearOptions } from './nn/linear.ts';
 export { type BuildOptions, Module, type StateDict } from './nn/module.ts';
 export { LayerNorm, RMSNorm } from './nn/normalization.ts';
 export { Optimizer, type OptimizerOptions } from './nn/optimizer.ts';
-export { Parameter, type ParameterKind, parameterKinds } from './nn/parameter.ts';
+export { type FreezeListener, Parameter, type ParameterKind, parameterKinds } from './nn/parameter.ts';
 export { type Schedule, type ScheduleOptions, warmupCosine, warmupLinear } from './nn/schedule.ts';
 export { SGD, type SGDOptions } from './nn/sgd.ts';
 export type { GradientSums, StepReport } from './nn/step-report.ts';

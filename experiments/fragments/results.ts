@@ -5,7 +5,7 @@ import type { Table } from './table.ts';
 import type { Arm } from './train.ts';
 
 /** The results as the JSON file holds them. */
-export function resultsJson(device: Device, config: object, arms: readonly Arm[]): object {
+export function resultsJson(device: Device, config: { steps: number }, arms: readonly Arm[]): object {
   return {
     device: { kind: device.kind, adapter: device.adapter, software: device.software },
     config,
@@ -17,8 +17,12 @@ export function resultsJson(device: Device, config: object, arms: readonly Arm[]
       accuracy,
       loss,
       peakBytes,
-      frozen: events.map(({ name: parameter, step, value, threshold }) => ({ parameter, step, value, threshold })),
-      stoppedAt: steps,
+      frozen: events
+        .filter(({ type, value }) => type === 'freeze' && value !== null)
+        .map(({ name: parameter, step, value, threshold }) => ({ parameter, step, value, threshold })),
+      /** What froze with the matrices above it. */
+      followed: events.filter(({ value }) => value === null).map(({ name: parameter, step }) => ({ parameter, step })),
+      stoppedAt: steps < config.steps ? steps : null,
       interrupted,
       plainStopAtEqualFlops: plainStop,
     })),

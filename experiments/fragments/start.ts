@@ -4,7 +4,7 @@
  * of the backward graph.
  */
 
-import { writeFileSync } from 'node:fs';
+import { closeSync, openSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { FrostgradError } from '../../src/index.ts';
 import { chooseDevice } from './choose-device.ts';
@@ -42,6 +42,7 @@ async function main(options: Options): Promise<number> {
     freezeLeftovers: true,
   };
   const path = options.out ?? join('runs', `fragments-${new Date().toISOString().replace(/[:.]/g, '-')}`);
+  if (options.json !== undefined) checkWritable(options.json);
   const folder = new RunFolder(path, { ...config, device: { kind: device.kind, adapter: device.adapter } });
   const interrupt = listenForInterrupt();
   console.log(`Run folder: ${path}. Ctrl-C ends the run after the current step and keeps what there is.`);
@@ -108,6 +109,16 @@ async function main(options: Options): Promise<number> {
   console.log(`\n${formatTable(resultsTable(full, grades))}\n\n${summary}\n`);
   console.log(`Picture: ${picture}\nPage:    ${page}`);
   return 0;
+}
+
+/** A file that cannot be written is told before the training, not after it. */
+function checkWritable(path: string): void {
+  try {
+    closeSync(openSync(path, 'a'));
+  } catch (cause) {
+    const reason = cause instanceof Error && 'code' in cause ? cause.code : cause;
+    throw new OptionError(`--json ${path} cannot be written (${reason}); a file in a folder that exists is needed`);
+  }
 }
 
 /** The result in words, with the comparison that tells whether freezing did more than stopping early. */

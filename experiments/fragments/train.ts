@@ -75,6 +75,12 @@ export class Trainer {
     return loss;
   }
 
+  /** Ends training: rethrows what was found of a broken gradient in the last steps. */
+  async end(): Promise<void> {
+    await this.policy?.end();
+    await this.#optimizer.report();
+  }
+
   /** Gives everything back, so that the next arm finds the memory this one found. */
   release(): void {
     this.#optimizer.release();
@@ -169,7 +175,7 @@ export async function trainArm(options: ArmOptions): Promise<Arm> {
       plainStop = { ...(await evaluated()), step: s };
     }
   }
-  await policy?.end();
+  await trainer.end();
   await timed(() => device.synchronize());
   const { accuracy, loss, seconds } = await evaluated();
   trainer.release();
@@ -215,7 +221,7 @@ export async function warmUp(device: Device, dataset: FragmentDataset): Promise<
     await trainer.train(s, true);
     times.push(performance.now() - start);
   }
-  await trainer.policy?.end();
+  await trainer.end();
   await evaluate(trainer.model, device, dataset, 1);
   trainer.release();
   const later = times.slice(2).sort((a, b) => a - b);

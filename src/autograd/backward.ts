@@ -1,7 +1,7 @@
 import { fill } from '../tensor/copy.ts';
 import { snapshotWork, workSince } from '../tensor/device.ts';
 import { BackwardError, ShapeError } from '../tensor/errors.ts';
-import { inStep, scope } from '../tensor/scope.ts';
+import { currentStep, inStep, scope } from '../tensor/scope.ts';
 import { formatShape, sameShape } from '../tensor/shape.ts';
 import { allocate, type Tensor } from '../tensor/tensor.ts';
 import { checkUnconsumed, type GraphNode, isTracing, LeafNode, noGrad, type OperationNode } from './node.ts';
@@ -128,12 +128,24 @@ function contribute(gradients: Map<GraphNode, Tensor>, input: GraphNode, result:
         `${formatShape(shape)} of ${dtype}`,
     );
   }
-  if (!isLeaf) gradients.set(input, accumulate(gradients.get(input), result));
-  else if (!halves) input.gradient = accumulate(usable(input.gradient), result);
-  else {
+  if (!isLeaf) {
+    gradients.set(input, accumulate(gradients.get(input), result));
+    return;
+  }
+  if (input.step !== currentStep() || !usable(input.gradient)) {
+    // What an earlier step left is somebody else's now (kept by name, say), and is not added to.
+    input.step = currentStep();
+    input.gradient = null;
+    input.halves = null;
+    input.halvesAreComplete = true;
+  }
+  if (halves) {
     const whole = scope('gradient', () => sumHalves(result));
     input.halves = accumulate(usable(input.halves), result);
     input.gradient = accumulate(usable(input.gradient), whole);
+  } else {
+    input.halvesAreComplete = false;
+    input.gradient = accumulate(usable(input.gradient), result);
   }
 }
 

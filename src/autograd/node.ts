@@ -1,6 +1,6 @@
 import { snapshotWork, type WorkReport, workSince } from '../tensor/device.ts';
 import { BackwardError, DeviceMismatchError, DTypeError } from '../tensor/errors.ts';
-import { currentStep } from '../tensor/scope.ts';
+import { currentStep, type Scope } from '../tensor/scope.ts';
 import { formatShape } from '../tensor/shape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 
@@ -20,12 +20,16 @@ export class LeafNode {
   /** False once frozen: the backward pass treats the leaf as a constant, also in graphs recorded before. */
   live = true;
   gradient: Tensor | null = null;
+  /** The step the gradient was made in; null outside of steps. A gradient of another step does not count any more. */
+  step: Scope | null = null;
   /**
    * Asks for the gradient of each half of the batch apart: `halves` then has shape [2, …shape], and their sum is the
    * gradient. Only a matrix multiplied by activations can be asked this (see `matmul`).
    */
   splitHalves = false;
   halves: Tensor | null = null;
+  /** False where a part of the gradient came whole, so that the halves miss it. */
+  halvesAreComplete = true;
 
   constructor(tensor: Tensor, name = tensor.origin) {
     this.tensor = tensor;
@@ -104,13 +108,28 @@ export function requireGradient<T extends Tensor>(tensor: T, name?: string): T {
 /** The gradient the last backward pass left in a leaf; null before it, and after the step it belonged to. */
 export function gradientOf(tensor: Tensor): Tensor | null {
   const leaf = tensor.node;
-  if (!(leaf instanceof LeafNode) || !leaf.gradient || leaf.gradient.isReleased) return null;
-  return leaf.gradient;
+  if (!(leaf instanceof LeafNode) || leaf.step !== currentStep()) return null;
+  return leaf.gradient && !leaf.gradient.isReleased ? leaf.gradient : null;
+}
+
+/** The gradient in two halves where that was asked for and every part of it came so; else null. */
+export function halvesOf(tensor: Tensor): Tensor | null {
+  const leaf = tensor.node;
+  if (!gradientOf(tensor) || !(leaf instanceof LeafNode) || !leaf.halvesAreComplete) return null;
+  return leaf.halves && !leaf.halves.isReleased ? leaf.halves : null;
+}
+
+/** The same values, cut off from the graph: a constant to every operation that follows. A view. */
+export function detach(tensor: Tensor): Tensor {
+  return tensor.view({ shape: tensor.shape, strides: tensor.strides }, 'detach');
 }
 
 let recordingPaused = 0;
 
-/** Runs `body` without recording a graph; also across awaits, until the promise it returns is settled. */
+/**
+ * Runs `body` without recording a graph; also across awaits, until the promise it returns is settled. Until then nothing
+ * else records either: await it before going on.
+ */
 export function noGrad<T>(body: () => T): T {
   recordingPaused++;
   let result: T;

@@ -68,6 +68,9 @@ interface Watched {
  * The sums it needs are reduced on the device and read back once a check, without waiting: what step s measured takes
  * effect at the next check, exactly, so that the same seed gives the same run. A first sample is unknown, not zero; a
  * NaN or infinite gradient freezes nothing and ends the run with an error.
+ *
+ * The split-half signal halves the batch along the first axis of the activations, so that must count samples, and their
+ * number must be even.
  */
 export class GradES implements Policy {
   readonly registry: ParameterRegistry;
@@ -123,6 +126,11 @@ export class GradES implements Policy {
       belowSince: null,
     }));
     const strangers = this.#watched.filter(({ entry }) => !optimizer.parameters.includes(entry.parameter));
+    if (settings.freezeLeftovers && this.#watched.every(({ entry }) => entry.block === null)) {
+      throw new ArgumentError(
+        'GradES: freezeLeftovers needs blocks, but no watched name holds `blocks.N.`: call the list of blocks `blocks`',
+      );
+    }
     if (strangers.length > 0) {
       throw new ArgumentError(
         `GradES: the optimizer does not train ${strangers[0].entry.name}, so it cannot be watched`,
@@ -180,6 +188,12 @@ export class GradES implements Policy {
     for (const watched of this.#watched) {
       const { entry, signal } = watched;
       const sums = report.gradients.get(entry.parameter);
+      if (this.settings.signal === 'split-half' && sums?.halvesProduct === null && !entry.parameter.isFrozen) {
+        throw new ArgumentError(
+          `GradES: the gradient of ${entry.name} came without its halves. Only a matrix W that is used as x · W alone has ` +
+            'them, and only if beforeStep() was called; watch others by the signal relative-magnitude',
+        );
+      }
       const value = sums && !entry.parameter.isFrozen ? signal.observe(measured, sums) : null;
       if (value === null || !Number.isFinite(value)) {
         watched.belowSince = null;

@@ -86,8 +86,10 @@ export class ParameterRegistry {
     this.#record('thaw', entry, cause);
   }
 
-  onEvent(listener: (event: RegistryEvent) => void): void {
+  /** Calls `listener` after every freeze and thaw, until the function it returns is called. */
+  onEvent(listener: (event: RegistryEvent) => void): () => void {
     this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   }
 
   #record(type: RegistryEvent['type'], { name }: RegistryEntry, { step, reason, value, threshold }: Cause): void {

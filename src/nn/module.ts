@@ -22,7 +22,8 @@ export type StateDict = Record<string, { shape: readonly number[]; data: Numeric
 
 /**
  * A part of a model: its parameters, its sub-modules, and the function they compute. Parameters and sub-modules are
- * found where they stand, in properties and in arrays of modules, and named by the path to them.
+ * found in its properties and in arrays and plain objects of them, and named by the path to them. Fields written `#field`
+ * are hidden from it, as from everyone.
  */
 export abstract class Module<Inputs extends readonly unknown[] = [Tensor], Output = Tensor> {
   #training = true;
@@ -51,15 +52,15 @@ export abstract class Module<Inputs extends readonly unknown[] = [Tensor], Outpu
   /** Every parameter with its path, such as `blocks.0.attention.query.weight`; a shared one is listed once. */
   namedParameters(): Map<string, Parameter> {
     const found = new Map<string, Parameter>();
-    const seen = new Set<Parameter>();
+    const seen = new Set<unknown>();
     const visit = (value: unknown, path: string): void => {
       if (value instanceof Parameter) {
         if (seen.has(value)) return;
         seen.add(value);
         value.rename(path);
         found.set(path, value);
-      } else if (value instanceof Module || Array.isArray(value)) {
-        for (const [name, child] of Object.entries(value)) visit(child, path === '' ? name : `${path}.${name}`);
+      } else {
+        for (const [name, child] of childrenOf(value, seen)) visit(child, path === '' ? name : `${path}.${name}`);
       }
     };
     visit(this, '');
@@ -113,12 +114,21 @@ export abstract class Module<Inputs extends readonly unknown[] = [Tensor], Outpu
   }
 
   #setTraining(training: boolean): this {
-    this.#training = training;
+    const seen = new Set<unknown>();
     const visit = (value: unknown): void => {
-      if (value instanceof Module) value.#setTraining(training);
-      else if (Array.isArray(value)) value.forEach(visit);
+      if (value instanceof Module) value.#training = training;
+      for (const [, child] of childrenOf(value, seen)) visit(child);
     };
-    Object.values(this).forEach(visit);
+    visit(this);
     return this;
   }
+}
+
+/** The entries in which parameters and modules are looked for, unless `value` was seen before. */
+function childrenOf(value: unknown, seen: Set<unknown>): [string, unknown][] {
+  if (typeof value !== 'object' || value === null || seen.has(value)) return [];
+  const holds = value instanceof Module || Array.isArray(value) || Object.getPrototypeOf(value) === Object.prototype;
+  if (!holds) return [];
+  seen.add(value);
+  return Object.entries(value);
 }

@@ -2,6 +2,7 @@ import { gradientOf } from '../autograd/node.ts';
 import { dense } from '../tensor/copy.ts';
 import { zeros } from '../tensor/create.ts';
 import { ArgumentError, DeviceMismatchError, ShapeError } from '../tensor/errors.ts';
+import { getOrCreate } from '../tensor/get-or-create.ts';
 import { scope } from '../tensor/scope.ts';
 import { formatShape } from '../tensor/shape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
@@ -10,7 +11,7 @@ import { type StepReport, StepReporter } from './step-report.ts';
 
 export interface OptimizerOptions {
   learningRate: number;
-  /** Gradients are scaled down together to this global norm; 0, the default, clips nothing. */
+  /** Gradients are scaled down together to this global norm, in which frozen parameters do not count; 0 clips nothing. */
   maxGradientNorm?: number;
   /** Decoupled: value ← value · (1 - rate · decay), apart from the gradient. */
   weightDecay?: number;
@@ -35,6 +36,7 @@ export abstract class Optimizer {
   readonly #decays: (parameter: Parameter) => boolean;
   readonly #state = new Map<Parameter, ParameterState>();
   readonly #reporter: StepReporter;
+  readonly #stopListening: (() => void)[];
   #learningRate: number;
   #steps = 0;
 
@@ -58,7 +60,7 @@ export abstract class Optimizer {
     this.#learningRate = learningRate;
     this.#decays = decays;
     this.#reporter = new StepReporter(this.parameters);
-    for (const parameter of this.parameters) parameter.onFreezeChange((changed) => this.#releaseState(changed));
+    this.#stopListening = this.parameters.map((each) => each.onFreezeChange((changed) => this.#releaseState(changed)));
   }
 
   get learningRate(): number {
@@ -84,7 +86,7 @@ export abstract class Optimizer {
 
   /**
    * Measures all gradients, clips them if asked to, and changes every parameter that has one. Once a gradient was NaN or
-   * infinite nothing is changed any more, on the device itself; `report` then throws.
+   * infinite nothing is changed any more, on the device itself; `report` then throws. Going on takes a new optimizer.
    *
    * @param loss its value comes back with `report`, so that one read-back serves both.
    * @throws ShapeError for a loss of several elements; no step is taken then.
@@ -98,17 +100,10 @@ export abstract class Optimizer {
     for (const parameter of this.parameters) {
       const gradient = gradientOf(parameter);
       if (parameter.isFrozen || !gradient) continue;
-      let state = this.#state.get(parameter);
-      if (!state) {
-        state = { tensors: this.#makeState(parameter), steps: 0 };
-        this.#state.set(parameter, state);
-      }
+      const state = getOrCreate(this.#state, parameter, () => ({ tensors: this.#makeState(parameter), steps: 0 }));
       state.steps++;
       const decay = this.#decays(parameter) ? this.weightDecay : 0;
-      const { tensors, steps } = state;
-      scope('optimizer', () =>
-        this.update(parameter, dense(gradient), this.#reporter.report, { tensors, steps }, decay),
-      );
+      scope('optimizer', () => this.update(parameter, dense(gradient), this.#reporter.report, state, decay));
     }
   }
 
@@ -128,6 +123,7 @@ export abstract class Optimizer {
 
   /** Gives back everything the optimizer holds on the device. It cannot step any more. */
   release(): void {
+    for (const stop of this.#stopListening) stop();
     for (const parameter of this.parameters) this.#releaseState(parameter);
     this.#reporter.release();
   }

@@ -1,6 +1,6 @@
 import { LeafNode } from '../autograd/node.ts';
 import { copy } from '../tensor/copy.ts';
-import { DTypeError } from '../tensor/errors.ts';
+import { ArgumentError, DTypeError } from '../tensor/errors.ts';
 import { Tensor } from '../tensor/tensor.ts';
 
 /** What a parameter is for. The first seven are the projection matrices that GradES watches. */
@@ -36,9 +36,12 @@ export class Parameter extends Tensor {
   /**
    * Takes over the values of `initial`, which is released.
    *
-   * @throws DTypeError for integers, which have no gradient.
+   * @throws DTypeError for integers, which have no gradient; ArgumentError for what is a parameter already.
    */
   constructor(initial: Tensor, kind: ParameterKind) {
+    if (initial instanceof Parameter) {
+      throw new ArgumentError(`Parameter: ${initial.name} is one already; hold it in both modules to share it`);
+    }
     if (initial.dtype === 'i32') throw new DTypeError(`Parameter: ${kind} has dtype i32 (allowed: f32, f64)`);
     const ownsAll = initial.storage.references === 1 && initial.storage.buffer.byteLength === initial.byteLength;
     const own = initial.isContiguous && ownsAll ? initial : copy(initial);
@@ -56,9 +59,11 @@ export class Parameter extends Tensor {
     return !this.leaf.live;
   }
 
-  rename(name: string): void {
-    this.name = name;
-    this.leaf.name = name;
+  /** Takes a path as its name, unless it has a longer one: a part of a model lists its parameters by shorter paths. */
+  rename(path: string): void {
+    if (this.name !== this.kind && path.length < this.name.length) return;
+    this.name = path;
+    this.leaf.name = path;
   }
 
   /**
@@ -81,9 +86,10 @@ export class Parameter extends Tensor {
     for (const listener of this.#listeners) listener(this);
   }
 
-  /** Calls `listener` after every freeze and thaw. */
-  onFreezeChange(listener: FreezeListener): void {
+  /** Calls `listener` after every freeze and thaw, until the function it returns is called. */
+  onFreezeChange(listener: FreezeListener): () => void {
     this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   }
 
   releaseGradient(reason: string): void {

@@ -1,4 +1,4 @@
-import { gradientOf } from '../autograd/node.ts';
+import { gradientOf, halvesOf } from '../autograd/node.ts';
 import { dense } from '../tensor/copy.ts';
 import { full, zeros } from '../tensor/create.ts';
 import { NonFiniteGradientError } from '../tensor/errors.ts';
@@ -92,6 +92,8 @@ export class StepReporter {
   readonly #measured = new Set<Parameter>();
   #halves = new Set<Parameter>();
   #step = 0;
+  #reading: Promise<StepReport> | null = null;
+  readonly #stopListening: (() => void)[];
 
   constructor(parameters: readonly Parameter[]) {
     const { device, dtype } = parameters[0];
@@ -100,12 +102,13 @@ export class StepReporter {
     this.#partials = zeros([parameters.length, maxGroups, 4], { device, dtype });
     this.#noLoss = full([], Number.NaN, { device, dtype });
     for (const tensor of [this.report, this.#partials, this.#noLoss]) tensor.persist();
-    for (const parameter of parameters) parameter.onFreezeChange((changed) => this.#clear(changed));
+    this.#stopListening = parameters.map((each) => each.onFreezeChange((changed) => this.#clear(changed)));
   }
 
   /** Measures every gradient there is. A parameter that has none in this step, or is frozen, counts as 0. */
   measure(step: number, loss: Tensor | null, maxNorm: number): void {
     this.#step = step;
+    this.#reading = null;
     this.#halves = new Set();
     for (const [parameter, row] of this.#rows) {
       const gradient = gradientOf(parameter);
@@ -124,11 +127,17 @@ export class StepReporter {
   }
 
   /**
-   * Reads the report of the last step. The copy is made at once; the promise resolves when the device is there.
+   * Reads the report of the last step: once, however often it is asked for. The copy is made at once; the promise
+   * resolves when the device is there.
    *
    * @throws NonFiniteGradientError if a gradient was NaN or infinite, in this step or one before.
    */
-  async read(): Promise<StepReport> {
+  read(): Promise<StepReport> {
+    this.#reading ??= this.#read();
+    return this.#reading;
+  }
+
+  async #read(): Promise<StepReport> {
     const step = this.#step;
     const halves = this.#halves;
     const measured = new Set(this.#measured);
@@ -148,16 +157,15 @@ export class StepReporter {
   }
 
   release(): void {
-    this.#measured.clear();
+    for (const stop of this.#stopListening) stop();
     for (const tensor of [this.report, this.#partials, this.#noLoss]) tensor.release('its optimizer was released');
   }
 
   #measureOne(parameter: Parameter, gradient: Tensor, row: number): void {
-    const { halves } = parameter.leaf;
-    const useHalves = halves !== null && !halves.isReleased;
+    const halves = halvesOf(parameter);
     this.#measured.add(parameter);
-    if (useHalves) this.#halves.add(parameter);
-    scope('statistics', () => this.#sum(dense(gradient), useHalves ? dense(halves) : null, gradient.size, row));
+    if (halves) this.#halves.add(parameter);
+    scope('statistics', () => this.#sum(dense(gradient), halves ? dense(halves) : null, gradient.size, row));
   }
 
   /** What was measured of this parameter counts no longer. */

@@ -46,6 +46,7 @@ export function tensor(
   const values = typedArray(dtype, sizeOf(shape));
   const count = isTyped ? data.length : flatten(data, values, 0);
   if (isTyped && count === values.length) values.set(data);
+  if (dtype === 'i32' && !(data instanceof Int32Array)) checkWhole(name, data);
   if (count !== values.length) {
     throw new ShapeError(
       `${name}: ${count} values do not fill shape ${formatShape(shape)}, which holds ${values.length}`,
@@ -103,6 +104,13 @@ export function checkDType(operation: string, device: Device, dtype: DType): voi
   throw new DTypeError(`${operation}: dtype ${dtype} is not available on ${device.kind} (allowed there: f32, i32)`);
 }
 
+/** @throws DTypeError where a number would lose its fraction, or is none, in an i32 tensor. */
+function checkWhole(name: string, data: NestedArray | NumericArray): void {
+  if (typeof data === 'number') {
+    if (!Number.isInteger(data)) throw new DTypeError(`${name}: ${data} is no whole number, and dtype is i32`);
+  } else for (const entry of data) checkWhole(name, entry);
+}
+
 function dtypeOf(data: NumericArray): DType {
   if (data instanceof Float32Array) return 'f32';
   return data instanceof Float64Array ? 'f64' : 'i32';
@@ -136,10 +144,15 @@ export function checkIndices(what: string, indices: Tensor, count: number, ignor
   if (indices.dtype !== 'i32') throw new DTypeError(`${what}: indices must be i32, not ${indices.dtype}`);
   const values = indices.storage.hostIntegers;
   if (!values) return;
-  const visible = indices.isContiguous ? values.subarray(indices.offset, indices.offset + indices.size) : values;
-  for (const value of visible) {
-    if ((value >= 0 && value < count) || value === ignored) continue;
+  const check = (value: number) => {
+    if ((value >= 0 && value < count) || value === ignored) return;
     const exception = ignored === undefined ? '' : `, or ${ignored} to be ignored`;
     throw new ArgumentError(`${what}: index ${value} is out of range (allowed: 0 … ${count - 1}${exception})`);
-  }
+  };
+  const { shape, strides } = indices;
+  const walk = (axis: number, offset: number): void => {
+    if (axis === shape.length) check(values[offset]);
+    else for (let i = 0; i < shape[axis]; i++) walk(axis + 1, offset + i * strides[axis]);
+  };
+  walk(0, indices.offset);
 }

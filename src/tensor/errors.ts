@@ -39,7 +39,7 @@ export class DeviceError extends FrostgradError {}
 /** No adapter that can run the kernels was found. */
 export class NoAdapterError extends FrostgradError {}
 
-/** The graph cannot be walked backwards: nothing live, no scalar, or already consumed. */
+/** The graph cannot be walked backwards: nothing in it is live, or it was walked before. */
 export class BackwardError extends FrostgradError {}
 
 /** A gradient became NaN or infinite. The parameters keep the values they had before that step. */

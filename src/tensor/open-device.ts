@@ -1,25 +1,26 @@
 import { CpuDevice } from './cpu/cpu-device.ts';
 import type { Device } from './device.ts';
 import { ArgumentError, NoAdapterError } from './errors.ts';
-import { WebGpuDevice } from './webgpu/webgpu-device.ts';
+import { WebGpuDevice, type WebGpuOptions } from './webgpu/webgpu-device.ts';
 
 export const deviceKinds = ['auto', 'webgpu', 'cpu'] as const;
 export type DeviceKind = (typeof deviceKinds)[number];
 
 /**
- * Opens a device: `webgpu`, `cpu`, or with `auto` the first of the two that this machine has.
+ * Opens a device: `webgpu`, `cpu`, or with `auto` the first of the two that this machine has. The options bound its memory
+ * and choose its kernels.
  *
  * @throws NoAdapterError for `webgpu` on a machine without an adapter; ArgumentError for another kind.
  */
-export async function openDevice(kind: DeviceKind = 'auto'): Promise<Device> {
+export async function openDevice(kind: DeviceKind = 'auto', options: WebGpuOptions = {}): Promise<Device> {
   if (!deviceKinds.includes(kind)) {
     throw new ArgumentError(`openDevice: '${kind}' is no kind of device (allowed: ${deviceKinds.join(', ')})`);
   }
-  if (kind === 'cpu') return new CpuDevice();
+  if (kind === 'cpu') return new CpuDevice(options);
   try {
-    return await WebGpuDevice.open();
+    return await WebGpuDevice.open(options);
   } catch (error) {
-    if (kind === 'auto' && error instanceof NoAdapterError) return new CpuDevice();
+    if (kind === 'auto' && error instanceof NoAdapterError) return new CpuDevice(options);
     throw error;
   }
 }

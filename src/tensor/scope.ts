@@ -30,6 +30,7 @@ export class Scope {
 
   /** Releases every member but those in `survivors`, which go to the enclosing scope. */
   close(survivors: ReadonlySet<unknown>): void {
+    for (const device of this.devices) this.parent?.devices.add(device);
     for (const member of this.#members) {
       if (member.owner !== this) continue;
       if (!survivors.has(member)) member.release(`its ${this.name} ended`);
@@ -100,21 +101,33 @@ export async function step<T>(body: () => T | Promise<T>): Promise<T> {
   const own = new Scope('step', null);
   openStep = own;
   innermost = own;
+  let result: T;
   try {
-    return await body();
-  } finally {
-    openStep = null;
-    innermost = null;
-    own.close(new Set());
-    for (const device of own.devices) await device.finishStep();
+    result = await body();
+  } catch (error) {
+    closeStep(own);
+    // The error of the body is the one to report; what the devices say of work cut short is not.
+    await Promise.allSettled([...own.devices].map((device) => device.finishStep()));
+    throw error;
   }
+  closeStep(own);
+  for (const device of own.devices) await device.finishStep();
+  if (own.devices.size === 0) await new Promise((resolve) => setImmediate(resolve));
+  return result;
+}
+
+function closeStep(own: Scope): void {
+  openStep = null;
+  innermost = null;
+  own.close(new Set());
 }
 
 const kept = new Map<string, Releasable>();
 
 /**
  * Lets `tensor` outlive its step, under a name. Keeping another tensor under the same name releases the one before, so
- * a loop may keep its newest state without leaking the older ones.
+ * a loop may keep its newest state without leaking the older ones. The graph a kept tensor was computed in ends with its
+ * step: keep `detach(tensor)` to compute with it later.
  */
 export function keep<T extends Releasable>(name: string, tensor: T): T {
   tensor.persist();

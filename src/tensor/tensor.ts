@@ -102,6 +102,12 @@ export class Tensor implements Releasable {
     return (await this.data())[0];
   }
 
+  /** What `console.log` shows. */
+  [Symbol.for('nodejs.util.inspect.custom')](): string {
+    const state = this.#released === null ? '' : ', released';
+    return `${this.constructor.name} ${this.dtype} ${formatShape(this.shape)} on ${this.device.kind}, made by '${this.origin}'${state}`;
+  }
+
   /** @throws ReleasedTensorError if its buffer went back to the pool. */
   assertUsable(operation: string): void {
     if (this.#released === null) return;

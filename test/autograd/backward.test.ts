@@ -5,6 +5,7 @@ import {
   concatenate,
   DeviceMismatchError,
   DTypeError,
+  detach,
   forget,
   gradientOf,
   keep,
@@ -443,4 +444,31 @@ test('a seed from another device is refused', () => {
   const x = requireGradient(tensor([1, 2], { device: cpu }));
   const seed = tensor([1, 2], { device: new CpuDevice() });
   expect(() => x.exp().backward(seed)).toThrow(DeviceMismatchError);
+});
+
+onEachDevice((device) => {
+  test('a gradient kept by name is not added to by later steps', async () => {
+    const w = requireGradient(tensor([1, 2], { device, owner: null }));
+    for (let i = 0; i < 3; i++) {
+      await step(async () => {
+        expect(gradientOf(w)).toBeNull();
+        w.mul(3).sum().backward();
+        keep('gradient', gradientOf(w) ?? w);
+        expect(await gradientOf(w)?.toArray()).toEqual([3, 3]);
+      });
+    }
+    forget('gradient');
+    w.release();
+  });
+
+  test('detach cuts a value off from its graph', async () => {
+    await step(() => {
+      const w = requireGradient(tensor([2], { device }));
+      const y = w.mul(3);
+      expect(y.node).toBeDefined();
+      expect(detach(y).node).toBeUndefined();
+      y.mul(detach(y)).sum().backward();
+      return expect(gradientOf(w)?.toArray()).resolves.toEqual([18]);
+    });
+  });
 });

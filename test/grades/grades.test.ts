@@ -502,3 +502,22 @@ onEachDevice((device) => {
     await Promise.all([policy.end(), otherPolicy.end()]);
   });
 });
+
+onEachDevice((device) => {
+  test('a watched parameter whose gradient has no halves is an error, not a rule that never acts', async () => {
+    const training = new Training(device);
+    const registry = new ParameterRegistry(training.model);
+    const policy = new GradES(registry, training.optimizer, { steps: 20, watch: ['norm'] });
+    const run = async () => {
+      for (let s = 1; s <= 4; s++) await training.step(s, { policy });
+    };
+    await expect(run()).rejects.toThrow(/attentionNorm\.gain came without its halves/);
+  });
+});
+
+test('freezeLeftovers without blocks to look at is an error', () => {
+  const training = new Training(cpu);
+  const registry = new ParameterRegistry(training.model);
+  const options = { steps: 20, freezeLeftovers: true, watch: ['head'] } as const;
+  expect(() => new GradES(registry, training.optimizer, options)).toThrow(/blocks\.N/);
+});

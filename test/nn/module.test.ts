@@ -204,3 +204,35 @@ onEachDevice((device) => {
     for (const module of [a, b, other, table]) for (const parameter of module.parameters()) parameter.release();
   });
 });
+
+describe('where parameters are found and what they are called', () => {
+  const factor = () => new Parameter(tensor([2], { device: cpu }), 'weight');
+
+  class Nested extends Module {
+    readonly parts = { first: new Scale(factor()), others: [new Scale(factor())] };
+    self: Module = this;
+
+    forward(x: Tensor): Tensor {
+      return this.parts.first.call(x);
+    }
+  }
+
+  test('in plain objects and arrays, and not for ever in circles', () => {
+    const model = new Nested();
+    expect([...model.namedParameters().keys()]).toEqual(['parts.first.factor', 'parts.others.0.factor']);
+    expect(model.eval().parts.others[0].training).toBe(false);
+  });
+
+  test('a part that lists its own parameters does not rename them', () => {
+    const model = new Nested();
+    const [parameter] = model.parameters();
+    model.parts.first.parameters();
+    expect(parameter.name).toBe('parts.first.factor');
+  });
+
+  test('a parameter is not made from another', () => {
+    const parameter = factor();
+    expect(() => new Parameter(parameter, 'weight')).toThrow(/is one already/);
+    expect(parameter.isReleased).toBe(false);
+  });
+});

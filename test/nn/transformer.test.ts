@@ -131,6 +131,15 @@ onEachDevice((device) => {
     expect(b.slice(2 * seen)).toEqual(a.slice(2 * seen));
   });
 
+  test('what stands in the padding does not reach the answer of a classifier', async () => {
+    const model = tinyModel(device, { head: { classes: 3 } });
+    const a = await logitsOf(model, Int32Array.of(1, 2, 0, 0, 5, 6, 7, 8), [2, 4]);
+    const b = await logitsOf(model, Int32Array.of(1, 2, 9, 3, 5, 6, 7, 8), [2, 4]);
+    expect(b).toEqual(a);
+    const shorter = await logitsOf(model, Int32Array.of(1, 2, 0, 0, 5, 6, 7, 8), [1, 4]);
+    expect(shorter.slice(0, 3)).not.toEqual(a.slice(0, 3));
+  });
+
   test.each<[string, Partial<TransformerConfig>, RegExp]>([
     ['no vocabulary', { vocabulary: 0 }, /vocabulary 0/],
     ['half a block', { blocks: 1.5 }, /blocks 1.5/],

@@ -221,3 +221,20 @@ test('a device is opened by its kind, and no other kind is taken', async () => {
     "openDevice: 'tpu' is no kind of device (allowed: auto, webgpu, cpu)",
   );
 });
+
+test('i32 takes whole numbers only', () => {
+  expect(() => tensor([1.5], { device: cpu, dtype: 'i32' })).toThrow(/1\.5 is no whole number/);
+  expect(() => tensor([[1], [Number.NaN]], { device: cpu, dtype: 'i32' })).toThrow(DTypeError);
+});
+
+test('indices are checked where the view shows them, and only there', () => {
+  const indices = tensor(
+    [
+      [1, 2, -100],
+      [0, 1, -100],
+    ],
+    { device: cpu, dtype: 'i32' },
+  );
+  expect(() => checkIndices('test', indices.slice([0, 0], [2, 2]), 3)).not.toThrow();
+  expect(() => checkIndices('test', indices.slice([0, 1], [2, 3]), 3)).toThrow(/index -100/);
+});

@@ -26,7 +26,7 @@ function idleKernel(count: number, functions = ''): Kernel<'count' | 'value'> {
     name: 'idle',
     operands: new Array(count).fill('write'),
     scalars: { count: 'u32', value: 'f32' },
-    wgsl: { file: 'fill', constants: { WORKGROUP_SIZE: '1u' }, functions },
+    wgsl: { file: 'fill', constants: { WORKGROUP_SIZE: '1u', ELEMENTS: '1u' }, functions },
     reference: () => {},
   };
 }

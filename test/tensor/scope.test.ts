@@ -282,3 +282,19 @@ describe('garbage collection', () => {
     for (const [i, view] of views.entries()) expect(await view.toArray()).toEqual([[i], [i]]);
   });
 });
+
+test('a step whose tensors all live in inner scopes still gives the event loop its turn', async () => {
+  let turned = false;
+  setImmediate(() => {
+    turned = true;
+  });
+  await step(() => scope('inner', () => void tensor([1], { device: new CpuDevice() }).exp()));
+  expect(turned).toBe(true);
+});
+
+test('the error of a step is the one its body threw', async () => {
+  const failing = step(() => {
+    throw new RangeError('from the body');
+  });
+  await expect(failing).rejects.toThrow('from the body');
+});

@@ -5,6 +5,7 @@
  */
 import { isFloat } from '../../tensor/dtype.ts';
 import { DTypeError } from '../../tensor/errors.ts';
+import { getOrCreate } from '../../tensor/get-or-create.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import { begin, type GradientRule, record } from '../node.ts';
 import { constant, type Expression, pointwise } from './pointwise-kernel.ts';
@@ -65,7 +66,11 @@ export const pointwiseTable = {
     wgsl: 'power(x, y)',
     reference: (x, y) => x ** y,
     derivatives: [
-      { needs: ['x', 'y'], wgsl: 'g * y * power(x, y - 1.0)', reference: (g, x, y) => g * y * x ** (y - 1) },
+      {
+        needs: ['x', 'y'],
+        wgsl: 'select(g * y * power(x, y - 1.0), 0.0, y == 0.0)',
+        reference: (g, x, y) => (y === 0 ? 0 : g * y * x ** (y - 1)),
+      },
       {
         needs: ['x', 'result'],
         wgsl: 'select(0.0, g * result * log(x), result != 0.0)',
@@ -249,25 +254,17 @@ interface RowExpressions {
 const expressions = new Map<PointwiseName, RowExpressions>();
 
 function expressionsOf(name: PointwiseName): RowExpressions {
-  let found = expressions.get(name);
-  if (!found) {
-    const row: PointwiseRow = pointwiseTable[name];
-    found = {
-      forward: {
-        name,
-        parameters: operandNames.slice(0, row.derivatives.length),
-        wgsl: row.wgsl,
-        reference: row.reference,
-      },
-      derivatives: row.derivatives.map((derivative, i) =>
+  return getOrCreate(expressions, name, () => {
+    const { derivatives, wgsl, reference }: PointwiseRow = pointwiseTable[name];
+    return {
+      forward: { name, parameters: operandNames.slice(0, derivatives.length), wgsl, reference },
+      derivatives: derivatives.map((derivative, i) =>
         derivative === null || derivative === 'identity'
           ? null
           : { ...derivative, name: `${name}-gradient-${operandNames[i]}`, parameters: ['g', ...derivative.needs] },
       ),
     };
-    expressions.set(name, found);
-  }
-  return found;
+  });
 }
 
 /** Runs a row of the table over its operands and records their gradients. */

@@ -2,6 +2,7 @@ import { tensor } from '../../tensor/create.ts';
 import type { Device } from '../../tensor/device.ts';
 import { type DType, typedArray } from '../../tensor/dtype.ts';
 import { ArgumentError, ShapeError } from '../../tensor/errors.ts';
+import { getOrCreate } from '../../tensor/get-or-create.ts';
 import { dispatch, flatWorkgroups, type Kernel } from '../../tensor/kernel.ts';
 import { formatShape } from '../../tensor/shape.ts';
 import { allocate, type Tensor } from '../../tensor/tensor.ts';
@@ -132,8 +133,7 @@ const tables = new WeakMap<Device, Map<string, Tensor>>();
  * line of `half` pairs for each.
  */
 function turnsFor(device: Device, dtype: DType, base: number, half: number, positions: number): Tensor {
-  const known = tables.get(device) ?? new Map<string, Tensor>();
-  tables.set(device, known);
+  const known = getOrCreate(tables, device, () => new Map<string, Tensor>());
   const key = `${dtype} ${base} ${half}`;
   const previous = known.get(key);
   const needed = finePositions + Math.ceil(positions / finePositions);

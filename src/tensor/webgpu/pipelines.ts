@@ -12,7 +12,6 @@ export interface Pipeline {
   layout: GPUBindGroupLayout;
   /** Distinguishes the bind groups of different layouts. */
   layoutKey: string;
-  scalarNames: readonly string[];
   /** Writes the scalars, in order, as the bytes that `setImmediates` takes. */
   packScalars(values: Readonly<Record<string, number>>): Uint8Array<ArrayBuffer>;
 }
@@ -63,7 +62,6 @@ export class PipelineCache {
       pipeline,
       layout: layout.group,
       layoutKey: layout.key,
-      scalarNames: names,
       packScalars(values) {
         for (let i = 0; i < names.length; i++) {
           const value = values[names[i]];

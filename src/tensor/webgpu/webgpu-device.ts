@@ -8,6 +8,7 @@ import { type Pipeline, PipelineCache } from './pipelines.ts';
 import { eventLoopTurn, politely } from './polite-wait.ts';
 
 const stepsInFlight = 2;
+const maxBindGroups = 8192;
 
 /** Limits whose defaults are lower than what adapters have. */
 const wantedLimits = [
@@ -143,15 +144,16 @@ export class WebGpuDevice implements Device {
     this.#submit();
     try {
       await this.#wait(staging.mapAsync(GPUMapMode.READ, 0, Math.ceil(byteLength / 4) * 4));
+      const bytes = staging.getMappedRange(0, Math.ceil(byteLength / 4) * 4).slice(0, byteLength);
+      staging.unmap();
+      this.#throwFailure();
+      return bytes;
     } catch (cause) {
       this.#throwFailure();
       throw new DeviceError('a value could not be read back', { cause });
+    } finally {
+      this.#staging.giveBack(handle);
     }
-    const bytes = staging.getMappedRange(0, Math.ceil(byteLength / 4) * 4).slice(0, byteLength);
-    staging.unmap();
-    this.#staging.giveBack(handle);
-    this.#throwFailure();
-    return bytes;
   }
 
   run({ kernel, operands, scalars, workgroups, flops }: KernelCall): void {
@@ -201,7 +203,13 @@ export class WebGpuDevice implements Device {
   }
 
   memory(): MemoryReport {
-    return this.#pool.report();
+    const tensors = this.#pool.report();
+    const staging = this.#staging.report();
+    return {
+      ...tensors,
+      reservedBuffers: tensors.reservedBuffers + staging.reservedBuffers,
+      reservedBytes: tensors.reservedBytes + staging.reservedBytes,
+    };
   }
 
   resetPeak(): void {
@@ -212,6 +220,7 @@ export class WebGpuDevice implements Device {
     // Destroying a buffer that an unsubmitted encoder uses would drop the whole submission.
     this.#submit();
     this.#pool.trim();
+    this.#staging.trim();
   }
 
   #bufferPool(label: string, usage: GPUBufferUsageFlags, budget: number): BufferPool<GPUBuffer> {
@@ -247,6 +256,11 @@ export class WebGpuDevice implements Device {
       })),
     });
     this.made.bindGroups++;
+    // A loop over slices of one big tensor binds it at ever new offsets.
+    if (this.#bindGroups.size >= maxBindGroups) {
+      this.#bindGroups.clear();
+      this.#bindGroupsOfBuffer.clear();
+    }
     this.#bindGroups.set(key, group);
     for (const { storage } of operands) {
       const keys = this.#bindGroupsOfBuffer.get(storage.buffer.id);
