@@ -24,6 +24,7 @@ const TEST_FRAGMENTS = 2000;
 
 async function main(options: Options): Promise<number> {
   const { steps, seed } = options;
+  if (options.json !== undefined) checkWritable(options.json);
   const dataset = await loadFragments({
     directory: options.data,
     windowBytes: WINDOW_BYTES,
@@ -42,7 +43,6 @@ async function main(options: Options): Promise<number> {
     freezeLeftovers: true,
   };
   const path = options.out ?? join('runs', `fragments-${new Date().toISOString().replace(/[:.]/g, '-')}`);
-  if (options.json !== undefined) checkWritable(options.json);
   const folder = new RunFolder(path, { ...config, device: { kind: device.kind, adapter: device.adapter } });
   const interrupt = listenForInterrupt();
   console.log(`Run folder: ${path}. Ctrl-C ends the run after the current step and keeps what there is.`);
