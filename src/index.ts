@@ -25,7 +25,7 @@ import './autograd/methods.ts';
 export { backward } from './autograd/backward.ts';
 export { type GradcheckOptions, GradientCheckError, gradcheck } from './autograd/gradcheck.ts';
 export { Graph, type GraphSummary, traced } from './autograd/graph.ts';
-export { detach, gradientOf, noGrad, requireGradient } from './autograd/node.ts';
+export { detach, gradientOf, requireGradient } from './autograd/node.ts';
 export { type AttentionOptions, attention } from './autograd/operations/attention.ts';
 export { type CrossEntropyOptions, crossEntropy } from './autograd/operations/cross-entropy.ts';
 export { embedding } from './autograd/operations/embedding.ts';
@@ -36,6 +36,7 @@ export { max, mean, type ReduceOptions, sum } from './autograd/operations/reduct
 export { type RotaryOptions, rotary } from './autograd/operations/rotary.ts';
 export { logSoftmax, softmax } from './autograd/operations/softmax.ts';
 export { broadcastTo, concatenate, permute, reshape, slice, transpose } from './autograd/operations/views.ts';
+export { noGrad } from './autograd/record.ts';
 export { type Check, GradES, type GradESOptions } from './grades/grades.ts';
 export type { Policy } from './grades/policy.ts';
 export {

@@ -4,9 +4,10 @@ import { BackwardError, ShapeError } from '../tensor/errors.ts';
 import { currentStep, inStep, scope } from '../tensor/scope.ts';
 import { formatShape, sameShape } from '../tensor/shape.ts';
 import { allocate, type Tensor } from '../tensor/tensor.ts';
-import { checkUnconsumed, type GraphNode, isTracing, LeafNode, noGrad, type OperationNode } from './node.ts';
+import { checkUnconsumed, type GraphNode, LeafNode, type OperationNode } from './node.ts';
 import { accumulate } from './operations/accumulate.ts';
 import { sumHalves } from './operations/matmul.ts';
+import { isTracing, noGrad } from './record.ts';
 
 /**
  * Leaves in every live leaf the gradient of `output` with respect to it, added to what is there already.

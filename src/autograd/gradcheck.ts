@@ -5,9 +5,10 @@ import { step } from '../tensor/scope.ts';
 import { formatShape } from '../tensor/shape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { backward } from './backward.ts';
-import { gradientOf, noGrad, requireGradient } from './node.ts';
+import { gradientOf, requireGradient } from './node.ts';
 import { mul } from './operations/pointwise.ts';
 import { sum } from './operations/reduction.ts';
+import { noGrad } from './record.ts';
 
 /** A gradient that disagrees with the finite difference. */
 export class GradientCheckError extends FrostgradError {}

@@ -3,7 +3,8 @@ import { formatShape } from '../tensor/shape.ts';
 import type { Storage } from '../tensor/storage.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { inputsOf } from './backward.ts';
-import { type GraphNode, LeafNode, type OperationNode, traceDispatches } from './node.ts';
+import { type GraphNode, LeafNode, type OperationNode } from './node.ts';
+import { traceDispatches } from './record.ts';
 
 export interface GraphSummary {
   /** Operations recorded. */

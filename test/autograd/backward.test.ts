@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { LeafNode, type OperationNode, record } from '../../src/autograd/node.ts';
+import { LeafNode, type OperationNode } from '../../src/autograd/node.ts';
+import { record } from '../../src/autograd/record.ts';
 import {
   BackwardError,
   concatenate,

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { record } from '../../src/autograd/node.ts';
+import { record } from '../../src/autograd/record.ts';
 import { GradientCheckError, gradcheck, less, mul, noGrad, type Tensor, tensor } from '../../src/index.ts';
 import { cpu } from '../devices.ts';
 import { random } from '../shapes.ts';

@@ -5,7 +5,7 @@ import { getOrCreate } from '../../tensor/get-or-create.ts';
 import { type Access, dispatch, type Kernel } from '../../tensor/kernel.ts';
 import { formatShape, sameShape } from '../../tensor/shape.ts';
 import { allocate, type Tensor } from '../../tensor/tensor.ts';
-import { begin, beginView, record } from '../node.ts';
+import { begin, beginView, record } from '../record.ts';
 import {
   type AttentionScalars,
   attentionDelta,

@@ -3,7 +3,7 @@ import { ArgumentError, ShapeError } from '../../tensor/errors.ts';
 import { dispatch, flatWorkgroups, type Kernel } from '../../tensor/kernel.ts';
 import { formatShape, sameShape } from '../../tensor/shape.ts';
 import { allocate, type Tensor } from '../../tensor/tensor.ts';
-import { begin, record } from '../node.ts';
+import { begin, record } from '../record.ts';
 import { checkIndexOperand } from './index-operand.ts';
 import { constant } from './pointwise-kernel.ts';
 import { reduceAxes } from './reduction-kernel.ts';

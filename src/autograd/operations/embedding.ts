@@ -3,7 +3,7 @@ import { ShapeError } from '../../tensor/errors.ts';
 import { dispatch, flatWorkgroups, type Kernel } from '../../tensor/kernel.ts';
 import { formatShape } from '../../tensor/shape.ts';
 import { allocate, type Tensor } from '../../tensor/tensor.ts';
-import { begin, record } from '../node.ts';
+import { begin, record } from '../record.ts';
 import { checkIndexOperand } from './index-operand.ts';
 
 type EmbeddingKernel = Kernel<'tokens' | 'width' | 'count'>;

@@ -7,7 +7,8 @@ import { isFloat } from '../../tensor/dtype.ts';
 import { DTypeError } from '../../tensor/errors.ts';
 import { getOrCreate } from '../../tensor/get-or-create.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
-import { begin, type GradientRule, record } from '../node.ts';
+import type { GradientRule } from '../node.ts';
+import { begin, record } from '../record.ts';
 import { constant, type Expression, pointwise } from './pointwise-kernel.ts';
 import { sumToShape } from './reduction-kernel.ts';
 

@@ -1,7 +1,7 @@
 import { ArgumentError } from '../../tensor/errors.ts';
 import { formatShape, normalizeAxis, type Shape, sizeOf } from '../../tensor/shape.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
-import { begin, record } from '../node.ts';
+import { begin, record } from '../record.ts';
 import { div, equal, mul } from './pointwise.ts';
 import { reduceAxes } from './reduction-kernel.ts';
 import { broadcastView, reshapeView } from './views.ts';

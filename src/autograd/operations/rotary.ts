@@ -6,7 +6,7 @@ import { getOrCreate } from '../../tensor/get-or-create.ts';
 import { dispatch, flatWorkgroups, type Kernel } from '../../tensor/kernel.ts';
 import { formatShape } from '../../tensor/shape.ts';
 import { allocate, type Tensor } from '../../tensor/tensor.ts';
-import { begin, record } from '../node.ts';
+import { begin, record } from '../record.ts';
 
 /** Positions that differ by less than this differ in the fine line of the table alone. */
 const finePositions = 64;

@@ -1,7 +1,7 @@
 import { dense } from '../../tensor/copy.ts';
 import { dispatch, type Kernel } from '../../tensor/kernel.ts';
 import { allocate, type Tensor } from '../../tensor/tensor.ts';
-import { begin, record } from '../node.ts';
+import { begin, record } from '../record.ts';
 import { rowsOf, rowWork, rowWorkgroupSize } from './row-kernel.ts';
 
 type SoftmaxKernel = Kernel<'rows' | 'columns' | 'lanes'>;

@@ -12,7 +12,7 @@ import {
   sizeOf,
 } from '../../tensor/shape.ts';
 import { allocate, type Tensor } from '../../tensor/tensor.ts';
-import { beginView, record } from '../node.ts';
+import { beginView, record } from '../record.ts';
 import { sumToShape } from './reduction-kernel.ts';
 
 /** The elements in row-major order under another shape: a view where x is contiguous, else a copy. No gradient. */

@@ -1,0 +1,99 @@
+import { snapshotWork, type WorkReport, workSince } from '../tensor/device.ts';
+import { DeviceMismatchError, DTypeError } from '../tensor/errors.ts';
+import { currentStep } from '../tensor/scope.ts';
+import { formatShape } from '../tensor/shape.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+import { type GradientRule, isLive, OperationNode, type RecordedRule } from './node.ts';
+
+let recordingPaused = 0;
+
+/**
+ * Runs `body` without recording a graph; also across awaits, until the promise it returns is settled. Until then nothing
+ * else records either: await it before going on.
+ */
+export function noGrad<T>(body: () => T): T {
+  recordingPaused++;
+  let result: T;
+  try {
+    result = body();
+  } catch (error) {
+    recordingPaused--;
+    throw error;
+  }
+  if (result instanceof Promise) {
+    const resume = () => {
+      recordingPaused--;
+    };
+    result.then(resume, resume);
+  } else {
+    recordingPaused--;
+  }
+  return result;
+}
+
+let workBefore: WorkReport | null = null;
+
+/**
+ * Every operation that computes begins with this: its operands are usable, on one device, and of one floating dtype.
+ *
+ * @throws ReleasedTensorError, DeviceMismatchError or DTypeError that names the operation and what came.
+ */
+export function begin(operation: string, ...operands: readonly Tensor[]): void {
+  beginView(operation, ...operands);
+  for (const operand of operands) {
+    if (operand.dtype !== 'i32' && operand.dtype === operands[0].dtype) continue;
+    const dtypes = operands.map((each) => each.dtype).join(' and ');
+    throw new DTypeError(`${operation}: operands have dtype ${dtypes} (allowed: all f32, or all f64)`);
+  }
+}
+
+/** The same for operations that only rearrange elements, and so take integers too. */
+export function beginView(operation: string, ...operands: readonly Tensor[]): void {
+  const [first] = operands;
+  for (const operand of operands) {
+    operand.assertUsable(operation);
+    if (operand.device === first.device) continue;
+    throw new DeviceMismatchError(
+      `${operation}: one operand ${formatShape(first.shape)} lives on ${first.device.kind}, another ` +
+        `${formatShape(operand.shape)} on ${operand.device.kind}; all must be on one device`,
+    );
+  }
+  workBefore = tracing ? snapshotWork(first.device) : null;
+}
+
+let tracing = false;
+
+/** While `on`, each node counts what it dispatches, so that the drawn graph can tell. Off by default: counting costs. */
+export function traceDispatches(on: boolean): void {
+  tracing = on;
+}
+
+export function isTracing(): boolean {
+  return tracing;
+}
+
+const noWork: WorkReport = { dispatches: new Map(), totalDispatches: 0, flops: 0 };
+
+/**
+ * Enters `output` into the graph, with one rule for each input, or each group of inputs computed together. Where no
+ * input is live, or under `noGrad`, nothing is recorded and nothing saved.
+ */
+export function record(operation: string, output: Tensor, rules: readonly GradientRule[]): Tensor {
+  if (recordingPaused > 0) return output;
+  const recorded: RecordedRule[] = [];
+  for (const rule of rules) {
+    const inputs = rule.input ? [rule.input] : rule.inputs;
+    if (!inputs.some((input) => isLive(input.node))) continue;
+    const nodes = inputs.map((input) => (isLive(input.node) ? input.node : undefined));
+    recorded.push({ inputs: nodes, saved: (rule.saves ?? []).map(hold), rule });
+  }
+  if (recorded.length === 0) return output;
+  const forwardWork = workBefore ? workSince(output.device, workBefore) : noWork;
+  output.node = new OperationNode(operation, output, recorded, forwardWork);
+  return output;
+}
+
+/** A reference of the graph's own, so that a saved tensor outlives the scope it was made in, but not the step. */
+function hold(tensor: Tensor): Tensor {
+  return tensor.view({ shape: tensor.shape, strides: tensor.strides }, tensor.origin, currentStep());
+}
