@@ -12,11 +12,11 @@
 //   valueGradient[s] =         sum over t of weight[t, s] * outputGradient[t]
 //
 // How the work is split: three entry points, run in this order.
-//   delta               one thread a query. Writes statistics, (batch, heads, time) pairs of logSumExp and delta: in one buffer,
-//                       because key_value_gradient already binds eight, and eight is what every adapter has.
-//   query_gradient      one thread a query, which walks over the keys it sees, as in the forward pass.
-//   key_value_gradient  one thread a key, which walks over the queries that see it. So each gradient has one writer that sums in
-//                       a fixed order: no atomics, and the same bits every time. The price is that the weights are computed twice.
+//   delta: one thread a query. Writes statistics, (batch, heads, time) pairs of logSumExp and delta; in one buffer, because the
+//     last entry point already binds eight, and eight is what every adapter has.
+//   gradientOfQueries: one thread a query, which walks over the keys it sees, as in the forward pass.
+//   gradientsOfKeysAndValues: one thread a key, which walks over the queries that see it. So each gradient has one writer that
+//     sums in a fixed order: no atomics, and the same bits every time. The price is that the weights are computed twice.
 //
 // Dispatch, all three: (ceil(time / THREADS), heads, batch).
 
@@ -40,7 +40,7 @@ var<immediate> scalars: Scalars;
 @group(0) @binding(2) var<storage, read> logSumExp: array<f32>;
 @group(0) @binding(3) var<storage, read_write> statisticsResult: array<vec2f>;
 
-// Of query_gradient and key_value_gradient.
+// Of gradientOfQueries and gradientsOfKeysAndValues.
 @group(0) @binding(0) var<storage, read> q: array<vec4f>;
 @group(0) @binding(1) var<storage, read> k: array<vec4f>;
 @group(0) @binding(2) var<storage, read> v: array<vec4f>;
@@ -51,7 +51,7 @@ var<immediate> scalars: Scalars;
 @group(0) @binding(6) var<storage, read_write> keyGradient: array<vec4f>;
 @group(0) @binding(7) var<storage, read_write> valueGradient: array<vec4f>;
 
-// Rows of k and v in query_gradient, of q and outputGradient in key_value_gradient. Not used with SHUFFLE.
+// Rows of k and v in gradientOfQueries, of q and outputGradient in gradientsOfKeysAndValues. Not used with SHUFFLE.
 var<workgroup> tileOne: array<vec4f, select(TILE * VECTORS, 1, SHUFFLE)>;
 var<workgroup> tileTwo: array<vec4f, select(TILE * VECTORS, 1, SHUFFLE)>;
 
@@ -110,7 +110,7 @@ fn delta(
 }
 
 @compute @workgroup_size(THREADS)
-fn query_gradient(
+fn gradientOfQueries(
   @builtin(workgroup_id) workgroup: vec3u,
   @builtin(local_invocation_index) thread: u32,
 ) {
@@ -212,7 +212,7 @@ fn query_gradient(
 }
 
 @compute @workgroup_size(THREADS)
-fn key_value_gradient(
+fn gradientsOfKeysAndValues(
   @builtin(workgroup_id) workgroup: vec3u,
   @builtin(local_invocation_index) thread: u32,
 ) {

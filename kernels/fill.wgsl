@@ -1,4 +1,4 @@
-// target[i] = value for every i < count.
+// result[i] = value for every i < count.
 //
 // A thread takes ELEMENTS elements, a workgroup apart, so that neighbouring threads touch neighbouring addresses.
 
@@ -9,7 +9,7 @@ struct Scalars {
 
 var<immediate> scalars: Scalars;
 
-@group(0) @binding(0) var<storage, read_write> fill_target: array<f32>;
+@group(0) @binding(0) var<storage, read_write> result: array<f32>;
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgroups: vec3u,
@@ -18,7 +18,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
   for (var element = 0u; element < ELEMENTS; element++) {
     let i = start + element * WORKGROUP_SIZE;
     if (i < scalars.count) {
-      fill_target[i] = scalars.value;
+      result[i] = scalars.value;
     }
   }
 }

@@ -30,8 +30,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   var found = vec4f();
   for (var i = workgroup.x * stretch + thread; i < end; i += WORKGROUP_SIZE) {
     let g = gradient[i];
-    let is_finite = (bitcast<u32>(g) & 0x7f800000u) != 0x7f800000u;
-    found += select(vec4f(0.0, 0.0, 0.0, 1.0), vec4f(abs(g), g * g, 0.0, 0.0), is_finite);
+    let isFinite = (bitcast<u32>(g) & 0x7f800000u) != 0x7f800000u;
+    found += select(vec4f(0.0, 0.0, 0.0, 1.0), vec4f(abs(g), g * g, 0.0, 0.0), isFinite);
     if (scalars.useHalves == 1u) {
       found.z += halves[i] * halves[i + scalars.count];
     }

@@ -39,7 +39,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
   let planes = rows / scalars.size2;
   let j = i32(planes % scalars.size1);
   let i = i32(planes / scalars.size1);
-  let x_index = i32(scalars.xOffset) + i * scalars.xStride0 + j * scalars.xStride1 + k * scalars.xStride2 + l * scalars.xStride3;
-  let y_index = i32(scalars.yOffset) + i * scalars.yStride0 + j * scalars.yStride1 + k * scalars.yStride2 + l * scalars.yStride3;
-  result[index] = operation(x[x_index], y[y_index], 0.0);
+  let xIndex = i32(scalars.xOffset) + i * scalars.xStride0 + j * scalars.xStride1 + k * scalars.xStride2 + l * scalars.xStride3;
+  let yIndex = i32(scalars.yOffset) + i * scalars.yStride0 + j * scalars.yStride1 + k * scalars.yStride2 + l * scalars.yStride3;
+  result[index] = operation(x[xIndex], y[yIndex], 0.0);
 }

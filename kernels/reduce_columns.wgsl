@@ -30,10 +30,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
   let group = index / scalars.inner;
   let row = group / scalars.chunks;
   let chunk = group % scalars.chunks;
-  let chunk_length = (scalars.length + scalars.chunks - 1u) / scalars.chunks;
-  let end = min(scalars.length, (chunk + 1u) * chunk_length);
+  let chunkLength = (scalars.length + scalars.chunks - 1u) / scalars.chunks;
+  let end = min(scalars.length, (chunk + 1u) * chunkLength);
   var value = START;
-  for (var k = chunk * chunk_length; k < end; k++) {
+  for (var k = chunk * chunkLength; k < end; k++) {
     value = combine(value, source[(row * scalars.length + k) * scalars.inner + column]);
   }
   result[index] = value * scalars.scale;

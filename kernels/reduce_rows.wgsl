@@ -26,11 +26,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
   let group = workgroup.y * workgroups.x + workgroup.x;
   let row = group / scalars.chunks;
   let chunk = group % scalars.chunks;
-  let chunk_length = (scalars.length + scalars.chunks - 1u) / scalars.chunks;
-  let end = min(scalars.length, (chunk + 1u) * chunk_length);
+  let chunkLength = (scalars.length + scalars.chunks - 1u) / scalars.chunks;
+  let end = min(scalars.length, (chunk + 1u) * chunkLength);
   var value = START;
   if (row < scalars.outer) {
-    for (var k = chunk * chunk_length + thread; k < end; k += WORKGROUP_SIZE) {
+    for (var k = chunk * chunkLength + thread; k < end; k += WORKGROUP_SIZE) {
       value = combine(value, source[row * scalars.length + k]);
     }
   }

@@ -33,11 +33,11 @@ fn main(@builtin(local_invocation_index) thread: u32) {
     }
     // Finite gradients may have an infinite sum of squares; the norm would be lost, so that counts as not finite too.
     let overflows = (bitcast<u32>(found.y) & 0x7f800000u) == 0x7f800000u;
-    let bad_now = found.w > 0.0 || overflows;
-    let first_bad = report[1u + row].w;
-    let bad_since = select(first_bad, f32(scalars.step), first_bad == 0.0 && bad_now);
-    report[1u + row] = vec4f(found.xyz, bad_since);
-    total += vec2f(found.y, select(0.0, 1.0, bad_since > 0.0));
+    let badNow = found.w > 0.0 || overflows;
+    let firstBad = report[1u + row].w;
+    let badSince = select(firstBad, f32(scalars.step), firstBad == 0.0 && badNow);
+    report[1u + row] = vec4f(found.xyz, badSince);
+    total += vec2f(found.y, select(0.0, 1.0, badSince > 0.0));
   }
   totals[thread] = total;
   workgroupBarrier();

@@ -38,9 +38,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
   let planes = rows / scalars.size2;
   let j = i32(planes % scalars.size1);
   let i = i32(planes / scalars.size1);
-  let from_index = i32(scalars.sourceOffset) + i * scalars.sourceStride0 + j * scalars.sourceStride1
+  let fromIndex = i32(scalars.sourceOffset) + i * scalars.sourceStride0 + j * scalars.sourceStride1
     + k * scalars.sourceStride2 + l * scalars.sourceStride3;
-  let to_index = i32(scalars.targetOffset) + i * scalars.targetStride0 + j * scalars.targetStride1
+  let toIndex = i32(scalars.targetOffset) + i * scalars.targetStride0 + j * scalars.targetStride1
     + k * scalars.targetStride2 + l * scalars.targetStride3;
-  destination[to_index] = source[from_index];
+  destination[toIndex] = source[fromIndex];
 }

@@ -47,13 +47,13 @@ const forms: Readonly<
   queryGradient: {
     name: 'attention-query-gradient',
     operands: ['read', 'read', 'read', 'read', 'read', 'read', 'write'],
-    entry: 'query_gradient',
+    entry: 'gradientOfQueries',
     reference: attentionQueryGradient,
   },
   keyValueGradient: {
     name: 'attention-key-value-gradient',
     operands: ['read', 'read', 'read', 'read', 'read', 'read', 'write', 'write'],
-    entry: 'key_value_gradient',
+    entry: 'gradientsOfKeysAndValues',
     reference: attentionKeyValueGradient,
   },
 };

@@ -40,8 +40,8 @@ fn power(base: f32, exponent: f32) -> f32 {
   if (fract(exponent) != 0.0) { return sqrt(base); }
   return select(magnitude, -magnitude, fract(exponent * 0.5) != 0.0);
 }`,
-  bounded_tanh: `
-fn bounded_tanh(x: f32) -> f32 { return tanh(clamp(x, -15.0, 15.0)); }`,
+  boundedTanh: `
+fn boundedTanh(x: f32) -> f32 { return tanh(clamp(x, -15.0, 15.0)); }`,
 } as const;
 
 function makeKernels({ name, parameters, wgsl, reference }: Expression): ExpressionKernels {

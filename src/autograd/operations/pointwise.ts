@@ -145,7 +145,7 @@ export const pointwiseTable = {
     ],
   },
   tanh: {
-    wgsl: 'bounded_tanh(x)',
+    wgsl: 'boundedTanh(x)',
     reference: (x) => Math.tanh(x),
     derivatives: [
       {
@@ -175,13 +175,13 @@ export const pointwiseTable = {
   },
   /** x · Φ(x) by the tanh approximation (Hendrycks & Gimpel, arXiv 1606.08415). */
   gelu: {
-    wgsl: '0.5 * x * (1.0 + bounded_tanh(0.7978845608 * (x + 0.044715 * x * x * x)))',
+    wgsl: '0.5 * x * (1.0 + boundedTanh(0.7978845608 * (x + 0.044715 * x * x * x)))',
     reference: (x) => 0.5 * x * (1 + Math.tanh(geluInner(x))),
     derivatives: [
       {
         needs: ['x'],
-        wgsl: `g * (0.5 * (1.0 + bounded_tanh(0.7978845608 * (x + 0.044715 * x * x * x)))
-          + 0.5 * x * (1.0 - pow(abs(bounded_tanh(0.7978845608 * (x + 0.044715 * x * x * x))), 2.0))
+        wgsl: `g * (0.5 * (1.0 + boundedTanh(0.7978845608 * (x + 0.044715 * x * x * x)))
+          + 0.5 * x * (1.0 - pow(abs(boundedTanh(0.7978845608 * (x + 0.044715 * x * x * x))), 2.0))
           * 0.7978845608 * (1.0 + 0.134145 * x * x))`,
         reference: (g, x) => {
           const t = Math.tanh(geluInner(x));
