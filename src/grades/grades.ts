@@ -125,12 +125,12 @@ export class GradES implements Policy {
       signal: makeSignal(signal, settings.horizon * steps),
       belowSince: null,
     }));
-    const strangers = this.#watched.filter(({ entry }) => !optimizer.parameters.includes(entry.parameter));
     if (settings.freezeLeftovers && this.#watched.every(({ entry }) => entry.block === null)) {
       throw new ArgumentError(
         'GradES: freezeLeftovers needs blocks, but no watched name holds `blocks.N.`: call the list of blocks `blocks`',
       );
     }
+    const strangers = this.#watched.filter(({ entry }) => !optimizer.parameters.includes(entry.parameter));
     if (strangers.length > 0) {
       throw new ArgumentError(
         `GradES: the optimizer does not train ${strangers[0].entry.name}, so it cannot be watched`,

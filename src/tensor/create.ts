@@ -99,7 +99,7 @@ function sample(name: string, shape: Shape, options: CreateOptions, draw: () => 
   return tensor(values, { device: options.device, shape, name });
 }
 
-export function checkDType(operation: string, device: Device, dtype: DType): void {
+function checkDType(operation: string, device: Device, dtype: DType): void {
   if (device.supports(dtype)) return;
   throw new DTypeError(`${operation}: dtype ${dtype} is not available on ${device.kind} (allowed there: f32, i32)`);
 }

@@ -25,7 +25,7 @@ import {
 } from '../../src/index.ts';
 import { CpuDevice } from '../../src/tensor/cpu/cpu-device.ts';
 import { cpu, onEachDevice, webgpu } from '../devices.ts';
-import { releaseLater, releaseMade, valuesOf } from './tiny.ts';
+import { releaseLater, releaseMade, Training, valuesOf } from './tiny.ts';
 
 afterEach(releaseMade);
 
@@ -455,5 +455,20 @@ onEachDevice((device) => {
     );
     expect(await bench.values()).toEqual(before);
     expect((await optimizer.report()).gradientNorm).toBe(0);
+  });
+});
+
+onEachDevice((device) => {
+  test('a step is read back once, however often its report is asked for', async () => {
+    const training = new Training(device);
+    const download = vi.spyOn(device, 'download');
+    await training.step(1);
+    const reports = await Promise.all([training.optimizer.report(), training.optimizer.report()]);
+    expect(download).toHaveBeenCalledTimes(1);
+    expect(reports[0]).toBe(reports[1]);
+    await training.step(2);
+    expect((await training.optimizer.report()).step).toBe(2);
+    expect(download).toHaveBeenCalledTimes(2);
+    download.mockRestore();
   });
 });

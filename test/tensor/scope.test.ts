@@ -16,7 +16,7 @@ import {
 } from '../../src/index.ts';
 import { CpuDevice } from '../../src/tensor/cpu/cpu-device.ts';
 import { currentScope, currentStep } from '../../src/tensor/scope.ts';
-import { onEachDevice, ownDevices } from '../devices.ts';
+import { onEachDevice, onWebGpu, ownDevices } from '../devices.ts';
 
 function live(device: Device): [number, number] {
   const { liveBuffers, liveBytes } = device.memory();
@@ -297,4 +297,12 @@ test('the error of a step is the one its body threw', async () => {
     throw new RangeError('from the body');
   });
   await expect(failing).rejects.toThrow('from the body');
+});
+
+onWebGpu((device) => {
+  test('a step whose tensors all live in inner scopes is submitted when it ends', async () => {
+    const before = device.made.submissions;
+    await step(() => scope('inner', () => void tensor([1], { device }).exp()));
+    expect(device.made.submissions).toBe(before + 1);
+  });
 });
