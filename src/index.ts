@@ -38,7 +38,7 @@ export { logSoftmax, softmax } from './autograd/operations/softmax.ts';
 export { broadcastTo, concatenate, permute, reshape, slice, transpose } from './autograd/operations/views.ts';
 export { noGrad } from './autograd/record.ts';
 export { type Check, GradES, type GradESOptions } from './grades/grades.ts';
-export type { Policy } from './grades/policy.ts';
+export { Policy } from './grades/policy.ts';
 export {
   type Cause,
   ParameterRegistry,

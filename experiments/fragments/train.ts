@@ -70,6 +70,7 @@ export class Trainer {
       await this.policy?.afterStep(s);
       if (readLoss) loss = (await this.#optimizer.report()).loss;
     });
+    await this.policy?.betweenSteps(s);
     // What the frozen parameters held is free now; given back, reserved memory falls as well.
     if (this.registry.events.length > eventsBefore) device.trim();
     return loss;

@@ -1,7 +1,7 @@
 import type { Optimizer } from '../nn/optimizer.ts';
 import type { StepReport } from '../nn/step-report.ts';
 import { ArgumentError } from '../tensor/errors.ts';
-import type { Policy } from './policy.ts';
+import { Policy } from './policy.ts';
 import {
   freezeLeftovers,
   type ParameterRegistry,
@@ -72,7 +72,7 @@ interface Watched {
  * The split-half signal halves the batch along the first axis of the activations, so that must count samples, and their
  * number must be even.
  */
-export class GradES implements Policy {
+export class GradES extends Policy {
   readonly registry: ParameterRegistry;
   readonly checks: Check[] = [];
   readonly threshold: number;
@@ -83,6 +83,7 @@ export class GradES implements Policy {
   #lastFreeze = Number.NEGATIVE_INFINITY;
 
   constructor(registry: ParameterRegistry, optimizer: Optimizer, options: GradESOptions) {
+    super();
     const { signal = 'split-half', steps, watch = projectionKinds } = options;
     const base = defaults[signal];
     if (base === undefined) {
@@ -150,12 +151,12 @@ export class GradES implements Policy {
     return this.frozenCount === this.#watched.length;
   }
 
-  beforeStep(step: number): void {
+  override beforeStep(step: number): void {
     const wantsHalves = this.settings.signal === 'split-half' && this.#isCheck(step);
     for (const { entry } of this.#watched) entry.parameter.leaf.splitHalves = wantsHalves;
   }
 
-  async afterStep(step: number): Promise<void> {
+  override async afterStep(step: number): Promise<void> {
     if (!this.#isCheck(step)) return;
     const earlier = this.#pending;
     this.#pending = { step, report: this.#optimizer.report() };
@@ -164,7 +165,7 @@ export class GradES implements Policy {
     if (earlier) this.#decide(earlier.step, await earlier.report, step);
   }
 
-  async end(): Promise<void> {
+  override async end(): Promise<void> {
     const pending = this.#pending;
     this.#pending = null;
     for (const { entry } of this.#watched) entry.parameter.leaf.splitHalves = false;

@@ -10,16 +10,25 @@
  *         optimizer.step(loss);
  *         await policy.afterStep(s);
  *       });
+ *       await policy.betweenSteps(s);
  *     }
  *     await policy.end();
+ *
+ * A policy overrides what it needs.
  */
-export interface Policy {
+export abstract class Policy {
+  /** True when there is nothing left to train, or no reason to. */
+  abstract readonly finished: boolean;
+
   /** Called before the forward pass of step 1, 2, … */
-  beforeStep(step: number): void;
+  beforeStep(_step: number): void {}
+
   /** Called when the optimizer has made its step, still inside the same `step()`. */
-  afterStep(step: number): Promise<void>;
+  async afterStep(_step: number): Promise<void> {}
+
+  /** Called when the step is over: here a policy may open steps of its own, to validate. */
+  async betweenSteps(_step: number): Promise<void> {}
+
   /** Called once after the last step; throws where a gradient was broken that no check has told of yet. */
-  end(): Promise<void>;
-  /** True when there is nothing left to train. */
-  readonly finished: boolean;
+  async end(): Promise<void> {}
 }

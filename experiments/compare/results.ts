@@ -1,0 +1,137 @@
+/** What the comparison writes and the report draws. Times are seconds, sizes bytes, accuracies shares from 0 to 1. */
+
+/** The arms of the paper's tables 1 and 4, then the controls, then the noise floor. */
+export const armNames = [
+  'full',
+  'full+stopping',
+  'full+stopping-best',
+  'full+stopping-costly',
+  'full+grades',
+  'lora',
+  'lora+stopping',
+  'lora+grades',
+  'plain-stop',
+  'short-cosine',
+  'short-cosine-2x',
+  'all-at-once',
+  'random-matrices',
+  'reversed',
+  'plateau',
+  'lora-plain-stop',
+  'null',
+] as const;
+export type ArmName = (typeof armNames)[number];
+
+/** Floating-point operations counted from what was dispatched. */
+export interface Operations {
+  forward: number;
+  /** Gradients with respect to activations. */
+  backward: number;
+  optimizer: number;
+  validation: number;
+}
+
+export interface Freeze {
+  step: number;
+  name: string;
+  kind: string;
+  block: number | null;
+  /** What the rule saw; null where the parameter followed another or a list said so. */
+  value: number | null;
+}
+
+export interface Sample {
+  step: number;
+  value: number;
+}
+
+/** One arm on one task with one seed. */
+export interface ArmResult {
+  arm: ArmName;
+  task: string;
+  seed: number;
+  /** Length of the schedule as a multiple of the task's own: 0.5, 1 or 2. */
+  length: number;
+  /** Steps of the schedule, and steps run. */
+  scheduleSteps: number;
+  steps: number;
+  /** On the test items, after the run. */
+  accuracy: number;
+  loss: number;
+  operations: Operations;
+  freezes: readonly Freeze[];
+  /** Training loss every so often. */
+  losses: readonly Sample[];
+  /** Accuracy on the small validation set, where the arm was evaluated on the way; with the operations until then. */
+  validation: readonly { step: number; accuracy: number; loss: number; operations: number }[];
+  /** Bytes live and reserved at the end of some steps. */
+  memory: readonly { step: number; live: number; reserved: number }[];
+  /** GradES alone: what it watched at some of its checks. */
+  signals: readonly { name: string; kind: string; block: number | null; samples: readonly Sample[] }[];
+  threshold: number | null;
+}
+
+/** One arm run by itself on an idle machine. */
+export interface Timing {
+  arm: ArmName;
+  task: string;
+  seed: number;
+  scheduleSteps: number;
+  steps: number;
+  seconds: { train: number; validate: number };
+  /** Between two changes of the number of frozen matrices. */
+  speeds: readonly { fromStep: number; toStep: number; frozen: number; tokensPerSecond: number }[];
+  /** Share of the time in which something else wanted the processor, 0 to 1. */
+  disturbance: number;
+}
+
+/** How the schedule of a task was fixed: the full arm on validation. */
+export interface SweepResult {
+  task: string;
+  steps: number;
+  learningRate: number;
+  seed: number;
+  validationAccuracy: number;
+}
+
+/** One setting of the rule that was tried on the tuning tasks. */
+export interface SettingResult {
+  setting: string;
+  task: string;
+  seed: number;
+  /** On validation, against the full arm of the same seed. */
+  accuracyDifference: number;
+  operationsRatio: number;
+  chosen: boolean;
+}
+
+export interface TaskDescription {
+  name: string;
+  base: string;
+  character: string;
+  source: string;
+  description: string;
+  classes: readonly string[];
+  /** Steps of the schedule and learning rates fixed by the sweep. */
+  steps: number;
+  learningRate: { full: number; lora: number };
+  /** Whether thresholds were chosen on it; what they give is then no evidence. */
+  tuning: boolean;
+}
+
+export interface Comparison {
+  /** 'smoke' for quick runs, which prove nothing. */
+  kind: 'full' | 'smoke';
+  date: string;
+  machine: string;
+  device: { kind: string; adapter: string };
+  model: string;
+  seeds: readonly number[];
+  /** What was left out for want of time, in plain sentences. */
+  omissions: readonly string[];
+  tasks: readonly TaskDescription[];
+  arms: readonly ArmResult[];
+  timings: readonly Timing[];
+  sweep: readonly SweepResult[];
+  settings: readonly SettingResult[];
+}
