@@ -5,6 +5,7 @@
 //   value  = value · (1 - rate · decay) - rate · (mean / correction1) / (sqrt(square / correction2) + epsilon)
 //
 // A thread takes ELEMENTS elements, a workgroup apart; everything is read once and written once. scale and skip come from step_report.wgsl.
+// Where WATCHED, changes[changesStart + group] = sum |new value - old value| over the group's share.
 
 struct Scalars {
   count: u32,
@@ -15,6 +16,7 @@ struct Scalars {
   decay: f32,
   correction1: f32,
   correction2: f32,
+  changesStart: u32,
 }
 
 var<immediate> scalars: Scalars;
@@ -24,6 +26,9 @@ var<immediate> scalars: Scalars;
 @group(0) @binding(2) var<storage, read_write> value: array<f32>;
 @group(0) @binding(3) var<storage, read_write> mean: array<f32>;
 @group(0) @binding(4) var<storage, read_write> square: array<f32>;
+@group(0) @binding(5) var<storage, read_write> changes: array<f32>;
+
+var<workgroup> partial: array<f32, WORKGROUP_SIZE>;
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgroups: vec3u,
@@ -31,7 +36,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
   let scale = report[0].x;
   let skip = report[0].y != 0.0;
   let end = select(scalars.count, 0u, skip);
-  let start = (workgroup.y * workgroups.x + workgroup.x) * WORKGROUP_SIZE * ELEMENTS + thread;
+  let group = workgroup.y * workgroups.x + workgroup.x;
+  let start = group * WORKGROUP_SIZE * ELEMENTS + thread;
+  var moved = 0.0;
   for (var element = 0u; element < ELEMENTS; element++) {
     let i = start + element * WORKGROUP_SIZE;
     if (i < end) {
@@ -41,7 +48,23 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
       mean[i] = m;
       square[i] = v;
       let direction = (m / scalars.correction1) / (sqrt(v / scalars.correction2) + scalars.epsilon);
-      value[i] = value[i] * (1.0 - scalars.rate * scalars.decay) - scalars.rate * direction;
+      let before = value[i];
+      let after = before * (1.0 - scalars.rate * scalars.decay) - scalars.rate * direction;
+      value[i] = after;
+      moved += abs(after - before);
+    }
+  }
+  if (WATCHED) {
+    partial[thread] = moved;
+    workgroupBarrier();
+    for (var half = WORKGROUP_SIZE / 2u; half > 0u; half /= 2u) {
+      if (thread < half) {
+        partial[thread] += partial[thread + half];
+      }
+      workgroupBarrier();
+    }
+    if (thread == 0u) {
+      changes[scalars.changesStart + group] = partial[0];
     }
   }
 }

@@ -1,7 +1,9 @@
-// What one gradient contributes to the report of a step:
-//   partials[row, group] = (sum |g|, sum g², sum gA·gB, 1 if any g is NaN or infinite else 0)   over the group's share of g
+// What one gradient contributes to the report of a step, over each group's share of it:
+//   partials[row, group, 0] = (sum |g|, sum g², sum gA·gB, 1 if any g is NaN or infinite else 0)
+//   partials[row, group, 1] = (sum |g - previous|, 0, 0, 0)
 //
 // g has `count` elements; gA and gB, its halves by sample, lie one after the other in `halves` where useHalves is 1.
+// usePrevious is 1 where g is only stored as the next step's `previous`, 2 where it is compared with it first.
 // Each of `groups` workgroups takes one stretch of g; the first also clears the partials up to MAX_GROUPS, so that
 // entries nobody writes count as 0. Threads walk the stretch side by side and a tree combines what they found.
 // Non-finite values are told by their exponent bits: comparisons with NaN are not reliable on every adapter.
@@ -13,21 +15,25 @@ struct Scalars {
   row: u32,
   groups: u32,
   useHalves: u32,
+  usePrevious: u32,
 }
 
 var<immediate> scalars: Scalars;
 
 @group(0) @binding(0) var<storage, read> gradient: array<f32>;
 @group(0) @binding(1) var<storage, read> halves: array<f32>;
-@group(0) @binding(2) var<storage, read_write> partials: array<vec4f>;
+@group(0) @binding(2) var<storage, read_write> previous: array<f32>;
+@group(0) @binding(3) var<storage, read_write> partials: array<vec4f>;
 
 var<workgroup> partial: array<vec4f, WORKGROUP_SIZE>;
+var<workgroup> partialChange: array<f32, WORKGROUP_SIZE>;
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) thread: u32) {
   let stretch = (scalars.count + scalars.groups - 1u) / scalars.groups;
   let end = min(scalars.count, (workgroup.x + 1u) * stretch);
   var found = vec4f();
+  var change = 0.0;
   for (var i = workgroup.x * stretch + thread; i < end; i += WORKGROUP_SIZE) {
     let g = gradient[i];
     let isFinite = (bitcast<u32>(g) & 0x7f800000u) != 0x7f800000u;
@@ -35,21 +41,33 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     if (scalars.useHalves == 1u) {
       found.z += halves[i] * halves[i + scalars.count];
     }
+    if (scalars.usePrevious == 2u) {
+      change += abs(g - previous[i]);
+    }
+    if (scalars.usePrevious != 0u) {
+      previous[i] = g;
+    }
   }
   partial[thread] = found;
+  partialChange[thread] = change;
   workgroupBarrier();
   for (var half = WORKGROUP_SIZE / 2u; half > 0u; half /= 2u) {
     if (thread < half) {
       partial[thread] += partial[thread + half];
+      partialChange[thread] += partialChange[thread + half];
     }
     workgroupBarrier();
   }
   if (thread == 0u) {
-    partials[scalars.row * MAX_GROUPS + workgroup.x] = partial[0];
+    let to = 2u * (scalars.row * MAX_GROUPS + workgroup.x);
+    partials[to] = partial[0];
+    partials[to + 1u] = vec4f(partialChange[0], 0.0, 0.0, 0.0);
   }
   if (workgroup.x == 0u) {
     for (var i = scalars.groups + thread; i < MAX_GROUPS; i += WORKGROUP_SIZE) {
-      partials[scalars.row * MAX_GROUPS + i] = vec4f();
+      let to = 2u * (scalars.row * MAX_GROUPS + i);
+      partials[to] = vec4f();
+      partials[to + 1u] = vec4f();
     }
   }
 }

@@ -4,12 +4,14 @@
 //   value = value · (1 - rate · decay) - rate · velocity
 //
 // A thread takes ELEMENTS elements, a workgroup apart. scale and skip come from step_report.wgsl.
+// Where WATCHED, changes[changesStart + group] = sum |new value - old value| over the group's share.
 
 struct Scalars {
   count: u32,
   rate: f32,
   momentum: f32,
   decay: f32,
+  changesStart: u32,
 }
 
 var<immediate> scalars: Scalars;
@@ -18,6 +20,9 @@ var<immediate> scalars: Scalars;
 @group(0) @binding(1) var<storage, read> report: array<vec4f>;
 @group(0) @binding(2) var<storage, read_write> value: array<f32>;
 @group(0) @binding(3) var<storage, read_write> velocity: array<f32>;
+@group(0) @binding(4) var<storage, read_write> changes: array<f32>;
+
+var<workgroup> partial: array<f32, WORKGROUP_SIZE>;
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgroups: vec3u,
@@ -25,13 +30,31 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
   let scale = report[0].x;
   let skip = report[0].y != 0.0;
   let end = select(scalars.count, 0u, skip);
-  let start = (workgroup.y * workgroups.x + workgroup.x) * WORKGROUP_SIZE * ELEMENTS + thread;
+  let group = workgroup.y * workgroups.x + workgroup.x;
+  let start = group * WORKGROUP_SIZE * ELEMENTS + thread;
+  var moved = 0.0;
   for (var element = 0u; element < ELEMENTS; element++) {
     let i = start + element * WORKGROUP_SIZE;
     if (i < end) {
       let v = scalars.momentum * velocity[i] + scale * gradient[i];
       velocity[i] = v;
-      value[i] = value[i] * (1.0 - scalars.rate * scalars.decay) - scalars.rate * v;
+      let before = value[i];
+      let after = before * (1.0 - scalars.rate * scalars.decay) - scalars.rate * v;
+      value[i] = after;
+      moved += abs(after - before);
+    }
+  }
+  if (WATCHED) {
+    partial[thread] = moved;
+    workgroupBarrier();
+    for (var half = WORKGROUP_SIZE / 2u; half > 0u; half /= 2u) {
+      if (thread < half) {
+        partial[thread] += partial[thread + half];
+      }
+      workgroupBarrier();
+    }
+    if (thread == 0u) {
+      changes[scalars.changesStart + group] = partial[0];
     }
   }
 }

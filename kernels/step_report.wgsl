@@ -1,5 +1,6 @@
 // Sums the partials of every gradient, and decides how the optimizer steps:
 //   report[1 + row] = (sum |g|, sum g², sum gA·gB, first step in which g was not finite, or 0)
+//   report[1 + rows + row] = (sum |g - previous|, 0, 0, 0); the sum of |w - w before| follows from weight_change.wgsl
 //   report[0] = (scale, skip, norm, loss)
 //
 // norm is the global norm over all rows, scale = min(1, maxNorm / norm) (1 where maxNorm is 0). skip is 1 from the first
@@ -28,8 +29,10 @@ fn main(@builtin(local_invocation_index) thread: u32) {
   var total = vec2f();
   for (var row = thread; row < scalars.rows; row += WORKGROUP_SIZE) {
     var found = vec4f();
+    var change = vec4f();
     for (var group = 0u; group < MAX_GROUPS; group++) {
-      found += partials[row * MAX_GROUPS + group];
+      found += partials[2u * (row * MAX_GROUPS + group)];
+      change += partials[2u * (row * MAX_GROUPS + group) + 1u];
     }
     // Finite gradients may have an infinite sum of squares; the norm would be lost, so that counts as not finite too.
     let overflows = (bitcast<u32>(found.y) & 0x7f800000u) == 0x7f800000u;
@@ -37,6 +40,7 @@ fn main(@builtin(local_invocation_index) thread: u32) {
     let firstBad = report[1u + row].w;
     let badSince = select(firstBad, f32(scalars.step), firstBad == 0.0 && badNow);
     report[1u + row] = vec4f(found.xyz, badSince);
+    report[1u + scalars.rows + row] = change;
     total += vec2f(found.y, select(0.0, 1.0, badSince > 0.0));
   }
   totals[thread] = total;

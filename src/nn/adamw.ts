@@ -1,6 +1,5 @@
-import { dispatch, elementwise, flatWorkgroups, type Kernel } from '../tensor/kernel.ts';
-import type { Tensor } from '../tensor/tensor.ts';
-import { checkRange, Optimizer, type OptimizerOptions, type ParameterState } from './optimizer.ts';
+import { dispatch, elementwise, flatWorkgroups } from '../tensor/kernel.ts';
+import { checkRange, Optimizer, type OptimizerOptions, type Update, updateKernels } from './optimizer.ts';
 import type { Parameter } from './parameter.ts';
 
 export interface AdamWOptions extends OptimizerOptions {
@@ -9,33 +8,38 @@ export interface AdamWOptions extends OptimizerOptions {
   epsilon?: number;
 }
 
-const adamwKernel: Kernel<'count' | 'rate' | 'beta1' | 'beta2' | 'epsilon' | 'decay' | 'correction1' | 'correction2'> =
-  {
-    name: 'adamw',
-    operands: ['read', 'read', 'update', 'update', 'update'],
-    scalars: {
-      count: 'u32',
-      rate: 'f32',
-      beta1: 'f32',
-      beta2: 'f32',
-      epsilon: 'f32',
-      decay: 'f32',
-      correction1: 'f32',
-      correction2: 'f32',
-    },
-    wgsl: { file: 'adamw', constants: elementwise.constants },
-    reference([gradient, report, value, mean, square], s) {
-      const [scale, skip] = report;
-      if (skip !== 0) return;
-      for (let i = 0; i < s.count; i++) {
-        const g = scale * gradient[i];
-        mean[i] = s.beta1 * mean[i] + (1 - s.beta1) * g;
-        square[i] = s.beta2 * square[i] + (1 - s.beta2) * g * g;
-        const direction = mean[i] / s.correction1 / (Math.sqrt(square[i] / s.correction2) + s.epsilon);
-        value[i] = value[i] * (1 - s.rate * s.decay) - s.rate * direction;
-      }
-    },
-  };
+const scalars = {
+  count: 'u32',
+  rate: 'f32',
+  beta1: 'f32',
+  beta2: 'f32',
+  epsilon: 'f32',
+  decay: 'f32',
+  correction1: 'f32',
+  correction2: 'f32',
+  changesStart: 'u32',
+} as const;
+
+/** The update, and where it is watched the sum of what it changed. */
+const adamwKernels = updateKernels<keyof typeof scalars>({
+  name: 'adamw',
+  operands: ['read', 'read', 'update', 'update', 'update', 'update'],
+  scalars,
+  reference([gradient, report, value, mean, square, changes], s, watched) {
+    const [scale, skip] = report;
+    let moved = 0;
+    for (let i = 0; i < s.count && skip === 0; i++) {
+      const g = scale * gradient[i];
+      mean[i] = s.beta1 * mean[i] + (1 - s.beta1) * g;
+      square[i] = s.beta2 * square[i] + (1 - s.beta2) * g * g;
+      const direction = mean[i] / s.correction1 / (Math.sqrt(square[i] / s.correction2) + s.epsilon);
+      const before = value[i];
+      value[i] = before * (1 - s.rate * s.decay) - s.rate * direction;
+      if (watched) moved += Math.abs(value[i] - before);
+    }
+    if (watched) changes[s.changesStart] = moved;
+  },
+});
 
 /**
  * Adam with decoupled weight decay (Loshchilov & Hutter, arXiv 1711.05101). The correction of the running means counts
@@ -56,16 +60,10 @@ export class AdamW extends Optimizer {
     this.#epsilon = epsilon;
   }
 
-  protected update(
-    parameter: Parameter,
-    gradient: Tensor,
-    report: Tensor,
-    { tensors, steps }: ParameterState,
-    weightDecay: number,
-  ): void {
+  protected update(parameter: Parameter, { gradient, report, state, weightDecay, changes }: Update): void {
     const [beta1, beta2] = this.#betas;
-    dispatch(adamwKernel, {
-      operands: [gradient, report, parameter, ...tensors],
+    dispatch(adamwKernels[changes.watched ? 'watched' : 'plain'], {
+      operands: [gradient, report, parameter, ...state.tensors, changes.partials],
       scalars: {
         count: parameter.size,
         rate: this.learningRate,
@@ -73,11 +71,12 @@ export class AdamW extends Optimizer {
         beta2,
         epsilon: this.#epsilon,
         decay: weightDecay,
-        correction1: 1 - beta1 ** steps,
-        correction2: 1 - beta2 ** steps,
+        correction1: 1 - beta1 ** state.steps,
+        correction2: 1 - beta2 ** state.steps,
+        changesStart: changes.start,
       },
       workgroups: flatWorkgroups(parameter.size, elementwise.elementsPerGroup),
-      flops: 15 * parameter.size,
+      flops: (changes.watched ? 17 : 15) * parameter.size,
     });
   }
 }

@@ -1,13 +1,15 @@
 import { gradientOf } from '../autograd/node.ts';
 import { dense } from '../tensor/copy.ts';
-import { zeros } from '../tensor/create.ts';
+import { tensor, zeros } from '../tensor/create.ts';
+import type { NumericArray } from '../tensor/dtype.ts';
 import { ArgumentError, DeviceMismatchError, ShapeError } from '../tensor/errors.ts';
 import { getOrCreate } from '../tensor/get-or-create.ts';
+import { elementwise, type Kernel } from '../tensor/kernel.ts';
 import { scope } from '../tensor/scope.ts';
 import { formatShape } from '../tensor/shape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import type { Parameter } from './parameter.ts';
-import { type StepReport, StepReporter } from './step-report.ts';
+import { type StepReport, StepReporter, type WatchedChange } from './step-report.ts';
 
 export interface OptimizerOptions {
   learningRate: number;
@@ -19,10 +21,55 @@ export interface OptimizerOptions {
   decays?: (parameter: Parameter) => boolean;
 }
 
+/** What an update of one parameter works with. */
+export interface Update {
+  gradient: Tensor;
+  /** Holds the factor of clipping and the flag to skip. */
+  report: Tensor;
+  state: ParameterState;
+  weightDecay: number;
+  /** Where each workgroup of a watched update leaves the sum of what it changed, from `start` on. */
+  changes: { watched: boolean; partials: Tensor; start: number };
+}
+
 /** State of one parameter: tensors of its shape, and the steps taken since the state began. */
 export interface ParameterState {
   tensors: readonly Tensor[];
   steps: number;
+}
+
+/** What an optimizer holds, as plain arrays by the names of the parameters: the part of a checkpoint beside the weights. */
+export interface OptimizerState {
+  /** Steps taken. */
+  steps: number;
+  /** Of each parameter that has state. */
+  parameters: Record<
+    string,
+    {
+      steps: number;
+      tensors: readonly NumericArray[];
+      /** Gradient of the last step, where its change is watched. */
+      previousGradient: { step: number; data: NumericArray } | null;
+    }
+  >;
+}
+
+/**
+ * The kernel of an update in two forms: by itself, and summing what it changes. Two, because on a software adapter the
+ * barriers of the sum would cost every update, watched or not.
+ */
+export function updateKernels<Scalar extends string>({
+  reference,
+  ...kernel
+}: Omit<Kernel<Scalar>, 'wgsl' | 'reference'> & {
+  reference(arrays: readonly NumericArray[], scalars: Readonly<Record<Scalar, number>>, watched: boolean): void;
+}): Record<'plain' | 'watched', Kernel<Scalar>> {
+  const form = (watched: boolean): Kernel<Scalar> => ({
+    ...kernel,
+    wgsl: { file: kernel.name, constants: { ...elementwise.constants, WATCHED: String(watched) } },
+    reference: (arrays, scalars) => reference(arrays, scalars, watched),
+  });
+  return { plain: form(false), watched: form(true) };
 }
 
 /**
@@ -36,6 +83,8 @@ export abstract class Optimizer {
   readonly #decays: (parameter: Parameter) => boolean;
   readonly #state = new Map<Parameter, ParameterState>();
   readonly #reporter: StepReporter;
+  /** Bound where an update is not watched. */
+  readonly #noChanges: Tensor;
   readonly #stopListening: (() => void)[];
   #learningRate: number;
   #steps = 0;
@@ -60,6 +109,8 @@ export abstract class Optimizer {
     this.#learningRate = learningRate;
     this.#decays = decays;
     this.#reporter = new StepReporter(this.parameters);
+    this.#noChanges = zeros([1], { device, dtype: parameters[0].dtype });
+    this.#noChanges.persist();
     this.#stopListening = this.parameters.map((each) => each.onFreezeChange((changed) => this.#releaseState(changed)));
   }
 
@@ -102,9 +153,87 @@ export abstract class Optimizer {
       if (parameter.isFrozen || !gradient) continue;
       const state = getOrCreate(this.#state, parameter, () => ({ tensors: this.#makeState(parameter), steps: 0 }));
       state.steps++;
-      const decay = this.#decays(parameter) ? this.weightDecay : 0;
-      scope('optimizer', () => this.update(parameter, dense(gradient), this.#reporter.report, state, decay));
+      const weightDecay = this.#decays(parameter) ? this.weightDecay : 0;
+      const { report } = this.#reporter;
+      const watched = this.#reporter.changePartials(parameter);
+      const changes = watched ? { watched: true, ...watched } : { watched: false, partials: this.#noChanges, start: 0 };
+      scope('optimizer', () =>
+        this.update(parameter, { gradient: dense(gradient), report, state, weightDecay, changes }),
+      );
     }
+    this.#reporter.finish();
+  }
+
+  /**
+   * Has the report of every step to come tell how much the gradient or the values of these parameters change.
+   *
+   * @param options.every steps over which a change of the values is taken. Over one, the update itself sums it; over
+   * several, a copy of the values is kept.
+   * @throws ArgumentError for parameters this optimizer does not train.
+   */
+  watch(what: WatchedChange, parameters: readonly Parameter[], { every = 1 }: { every?: number } = {}): void {
+    this.#reporter.watch(what, parameters, every);
+  }
+
+  /** Ends that, and gives back what was kept for it. */
+  unwatch(what: WatchedChange, parameters: readonly Parameter[]): void {
+    this.#reporter.unwatch(what, parameters);
+  }
+
+  /** Reads back everything the next steps depend on besides the weights. */
+  async stateDict(): Promise<OptimizerState> {
+    const named = this.#byName();
+    const state: OptimizerState = { steps: this.#steps, parameters: {} };
+    for (const [name, parameter] of named) {
+      const own = this.#state.get(parameter);
+      if (!own) continue;
+      const tensors: NumericArray[] = [];
+      for (const each of own.tensors) tensors.push(await each.data());
+      const previousGradient = await this.#reporter.previousGradient(parameter);
+      state.parameters[name] = { steps: own.steps, tensors, previousGradient };
+    }
+    return state;
+  }
+
+  /**
+   * Goes back to a state: the steps that follow are bit for bit those that followed it. Parameters the state does not
+   * name begin anew; a gradient that was broken since is forgotten.
+   *
+   * @throws ArgumentError for names this optimizer does not train or that are frozen, ShapeError for arrays that do not
+   * fit; nothing is changed then.
+   */
+  loadStateDict(state: OptimizerState): void {
+    const named = this.#byName();
+    for (const [name, { tensors, previousGradient }] of Object.entries(state.parameters)) {
+      const parameter = named.get(name);
+      if (!parameter || parameter.isFrozen) {
+        const what = parameter ? 'is frozen, and a frozen parameter has no state' : 'is not trained by this optimizer';
+        throw new ArgumentError(`loadStateDict: ${name} ${what}`);
+      }
+      const arrays = previousGradient ? [...tensors, previousGradient.data] : tensors;
+      const wrong = arrays.find(({ length }) => length !== parameter.size);
+      if (tensors.length === this.stateTensors && !wrong) continue;
+      throw new ShapeError(
+        `loadStateDict: ${name} needs ${this.stateTensors} arrays of ${parameter.size} values, the state holds ` +
+          `${tensors.length}, with ${arrays.map(({ length }) => length).join(', ')} values`,
+      );
+    }
+    for (const parameter of this.parameters) this.#releaseState(parameter);
+    const previousGradients = new Map<Parameter, { step: number; data: NumericArray }>();
+    for (const [name, { steps, tensors, previousGradient }] of Object.entries(state.parameters)) {
+      const parameter = named.get(name);
+      if (!parameter) continue;
+      const { device, dtype, shape } = parameter;
+      const restored = tensors.map((data) => {
+        const own = tensor(data, { device, dtype, shape });
+        own.persist();
+        return own;
+      });
+      this.#state.set(parameter, { tensors: restored, steps });
+      if (previousGradient) previousGradients.set(parameter, previousGradient);
+    }
+    this.#steps = state.steps;
+    this.#reporter.restore(state.steps, previousGradients);
   }
 
   /**
@@ -126,25 +255,28 @@ export abstract class Optimizer {
     for (const stop of this.#stopListening) stop();
     for (const parameter of this.parameters) this.#releaseState(parameter);
     this.#reporter.release();
+    this.#noChanges.release('its optimizer was released');
   }
 
   /** How many tensors of a parameter's shape the optimizer keeps for it. */
   protected abstract readonly stateTensors: number;
 
-  /** Enqueues the change of one parameter. `report` holds the factor of clipping and the flag to skip. */
-  protected abstract update(
-    parameter: Parameter,
-    gradient: Tensor,
-    report: Tensor,
-    state: ParameterState,
-    weightDecay: number,
-  ): void;
+  /** Enqueues the change of one parameter. */
+  protected abstract update(parameter: Parameter, update: Update): void;
+
+  #byName(): Map<string, Parameter> {
+    const named = new Map(this.parameters.map((parameter) => [parameter.name, parameter]));
+    if (named.size === this.parameters.length) return named;
+    throw new ArgumentError(
+      'stateDict: several parameters have the same name; list those of the model first (model.namedParameters() names them)',
+    );
+  }
 
   #makeState({ device, dtype, shape }: Parameter): Tensor[] {
     return Array.from({ length: this.stateTensors }, () => {
-      const tensor = zeros(shape, { device, dtype });
-      tensor.persist();
-      return tensor;
+      const made = zeros(shape, { device, dtype });
+      made.persist();
+      return made;
     });
   }
 

@@ -1,6 +1,5 @@
-import { dispatch, elementwise, flatWorkgroups, type Kernel } from '../tensor/kernel.ts';
-import type { Tensor } from '../tensor/tensor.ts';
-import { checkRange, Optimizer, type OptimizerOptions, type ParameterState } from './optimizer.ts';
+import { dispatch, elementwise, flatWorkgroups } from '../tensor/kernel.ts';
+import { checkRange, Optimizer, type OptimizerOptions, type Update, updateKernels } from './optimizer.ts';
 import type { Parameter } from './parameter.ts';
 
 export interface SGDOptions extends OptimizerOptions {
@@ -8,20 +7,25 @@ export interface SGDOptions extends OptimizerOptions {
   momentum?: number;
 }
 
-const sgdKernel: Kernel<'count' | 'rate' | 'momentum' | 'decay'> = {
+const scalars = { count: 'u32', rate: 'f32', momentum: 'f32', decay: 'f32', changesStart: 'u32' } as const;
+
+/** The update, and where it is watched the sum of what it changed. */
+const sgdKernels = updateKernels<keyof typeof scalars>({
   name: 'sgd',
-  operands: ['read', 'read', 'update', 'update'],
-  scalars: { count: 'u32', rate: 'f32', momentum: 'f32', decay: 'f32' },
-  wgsl: { file: 'sgd', constants: elementwise.constants },
-  reference([gradient, report, value, velocity], { count, rate, momentum, decay }) {
+  operands: ['read', 'read', 'update', 'update', 'update'],
+  scalars,
+  reference([gradient, report, value, velocity, changes], { count, rate, momentum, decay, changesStart }, watched) {
     const [scale, skip] = report;
-    if (skip !== 0) return;
-    for (let i = 0; i < count; i++) {
+    let moved = 0;
+    for (let i = 0; i < count && skip === 0; i++) {
       velocity[i] = momentum * velocity[i] + scale * gradient[i];
-      value[i] = value[i] * (1 - rate * decay) - rate * velocity[i];
+      const before = value[i];
+      value[i] = before * (1 - rate * decay) - rate * velocity[i];
+      if (watched) moved += Math.abs(value[i] - before);
     }
+    if (watched) changes[changesStart] = moved;
   },
-};
+});
 
 /** Stochastic gradient descent with momentum and decoupled weight decay. */
 export class SGD extends Optimizer {
@@ -35,18 +39,18 @@ export class SGD extends Optimizer {
     this.#momentum = momentum;
   }
 
-  protected update(
-    parameter: Parameter,
-    gradient: Tensor,
-    report: Tensor,
-    { tensors }: ParameterState,
-    weightDecay: number,
-  ): void {
-    dispatch(sgdKernel, {
-      operands: [gradient, report, parameter, ...tensors],
-      scalars: { count: parameter.size, rate: this.learningRate, momentum: this.#momentum, decay: weightDecay },
+  protected update(parameter: Parameter, { gradient, report, state, weightDecay, changes }: Update): void {
+    dispatch(sgdKernels[changes.watched ? 'watched' : 'plain'], {
+      operands: [gradient, report, parameter, ...state.tensors, changes.partials],
+      scalars: {
+        count: parameter.size,
+        rate: this.learningRate,
+        momentum: this.#momentum,
+        decay: weightDecay,
+        changesStart: changes.start,
+      },
       workgroups: flatWorkgroups(parameter.size, elementwise.elementsPerGroup),
-      flops: 6 * parameter.size,
+      flops: (changes.watched ? 8 : 6) * parameter.size,
     });
   }
 }

@@ -1,0 +1,106 @@
+/**
+ * Everything the comparison fixes before it runs. What is chosen from data (schedule lengths, learning rates, the setting
+ * of the rule) is chosen by the functions below, from runs that no reported arm takes part in.
+ */
+
+import type { GradESOptions } from '../../src/index.ts';
+import type { SettingResult, SweepResult } from './results.ts';
+import type { TaskName } from './tasks/task.ts';
+
+/** How every arm trains, at equal batch. */
+export const training = {
+  batch: 16,
+  /** Share of the schedule over which the learning rate rises; half a cosine follows. */
+  warmup: 0.05,
+  weightDecay: 0.01,
+  maxGradientNorm: 1,
+} as const;
+
+export const lora = { rank: 4, alpha: 8, dropout: 0 } as const;
+
+/** The rule is tuned on these tasks with seeds of their own, and judged on the others. */
+export const tuningTasks: readonly TaskName[] = ['file-kind', 'majority', 'noisy-first'];
+export const tuningSeeds: readonly number[] = [201, 202];
+
+/** The full and the LoRA arm are swept with these, on validation. */
+export const sweepSeeds: readonly number[] = [101, 102];
+export const sweepLengths: readonly number[] = [150, 300, 600, 1200, 2400];
+export const learningRates = { full: [1e-3, 3e-3], lora: [3e-3, 1e-2] } as const;
+/** The learning rate is chosen at this length, the length then at that rate. */
+export const learningRateLength = 600;
+
+export const reportSeeds: readonly number[] = [1, 2, 3, 4, 5];
+export const lengthFactors: readonly (0.5 | 1 | 2)[] = [1, 0.5, 2];
+
+/** Accuracy, in shares, that a doubled schedule must gain to be worth it; also the margin of non-inferiority. */
+export const margin = 0.005;
+
+/** Classic early stopping as the paper runs it (arXiv 2509.01842 v3, section 4.3). */
+export const stopping = { every: 0.05, delta: 0.0005, patience: 3 } as const;
+/** Cost of one evaluation as a share of the whole run; the second is what the paper's times imply. */
+export const validationShare = { small: 0.01, costly: 0.1 } as const;
+
+export const noisePerturbation = 1e-5;
+
+/** Steps between two recorded losses, and share of the schedule between two recorded sizes of memory. */
+export const recordEvery = { loss: 20, memoryShare: 0.02 } as const;
+
+export type RuleSetting = Pick<
+  GradESOptions,
+  'quantity' | 'scale' | 'threshold' | 'grace' | 'horizon' | 'patience' | 'spacing'
+>;
+
+/** Every setting that is tried on the tuning tasks; the first is the library's default. */
+export const ruleSettings: Readonly<Record<string, RuleSetting>> = {
+  'split-half < 0.45': {},
+  'split-half < 0.3': { threshold: 0.3 },
+  'split-half < 0.6': { threshold: 0.6 },
+  'split-half < 0.45, horizon 4 %': { horizon: 0.04 },
+  'gradient / own peak < 0.5': { quantity: 'gradient', scale: 'peak', threshold: 0.5 },
+  'gradient / own peak < 0.7': { quantity: 'gradient', scale: 'peak', threshold: 0.7 },
+};
+export const defaultSetting = 'split-half < 0.45';
+
+/** Items whose evaluation costs `share` of a run: a forward pass is a third of a training step. */
+export function validationItems(share: number, steps: number, available: number): number {
+  return Math.max(1, Math.min(available, Math.round(3 * share * steps * training.batch)));
+}
+
+/** The rate with the best mean accuracy on validation; the smaller one where two are equal. */
+export function chooseLearningRate(sweep: readonly SweepResult[], task: string, rates: readonly number[]): number {
+  const score = (rate: number) =>
+    mean(sweep.filter((r) => r.task === task && r.learningRate === rate && r.steps === learningRateLength));
+  return [...rates].sort((a, b) => score(b) - score(a) || a - b)[0];
+}
+
+/**
+ * The shortest length that no longer one beats by the margin. Comparing with every longer one, and not only with the
+ * double, keeps a task that jumps late from being cut off on the plain before the jump.
+ */
+export function chooseLength(sweep: readonly SweepResult[], task: string, rate: number): number {
+  const scores = sweepLengths.map((steps) => ({
+    steps,
+    score: mean(sweep.filter((r) => r.task === task && r.learningRate === rate && r.steps === steps)),
+  }));
+  const chosen = scores.find(({ steps, score }) =>
+    scores.every((other) => other.steps <= steps || other.score - score < margin),
+  );
+  // The longest has none beyond it.
+  return chosen?.steps ?? sweepLengths[sweepLengths.length - 1];
+}
+
+/** The setting with the fewest operations among those within the margin of full training, on average over tasks and seeds. */
+export function chooseSetting(results: readonly Omit<SettingResult, 'chosen'>[]): string {
+  const average = (setting: string, value: (result: Omit<SettingResult, 'chosen'>) => number) => {
+    const own = results.filter((result) => result.setting === setting);
+    return own.reduce((sum, result) => sum + value(result), 0) / own.length;
+  };
+  const settings = [...new Set(results.map(({ setting }) => setting))];
+  const good = settings.filter((setting) => average(setting, (r) => r.accuracyDifference) >= -margin);
+  const operations = (setting: string) => average(setting, (r) => r.operationsRatio);
+  return good.sort((a, b) => operations(a) - operations(b))[0] ?? defaultSetting;
+}
+
+function mean(results: readonly SweepResult[]): number {
+  return results.reduce((sum, { validationAccuracy }) => sum + validationAccuracy, 0) / results.length;
+}

@@ -1,0 +1,29 @@
+/** A process that trains what it is sent. Started by `workers.ts`; figures go back as messages. */
+
+import { openDevice } from '../../src/index.ts';
+import type { FromWorker, ToWorker } from './workers.ts';
+import { UnitRunner } from './units.ts';
+
+// Ctrl-C reaches every process of the terminal; the one that started this one decides.
+process.on('SIGINT', () => {});
+
+const send = (message: FromWorker) => process.send?.(message);
+const stepsBetweenMessages = 50;
+
+const [kind] = process.argv.slice(2);
+const device = await openDevice(kind === 'webgpu' ? 'webgpu' : 'cpu');
+const runner = new UnitRunner(device);
+
+process.on('message', async ({ unit }: ToWorker) => {
+  let steps = 0;
+  try {
+    const result = await runner.perform(unit, () => {
+      steps++;
+      if (steps % stepsBetweenMessages === 0) send({ type: 'steps', steps: stepsBetweenMessages });
+    });
+    send({ type: 'done', result });
+  } catch (error) {
+    send({ type: 'failed', reason: error instanceof Error ? (error.stack ?? error.message) : String(error) });
+  }
+});
+process.on('disconnect', () => process.exit());

@@ -1,0 +1,39 @@
+// Sums what the workgroups of the updates changed, for each row of the report:
+//   report[1 + rows + row].y = sum of partials[first … first + count),  (first, count) = ranges[row]
+//
+// One workgroup a row; its threads walk the partials side by side and a tree combines what they found.
+
+const WORKGROUP_SIZE = 64u;
+
+struct Scalars {
+  rows: u32,
+}
+
+var<immediate> scalars: Scalars;
+
+@group(0) @binding(0) var<storage, read> partials: array<f32>;
+@group(0) @binding(1) var<storage, read> ranges: array<vec2i>;
+@group(0) @binding(2) var<storage, read_write> report: array<vec4f>;
+
+var<workgroup> partial: array<f32, WORKGROUP_SIZE>;
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) thread: u32) {
+  let row = workgroup.x;
+  let range = vec2u(ranges[row]);
+  var found = 0.0;
+  for (var i = thread; i < range.y; i += WORKGROUP_SIZE) {
+    found += partials[range.x + i];
+  }
+  partial[thread] = found;
+  workgroupBarrier();
+  for (var half = WORKGROUP_SIZE / 2u; half > 0u; half /= 2u) {
+    if (thread < half) {
+      partial[thread] += partial[thread + half];
+    }
+    workgroupBarrier();
+  }
+  if (thread == 0u) {
+    report[1u + scalars.rows + row].y = partial[0];
+  }
+}
