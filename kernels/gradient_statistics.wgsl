@@ -3,6 +3,7 @@
 //   partials[row, group, 1] = (sum |g - previous|, 0, 0, 0)
 //
 // g has `count` elements; gA and gB, its halves by sample, lie one after the other in `halves` where useHalves is 1.
+// A probe of a frozen parameter (isProbe 1) counts neither in the norm nor as broken: its squares and its flag are 0.
 // usePrevious is 1 where g is only stored as the next step's `previous`, 2 where it is compared with it first.
 // Each of `groups` workgroups takes one stretch of g; the first also clears the partials up to MAX_GROUPS, so that
 // entries nobody writes count as 0. Threads walk the stretch side by side and a tree combines what they found.
@@ -16,6 +17,7 @@ struct Scalars {
   groups: u32,
   useHalves: u32,
   usePrevious: u32,
+  isProbe: u32,
 }
 
 var<immediate> scalars: Scalars;
@@ -47,6 +49,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     if (scalars.usePrevious != 0u) {
       previous[i] = g;
     }
+  }
+  if (scalars.isProbe == 1u) {
+    found.y = 0.0;
+    found.w = 0.0;
   }
   partial[thread] = found;
   partialChange[thread] = change;

@@ -39,15 +39,18 @@ export { broadcastTo, concatenate, permute, reshape, slice, transpose } from './
 export { noGrad } from './autograd/record.ts';
 export { type Check, GradES, type GradESOptions } from './grades/grades.ts';
 export { Policy } from './grades/policy.ts';
+export { paperV1, paperV3, releasedCode } from './grades/presets.ts';
+export { type FirstSample, type Quantity, quantities, type Scale, scales } from './grades/quantity.ts';
 export {
   type Cause,
+  isFrozen,
   ParameterRegistry,
   projectionKinds,
   type RegistryEntry,
   type RegistryEvent,
   type Selector,
 } from './grades/registry.ts';
-export type { SignalKind } from './grades/signal.ts';
+export type { Threshold } from './grades/threshold.ts';
 export { AdamW, type AdamWOptions } from './nn/adamw.ts';
 export { Embedding } from './nn/embedding.ts';
 export { Linear, type LinearOptions } from './nn/linear.ts';

@@ -4,15 +4,21 @@ import { ArgumentError } from '../tensor/errors.ts';
 /** The seven projection matrices of a block that GradES watches (arXiv 2509.01842, section 3.1). */
 export const projectionKinds: readonly ParameterKind[] = ['query', 'key', 'value', 'output', 'gate', 'up', 'down'];
 
+/** What is watched, frozen and thawed as one: a parameter, or several of one group (A and B of an adapter). */
 export interface RegistryEntry {
+  /** Path of the parameter, or of its group. */
   readonly name: string;
   readonly kind: ParameterKind;
   /** Index of the transformer block it stands in; null outside of blocks. */
   readonly block: number | null;
-  readonly parameter: Parameter;
+  readonly parameters: readonly Parameter[];
 }
 
-/** Which parameters: by kind, by a pattern on the name, or by any function. */
+export function isFrozen({ parameters }: RegistryEntry): boolean {
+  return parameters.every((parameter) => parameter.isFrozen);
+}
+
+/** Which of them: by kind, by a pattern on the name, or by any function. */
 export type Selector = readonly ParameterKind[] | RegExp | ((entry: RegistryEntry) => boolean);
 
 export interface RegistryEvent {
@@ -38,11 +44,17 @@ export class ParameterRegistry {
   readonly events: RegistryEvent[] = [];
   readonly #byName: ReadonlyMap<string, RegistryEntry>;
   readonly #listeners = new Set<(event: RegistryEvent) => void>();
+  #deferred: { entry: RegistryEntry; type: RegistryEvent['type']; cause: Cause }[] | null = null;
 
   constructor(model: { namedParameters(): ReadonlyMap<string, Parameter> }) {
-    this.entries = [...model.namedParameters()].map(([name, parameter]) => {
+    const groups = new Map<string, Parameter[]>();
+    for (const [path, parameter] of model.namedParameters()) {
+      const name = parameter.group ?? path;
+      groups.set(name, [...(groups.get(name) ?? []), parameter]);
+    }
+    this.entries = [...groups].map(([name, parameters]) => {
       const block = /(?:^|\.)blocks\.(\d+)\./.exec(name);
-      return { name, kind: parameter.kind, block: block ? Number(block[1]) : null, parameter };
+      return { name, kind: parameters[0].kind, block: block ? Number(block[1]) : null, parameters };
     });
     this.#byName = new Map(this.entries.map((entry) => [entry.name, entry]));
   }
@@ -69,21 +81,47 @@ export class ParameterRegistry {
 
   /** Entries that still train. */
   active(entries: readonly RegistryEntry[] = this.entries): RegistryEntry[] {
-    return entries.filter((entry) => !entry.parameter.isFrozen);
+    return entries.filter((entry) => !isFrozen(entry));
   }
 
-  /** Takes a parameter out of training. Nothing happens to one that is frozen. */
+  /** Takes an entry out of training. Nothing happens to one that is frozen. */
   freeze(entry: RegistryEntry, cause: Cause): void {
-    if (entry.parameter.isFrozen) return;
-    entry.parameter.freeze();
-    this.#record('freeze', entry, cause);
+    this.#change('freeze', entry, cause);
   }
 
-  /** Brings a frozen parameter back; the optimizer starts its state anew. */
+  /** Brings a frozen entry back; the optimizer starts its state anew. */
   thaw(entry: RegistryEntry, cause: Cause): void {
-    if (!entry.parameter.isFrozen) return;
-    entry.parameter.thaw();
-    this.#record('thaw', entry, cause);
+    this.#change('thaw', entry, cause);
+  }
+
+  /**
+   * Puts off every freeze and thaw from now on, until the function it returns is called: that carries them out. So a run
+   * can be copied as it is just before the first decision of a policy.
+   */
+  defer(): () => void {
+    if (this.#deferred) throw new ArgumentError('registry: changes are deferred already');
+    this.#deferred = [];
+    return () => {
+      const changes = this.#deferred ?? [];
+      this.#deferred = null;
+      for (const { type, entry, cause } of changes) this.#change(type, entry, cause);
+    };
+  }
+
+  /** Names of what is to be frozen or thawed once changes are not deferred any more. */
+  get deferred(): readonly string[] {
+    return (this.#deferred ?? []).map(({ entry }) => entry.name);
+  }
+
+  #change(type: RegistryEvent['type'], entry: RegistryEntry, cause: Cause): void {
+    if (isFrozen(entry) === (type === 'freeze')) return;
+    if (this.#deferred) {
+      const known = this.#deferred.some((change) => change.entry === entry && change.type === type);
+      if (!known) this.#deferred.push({ type, entry, cause });
+      return;
+    }
+    for (const parameter of entry.parameters) parameter[type]();
+    this.#record(type, entry, cause);
   }
 
   /** Calls `listener` after every freeze and thaw, until the function it returns is called. */

@@ -30,8 +30,11 @@ export class Parameter extends Tensor {
   readonly kind: ParameterKind;
   /** Its path in the module that holds it, once that module has listed its parameters. */
   name: string;
+  /** Parameters of one group are watched and frozen together, under this name; null where it stands for itself. */
+  group: string | null = null;
   readonly leaf: LeafNode;
   readonly #listeners = new Set<FreezeListener>();
+  #isFrozen = false;
 
   /**
    * Takes over the values of `initial`, which is released.
@@ -56,7 +59,12 @@ export class Parameter extends Tensor {
   }
 
   get isFrozen(): boolean {
-    return !this.leaf.live;
+    return this.#isFrozen;
+  }
+
+  /** True while a frozen parameter's gradient is computed to look at it. */
+  get isProbed(): boolean {
+    return this.#isFrozen && this.leaf.live;
   }
 
   /** Takes a path as its name, unless it has a longer one: a part of a model lists its parameters by shorter paths. */
@@ -71,19 +79,39 @@ export class Parameter extends Tensor {
    * builds a smaller graph; a backward pass over a graph recorded before computes no gradient for it either.
    */
   freeze(): void {
-    if (this.isFrozen) return;
-    this.leaf.live = false;
-    this.node = undefined;
-    this.releaseGradient(`${this.name} was frozen`);
+    if (this.#isFrozen) return;
+    this.#isFrozen = true;
+    this.#leaveGraph(`${this.name} was frozen`);
     for (const listener of this.#listeners) listener(this);
   }
 
   /** Brings a frozen parameter back. Optimizers start its state anew, as for a parameter never seen before. */
   thaw(): void {
-    if (!this.isFrozen) return;
+    if (!this.#isFrozen) return;
+    this.#isFrozen = false;
     this.leaf.live = true;
     this.node = this.leaf;
     for (const listener of this.#listeners) listener(this);
+  }
+
+  /**
+   * Has the gradient of a frozen parameter computed until `endProbe`, to look at. It stays frozen: no optimizer moves it,
+   * keeps state for it or counts it in the norm. A probe costs what its gradient costs, and that of the path down to it.
+   */
+  probe(): void {
+    if (!this.#isFrozen) return;
+    this.leaf.live = true;
+    this.node = this.leaf;
+  }
+
+  endProbe(): void {
+    if (this.isProbed) this.#leaveGraph('its probe ended');
+  }
+
+  #leaveGraph(reason: string): void {
+    this.leaf.live = false;
+    this.node = undefined;
+    this.releaseGradient(reason);
   }
 
   /** Calls `listener` after every freeze and thaw, until the function it returns is called. */

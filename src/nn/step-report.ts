@@ -33,7 +33,7 @@ export interface StepReport {
   loss: number;
   /** Norm of all gradients together, before clipping. */
   gradientNorm: number;
-  /** Of every parameter that had a gradient in this step and is not frozen. */
+  /** Of every parameter that had a gradient in this step and is not frozen, or was probed; the squares of those are 0. */
   gradients: ReadonlyMap<Parameter, GradientSums>;
 }
 
@@ -43,12 +43,12 @@ const elementsPerGroup = 4096;
 /** What the statistics do with the gradient of the step before. */
 const previousUse = { none: 0, store: 1, compareAndStore: 2 } as const;
 
-const statisticsKernel: Kernel<'count' | 'row' | 'groups' | 'useHalves' | 'usePrevious'> = {
+const statisticsKernel: Kernel<'count' | 'row' | 'groups' | 'useHalves' | 'usePrevious' | 'isProbe'> = {
   name: 'gradient-statistics',
   operands: ['read', 'read', 'update', 'update'],
-  scalars: { count: 'u32', row: 'u32', groups: 'u32', useHalves: 'u32', usePrevious: 'u32' },
+  scalars: { count: 'u32', row: 'u32', groups: 'u32', useHalves: 'u32', usePrevious: 'u32', isProbe: 'u32' },
   wgsl: { file: 'gradient_statistics', constants: { MAX_GROUPS: `${maxGroups}u` } },
-  reference([gradient, halves, previous, partials], { count, row, useHalves, usePrevious }) {
+  reference([gradient, halves, previous, partials], { count, row, useHalves, usePrevious, isProbe }) {
     let [absolute, squares, product, bad, change] = [0, 0, 0, 0, 0];
     for (let i = 0; i < count; i++) {
       const g = gradient[i];
@@ -61,6 +61,7 @@ const statisticsKernel: Kernel<'count' | 'row' | 'groups' | 'useHalves' | 'usePr
       if (usePrevious === previousUse.compareAndStore) change += Math.abs(g - previous[i]);
       if (usePrevious !== previousUse.none) previous[i] = g;
     }
+    if (isProbe === 1) [squares, bad] = [0, 0];
     const start = row * maxGroups * 8;
     partials.fill(0, start, start + maxGroups * 8);
     partials.set([absolute, squares, product, bad, change], start);
@@ -166,6 +167,8 @@ export class StepReporter {
   readonly #measured = new Set<Parameter>();
   #halves = new Set<Parameter>();
   #changed = new Set<Parameter>();
+  /** Frozen parameters that were looked at in this step. */
+  #probed = new Set<Parameter>();
   readonly #previous = new Map<Parameter, PreviousGradient>();
   readonly #weights = new Map<Parameter, WeightWatch>();
   /** Those whose update of this step was summed. */
@@ -236,8 +239,9 @@ export class StepReporter {
     this.#halves = new Set();
     this.#changed = new Set();
     this.#moved = new Set();
+    this.#probed = new Set();
     for (const [parameter, row] of this.#rows) {
-      const gradient = parameter.isFrozen ? null : gradientOf(parameter);
+      const gradient = parameter.isFrozen && !parameter.isProbed ? null : gradientOf(parameter);
       if (gradient) this.#measureOne(parameter, gradient, row);
       else this.#clearSums(parameter);
     }
@@ -299,7 +303,8 @@ export class StepReporter {
 
   async #read(): Promise<StepReport> {
     const step = this.#step;
-    const [halves, changed, moved, measured] = [this.#halves, this.#changed, this.#moved, new Set(this.#measured)];
+    const [halves, changed, moved, probed] = [this.#halves, this.#changed, this.#moved, this.#probed];
+    const measured = new Set(this.#measured);
     const data = await this.report.data();
     const gradients = new Map<Parameter, GradientSums>();
     let firstBad: { name: string; step: number } | null = null;
@@ -309,7 +314,7 @@ export class StepReporter {
       if (badSince > 0 && badSince < (firstBad?.step ?? Number.POSITIVE_INFINITY)) {
         firstBad = { name: parameter.name, step: badSince };
       }
-      if (parameter.isFrozen || !measured.has(parameter)) continue;
+      if ((parameter.isFrozen && !probed.has(parameter)) || !measured.has(parameter)) continue;
       gradients.set(parameter, {
         absolute,
         squares,
@@ -358,14 +363,18 @@ export class StepReporter {
     const halves = halvesOf(parameter);
     this.#measured.add(parameter);
     if (halves) this.#halves.add(parameter);
-    const previous = this.#previous.get(parameter);
+    if (parameter.isProbed) this.#probed.add(parameter);
+    const previous = parameter.isProbed ? undefined : this.#previous.get(parameter);
     // Only neighbouring steps can be compared; after a gap the sample is a first one again.
     const follows = previous !== undefined && previous.step > 0 && previous.step === this.#step - 1;
     if (follows) this.#changed.add(parameter);
     if (previous) previous.step = this.#step;
     const use = follows ? 'compareAndStore' : previous ? 'store' : 'none';
     scope('statistics', () =>
-      this.#sum(dense(gradient), halves ? dense(halves) : null, previous?.tensor ?? null, gradient.size, row, use),
+      this.#sum(dense(gradient), halves ? dense(halves) : null, previous?.tensor ?? null, gradient.size, row, {
+        use,
+        isProbe: parameter.isProbed,
+      }),
     );
   }
 
@@ -384,7 +393,8 @@ export class StepReporter {
 
   #clearSums(parameter: Parameter): void {
     const row = this.#rows.get(parameter);
-    if (row !== undefined && this.#measured.delete(parameter)) this.#sum(this.#noLoss, null, null, 0, row, 'none');
+    if (row !== undefined && this.#measured.delete(parameter))
+      this.#sum(this.#noLoss, null, null, 0, row, { use: 'none', isProbe: false });
   }
 
   #releasePrevious(parameter: Parameter, reason: string): void {
@@ -423,12 +433,19 @@ export class StepReporter {
     previous: Tensor | null,
     count: number,
     row: number,
-    use: keyof typeof previousUse,
+    { use, isProbe }: { use: keyof typeof previousUse; isProbe: boolean },
   ): void {
     const groups = Math.max(1, Math.min(maxGroups, Math.ceil(count / elementsPerGroup)));
     dispatch(statisticsKernel, {
       operands: [gradient, halves ?? gradient, previous ?? this.#nothing, this.#partials],
-      scalars: { count, row, groups, useHalves: halves ? 1 : 0, usePrevious: previousUse[use] },
+      scalars: {
+        count,
+        row,
+        groups,
+        useHalves: halves ? 1 : 0,
+        usePrevious: previousUse[use],
+        isProbe: isProbe ? 1 : 0,
+      },
       workgroups: [groups, 1, 1],
       flops: (halves ? 5 : 3) * count + (use === 'compareAndStore' ? 3 * count : 0),
     });

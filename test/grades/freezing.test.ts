@@ -423,7 +423,17 @@ onEachDevice((device) => {
 
   test('everything frozen is a normal end, and a backward pass then is a named error', async () => {
     const training = new Training(device);
-    const options = { steps: 20, signal: 'magnitude', threshold: 1e9, grace: 0.2, watch: () => true } as const;
+    const options = {
+      steps: 20,
+      quantity: 'gradient',
+      scale: 'sum',
+      horizon: 0,
+      patience: 0,
+      spacing: 0,
+      threshold: 1e9,
+      grace: 0.2,
+      watch: () => true,
+    } as const;
     const policy = new GradES(training.registry, training.optimizer, options);
     let s = 0;
     while (s < 20 && !policy.finished) await training.step(++s, { policy });
@@ -461,7 +471,17 @@ onEachDevice((device) => {
     async (_name, bad) => {
       const training = new Training(device);
       // Everything would freeze at the check after step 3.
-      const options = { steps: 10, signal: 'magnitude', threshold: 1e30, grace: 0.3, interval: 1 } as const;
+      const options = {
+        steps: 10,
+        quantity: 'gradient',
+        scale: 'sum',
+        horizon: 0,
+        patience: 0,
+        spacing: 0,
+        threshold: 1e30,
+        grace: 0.3,
+        interval: 1,
+      } as const;
       const policy = new GradES(training.registry, training.optimizer, options);
       await training.step(1, { policy });
       await training.step(2, { policy });

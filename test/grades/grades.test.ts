@@ -5,76 +5,17 @@ import {
   type Device,
   GradES,
   type GradESOptions,
-  type GradientSums,
-  type Parameter,
   ParameterRegistry,
   type Policy,
   SGD,
-  type StepReport,
 } from '../../src/index.ts';
 import { cpu, onEachDevice } from '../devices.ts';
-import { releaseLater, releaseMade, type TinyOptions, Training, tinyModel } from '../nn/tiny.ts';
+import { releaseLater, releaseMade, Training, tinyModel } from '../nn/tiny.ts';
+import { magnitude, Play, type Script } from './scripted.ts';
 
 afterEach(releaseMade);
 
-/** Sums to report for a parameter at a step; null where it has no gradient. */
-type Script = (step: number, name: string) => Partial<GradientSums> | null;
-
-/** An optimizer whose reports are written beforehand. */
-class ScriptedOptimizer extends SGD {
-  readonly script: Script;
-  now = 0;
-  /** Milliseconds until a report arrives. */
-  delay = 0;
-  reports = 0;
-
-  constructor(parameters: readonly Parameter[], script: Script) {
-    super(parameters, { learningRate: 0 });
-    this.script = script;
-  }
-
-  override async report(): Promise<StepReport> {
-    const step = this.now;
-    this.reports++;
-    const gradients = new Map<Parameter, GradientSums>();
-    for (const parameter of this.parameters) {
-      const sums = parameter.isFrozen ? null : this.script(step, parameter.name);
-      if (sums) gradients.set(parameter, { absolute: 1, squares: 1, halvesProduct: null, ...sums });
-    }
-    if (this.delay > 0) await new Promise((resolve) => setTimeout(resolve, this.delay));
-    return { step, loss: 0, gradientNorm: 1, gradients };
-  }
-}
-
-class Play {
-  readonly registry: ParameterRegistry;
-  readonly optimizer: ScriptedOptimizer;
-  readonly policy: GradES;
-
-  constructor(script: Script, options: GradESOptions, config: TinyOptions = {}) {
-    const model = tinyModel(cpu, config);
-    this.registry = new ParameterRegistry(model);
-    this.optimizer = releaseLater(new ScriptedOptimizer(model.parameters(), script));
-    this.policy = new GradES(this.registry, this.optimizer, options);
-  }
-
-  async run(to: number): Promise<this> {
-    while (this.optimizer.now < to) {
-      this.optimizer.now++;
-      this.policy.beforeStep(this.optimizer.now);
-      await this.policy.afterStep(this.optimizer.now);
-    }
-    return this;
-  }
-
-  get freezes(): [string, number][] {
-    return this.registry.events.filter(({ type }) => type === 'freeze').map(({ name, step }) => [name, step]);
-  }
-
-  get freezeSteps(): number[] {
-    return this.freezes.map(([, step]) => step);
-  }
-}
+const ratio = { quantity: 'gradient' } as const;
 
 const query = 'blocks.0.attention.query.weight';
 const key = 'blocks.0.attention.key.weight';
@@ -86,7 +27,7 @@ describe('when a matrix freezes', () => {
   const falling: Script = (step) => ({ absolute: 1000 - step, halvesProduct: 1000 - step });
 
   test('the check of step s takes effect at the next check exactly, with the value of step s', async () => {
-    const options = { steps: 100, signal: 'magnitude', threshold: 10, grace: 0.2, interval: 7, watch: three } as const;
+    const options = { steps: 100, ...magnitude, threshold: 10, grace: 0.2, interval: 7, watch: three } as const;
     const low =
       (from: number): Script =>
       (step) => ({ absolute: step >= from ? step / 100 : 1e6 });
@@ -110,7 +51,7 @@ describe('when a matrix freezes', () => {
   });
 
   test('a report that arrives late is waited for, and changes nothing', async () => {
-    const options = { steps: 40, signal: 'relative-magnitude', interval: 4, spacing: 0.1, watch: three } as const;
+    const options = { steps: 40, quantity: 'gradient', interval: 4, spacing: 0.1, watch: three } as const;
     const script: Script = (step, name) => ({ absolute: name === key ? 50 - step : 100 - step });
     const settings = { ...options, threshold: 0.9, patience: 0, grace: 0 };
     const prompt = await new Play(script, settings).run(40);
@@ -122,12 +63,12 @@ describe('when a matrix freezes', () => {
     expect(late.policy.checks).toEqual(prompt.policy.checks);
   });
 
-  test.each(['split-half', 'relative-magnitude'] as const)(
+  test.each(['split-half', 'gradient'] as const)(
     '%s: no value is known, and nothing freezes, in the first horizon',
-    async (signal) => {
+    async (quantity) => {
       const options = {
         steps: 1000,
-        signal,
+        quantity,
         threshold: 1,
         grace: 0,
         patience: 0,
@@ -159,15 +100,14 @@ describe('when a matrix freezes', () => {
 
   test.each([0, 0.25, 0.5, 0.8])('nothing freezes up to the end of a grace period of %f', async (grace) => {
     for (const interval of [1, 7, 10]) {
-      for (const signal of ['magnitude', 'split-half'] as const) {
-        const options = { steps: 100, signal, grace, interval, patience: 0, spacing: 0, horizon: 0, watch: one };
-        const play = await new Play(falling, { ...options, threshold: signal === 'magnitude' ? 2000 : 0.9999 }).run(
-          100,
-        );
+      for (const quantity of ['gradient', 'split-half'] as const) {
+        const rule = quantity === 'gradient' ? { ...magnitude, threshold: 2000 } : { threshold: 0.9999 };
+        const options = { steps: 100, grace, interval, patience: 0, spacing: 0, horizon: 0, watch: one, ...rule };
+        const play = await new Play(falling, options).run(100);
         const decided = play.policy.checks.find(
-          ({ step, values }) => step > grace * 100 && (values.get(query) ?? 1e9) < play.policy.threshold,
+          ({ step, values }) => step > grace * 100 && (values.get(query) ?? 1e9) < options.threshold,
         );
-        expect(decided, `${interval} ${signal}`).toBeDefined();
+        expect(decided, `${interval} ${quantity}`).toBeDefined();
         expect(play.freezeSteps).toEqual([(decided?.step ?? 0) + interval]);
         expect(play.freezeSteps[0]).toBeGreaterThan(grace * 100);
       }
@@ -175,7 +115,7 @@ describe('when a matrix freezes', () => {
   });
 
   test('the magnitude is first read one check before the grace period ends', async () => {
-    const options = { steps: 100, signal: 'magnitude', threshold: 1, grace: 0.5, interval: 10, watch: one } as const;
+    const options = { steps: 100, ...magnitude, threshold: 1, grace: 0.5, interval: 10, watch: one } as const;
     const { optimizer, policy } = await new Play(falling, options).run(70);
     expect(optimizer.reports).toBe(4);
     expect(policy.checks.map(({ step }) => step)).toEqual([40, 50, 60]);
@@ -185,12 +125,12 @@ describe('when a matrix freezes', () => {
     const level = (step: number) => (step < 600 || (step >= 620 && step < 650) ? 100 : 10);
     const options = { steps: 1000, threshold: 0.5, grace: 0, horizon: 0, interval: 5, spacing: 0, watch: one };
     const script: Script = (step) => ({ absolute: level(step), halvesProduct: level(step) });
-    const signal = 'relative-magnitude';
+    const { quantity } = ratio;
     // Checks at 1, 6, …: 601 is low, 621 high again, 651 low for good.
-    expect((await new Play(script, { ...options, signal, patience: 0 }).run(700)).freezeSteps).toEqual([606]);
-    expect((await new Play(script, { ...options, signal, patience: 0.015 }).run(700)).freezeSteps).toEqual([621]);
-    expect((await new Play(script, { ...options, signal, patience: 0.02 }).run(800)).freezeSteps).toEqual([676]);
-    expect((await new Play(script, { ...options, signal, patience: 0.05 }).run(800)).freezeSteps).toEqual([706]);
+    expect((await new Play(script, { ...options, quantity, patience: 0 }).run(700)).freezeSteps).toEqual([606]);
+    expect((await new Play(script, { ...options, quantity, patience: 0.015 }).run(700)).freezeSteps).toEqual([621]);
+    expect((await new Play(script, { ...options, quantity, patience: 0.02 }).run(800)).freezeSteps).toEqual([676]);
+    expect((await new Play(script, { ...options, quantity, patience: 0.05 }).run(800)).freezeSteps).toEqual([706]);
   });
 
   test('patience: a check without a value starts it anew', async () => {
@@ -206,7 +146,7 @@ describe('when a matrix freezes', () => {
     const script: Script = (step, name) => ({ absolute: step < 50 ? 100 : 10 + order.indexOf(name) });
     const options = {
       steps: 200,
-      signal: 'relative-magnitude',
+      quantity: 'gradient',
       threshold: 0.5,
       grace: 0,
       horizon: 0,
@@ -228,12 +168,12 @@ describe('when a matrix freezes', () => {
   });
 
   test('a value equal to the threshold is not below it', async () => {
-    const options = { steps: 100, signal: 'magnitude', threshold: 5, grace: 0.1, interval: 5, watch: one } as const;
+    const options = { steps: 100, ...magnitude, threshold: 5, grace: 0.1, interval: 5, watch: one } as const;
     expect((await new Play(() => ({ absolute: 5 }), options).run(100)).freezeSteps).toEqual([]);
   });
 
   test('a matrix without a gradient is not one with a gradient of 0', async () => {
-    const options = { steps: 100, signal: 'magnitude', threshold: 5, grace: 0.1, interval: 5, watch: three } as const;
+    const options = { steps: 100, ...magnitude, threshold: 5, grace: 0.1, interval: 5, watch: three } as const;
     const script: Script = (_step, name) => (name === key ? null : { absolute: 0 });
     const { freezes } = await new Play(script, options).run(100);
     expect(freezes.map(([name]) => name)).toEqual([query, value]);
@@ -241,8 +181,8 @@ describe('when a matrix freezes', () => {
 
   test.each([Number.NaN, Number.POSITIVE_INFINITY])('a value of %f freezes nothing', async (bad) => {
     const script: Script = () => ({ absolute: bad, halvesProduct: bad });
-    for (const signal of ['split-half', 'relative-magnitude', 'magnitude'] as const) {
-      const options = { steps: 100, signal, threshold: 1, grace: 0, patience: 0, horizon: 0.01, watch: one };
+    for (const rule of [{}, ratio, magnitude]) {
+      const options = { ...rule, steps: 100, threshold: 1, grace: 0, patience: 0, horizon: 0.01, watch: one };
       expect((await new Play(script, options).run(100)).freezeSteps).toEqual([]);
     }
   });
@@ -271,7 +211,7 @@ describe('when a matrix freezes', () => {
     const script: Script = (step, name) => ({ absolute: name === key ? 200 / step : 100 / step });
     const options = {
       steps: 400,
-      signal: 'magnitude',
+      ...magnitude,
       threshold: 0.6,
       grace: 0.1,
       interval: 10,
@@ -295,7 +235,7 @@ describe('when a matrix freezes', () => {
   test('steps are counted by the loop, not by an optimizer that has stepped before', async () => {
     const training = new Training(cpu);
     await training.steps(1, 10);
-    const options = { steps: 20, signal: 'magnitude', threshold: 1e9, grace: 0.5, interval: 1, watch: one } as const;
+    const options = { steps: 20, ...magnitude, threshold: 1e9, grace: 0.5, interval: 1, watch: one } as const;
     const policy = new GradES(training.registry, training.optimizer, options);
     for (let s = 1; s <= 13; s++) await training.step(s, { policy });
     expect(policy.checks.map(({ step }) => step)).toEqual([9, 10, 11, 12]);
@@ -319,14 +259,22 @@ describe('options', () => {
     expect(threshold).toBe(0.45);
     expect(settings).toEqual({
       steps: 1200,
-      signal: 'split-half',
+      quantity: 'split-half',
+      scale: 'peak',
+      threshold: 0.45,
       grace: 0.15,
+      graceEnd: 'after',
       horizon: 0.08,
       patience: 0.02,
       spacing: 0.02,
+      maxFrozenShare: 1,
+      stopShare: 1,
       interval: 1,
       sampleFrom: 1,
+      firstSample: 'unknown',
+      waitForCheck: false,
       freezeLeftovers: false,
+      thaw: null,
     });
     expect(watched.length).toBe(14);
   });
@@ -336,9 +284,9 @@ describe('options', () => {
     [{ threshold: -1 }, /threshold -1/],
     [{ threshold: 1.5 }, /threshold 1.5/],
     [{ threshold: Number.NaN }, /threshold NaN/],
-    [{ signal: 'magnitude', threshold: Number.POSITIVE_INFINITY }, /threshold Infinity/],
-    [{ signal: 'magnitude', threshold: 0 }, /threshold 0/],
-    [{ signal: 'magnitude' }, /magnitude.*threshold.*tau/],
+    [{ ...magnitude, threshold: Number.POSITIVE_INFINITY }, /threshold Infinity/],
+    [{ ...magnitude, threshold: 0 }, /threshold 0/],
+    [{ ...magnitude }, /sum.*threshold.*tau/],
     [{ grace: -0.1 }, /grace -0.1/],
     [{ grace: 1.1 }, /grace 1.1/],
     [{ grace: Number.NaN }, /grace NaN/],
@@ -351,21 +299,35 @@ describe('options', () => {
     [{ steps: 0 }, /steps 0/],
     [{ steps: 10.5 }, /steps 10.5/],
     [{ watch: /blocks\.9/ }, /blocks\\\.9.*tokens\.table/],
+    [{ maxFrozenShare: 1.2 }, /maxFrozenShare 1.2/],
+    [{ stopShare: -1 }, /stopShare -1/],
+    [{ threshold: { query: 0.5 } }, /no value for key, the kind of blocks\.0/],
+    [{ watch: ['query'], threshold: { query: 2 } }, /threshold\.query 2/],
+    [{ threshold: { frozenShare: 0 } }, /frozenShare 0/],
+    [{ threshold: { frozenShare: 0.5 }, interval: 3 }, /at least 4 checks.*grace 0\.15 of 100/],
+    [{ thaw: { every: 2, margin: 0 } }, /thaw\.every 2/],
+    [{ thaw: { every: 0.1, margin: -1 } }, /thaw\.margin -1/],
+    [{ quantity: 'weight-change', thaw: { every: 0.1, margin: 0 } }, /no weight-change that a probe/],
     [{ watch: ['bias'] }, /bias.*tokens\.table/],
   ])('%o is refused by name', (options, message) => {
     expect(() => make({ steps: 100, ...options })).toThrow(ArgumentError);
     expect(() => make({ steps: 100, ...options })).toThrow(message);
   });
 
-  test('an unknown signal is refused, and the known ones are named', () => {
+  test.each([
+    ['quantity', 'hessian', /hessian.*split-half, gradient, gradient-change, weight-change/],
+    ['scale', 'log', /log.*sum, mean, rate, peak/],
+    ['graceEnd', 'never', /never.*after, after-ceiling, at-floor/],
+    ['firstSample', 'one', /one.*unknown, converged, from-zero/],
+  ])('an unknown %s is refused, and the known ones are named', (name, value, message) => {
     const options = { steps: 100 };
-    Object.assign(options, { signal: 'weight-change' });
+    Object.assign(options, { [name]: value });
     expect(() => make(options)).toThrow(ArgumentError);
-    expect(() => make(options)).toThrow(/weight-change.*split-half, relative-magnitude, magnitude/);
+    expect(() => make(options)).toThrow(message);
   });
 
   test('what the optimizer does not train cannot be watched', () => {
-    const some = play.registry.entries.filter(({ name }) => name !== key).map(({ parameter }) => parameter);
+    const some = play.registry.entries.filter(({ name }) => name !== key).flatMap(({ parameters }) => parameters);
     const optimizer = releaseLater(new SGD(some, { learningRate: 0.1 }));
     expect(() => new GradES(play.registry, optimizer, { steps: 10 })).toThrow(ArgumentError);
     expect(() => new GradES(play.registry, optimizer, { steps: 10 })).toThrow(key);
@@ -429,7 +391,7 @@ onEachDevice((device) => {
   });
 
   test('with leftovers the whole of a block goes with its last matrix, and training ends with nothing left to watch', async () => {
-    const options = { signal: 'magnitude', threshold: 1e9, grace: 0.1, spacing: 0, freezeLeftovers: true } as const;
+    const options = { ...magnitude, threshold: 1e9, grace: 0.1, spacing: 0, freezeLeftovers: true } as const;
     const { training, policy, steps } = await train(device, options);
     expect(policy.finished).toBe(true);
     expect(steps).toBe(10);

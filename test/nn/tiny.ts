@@ -106,7 +106,7 @@ export class Training {
   }
 
   parameter(name: string): Parameter {
-    return this.registry.get(name).parameter;
+    return this.registry.get(name).parameters[0];
   }
 
   freeze(...names: string[]): void {
@@ -132,6 +132,7 @@ export class Training {
       this.optimizer.step(loss);
       await policy?.afterStep(s);
     });
+    await policy?.betweenSteps(s);
     return workSince(this.device, before);
   }
 
