@@ -50,6 +50,23 @@ export {
   type RegistryEvent,
   type Selector,
 } from './grades/registry.ts';
+export {
+  EarlyStopping,
+  type EarlyStoppingOptions,
+  earlyStop,
+  type StoppingRule,
+} from './grades/rivals/early-stopping.ts';
+export { FixedStop, type FixedStopOptions } from './grades/rivals/fixed-stop.ts';
+export {
+  allAtOnce,
+  FreezeList,
+  type FreezeListItem,
+  type FreezeListOptions,
+  fromBelow,
+  inRandomOrder,
+  inReversedOrder,
+} from './grades/rivals/freeze-list.ts';
+export { LossPlateau, type LossPlateauOptions } from './grades/rivals/loss-plateau.ts';
 export type { Threshold } from './grades/threshold.ts';
 export { AdamW, type AdamWOptions } from './nn/adamw.ts';
 export { Embedding } from './nn/embedding.ts';

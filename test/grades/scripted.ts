@@ -25,6 +25,8 @@ export class ScriptedOptimizer extends SGD {
   /** Milliseconds until a report arrives. */
   delay = 0;
   reports = 0;
+  /** Loss of each step. */
+  lossOf: (step: number) => number = () => 0;
 
   constructor(parameters: readonly Parameter[], script: Script) {
     super(parameters, { learningRate: 0 });
@@ -40,7 +42,7 @@ export class ScriptedOptimizer extends SGD {
       if (sums) gradients.set(parameter, { ...silentSums, ...sums });
     }
     if (this.delay > 0) await new Promise((resolve) => setTimeout(resolve, this.delay));
-    return { step, loss: 0, gradientNorm: 1, gradients };
+    return { step, loss: this.lossOf(step), gradientNorm: 1, gradients };
   }
 }
 
