@@ -28,6 +28,7 @@ export { Graph, type GraphSummary, traced } from './autograd/graph.ts';
 export { detach, gradientOf, requireGradient } from './autograd/node.ts';
 export { type AttentionOptions, attention } from './autograd/operations/attention.ts';
 export { type CrossEntropyOptions, crossEntropy } from './autograd/operations/cross-entropy.ts';
+export { dropout } from './autograd/operations/dropout.ts';
 export { embedding } from './autograd/operations/embedding.ts';
 export { matmul } from './autograd/operations/matmul.ts';
 export { layerNorm, type NormOptions, rmsNorm } from './autograd/operations/normalization.ts';
@@ -69,8 +70,18 @@ export {
 export { LossPlateau, type LossPlateauOptions } from './grades/rivals/loss-plateau.ts';
 export type { Threshold } from './grades/threshold.ts';
 export { AdamW, type AdamWOptions } from './nn/adamw.ts';
+export { Dropout } from './nn/dropout.ts';
 export { Embedding } from './nn/embedding.ts';
 export { Linear, type LinearOptions } from './nn/linear.ts';
+export {
+  type AddLoRAOptions,
+  addLoRA,
+  LoRAAdapter,
+  type LoRAOptions,
+  mergeLoRA,
+  type ParameterSelector,
+  unmergeLoRA,
+} from './nn/lora.ts';
 export { type BuildOptions, Module, type StateDict } from './nn/module.ts';
 export { LayerNorm, RMSNorm } from './nn/normalization.ts';
 export { Optimizer, type OptimizerOptions, type OptimizerState } from './nn/optimizer.ts';

@@ -1,4 +1,5 @@
 import { matmul } from '../autograd/operations/matmul.ts';
+import { add } from '../autograd/operations/pointwise.ts';
 import { normal, zeros } from '../tensor/create.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { type BuildOptions, Module } from './module.ts';
@@ -9,10 +10,21 @@ export interface LinearOptions extends BuildOptions {
   kind?: ParameterKind;
 }
 
-/** x · W (+ b): (…, inputs) → (…, outputs). W starts normal with deviation 1/√inputs, b at 0. */
+/** What adds to a Linear: x → the same shape as x · W, as if `change()`, of the shape of W, were added to W. */
+export interface LinearAdapter extends Module {
+  change(): Tensor;
+}
+
+/**
+ * x · W (+ b): (…, inputs) → (…, outputs). W starts normal with deviation 1/√inputs, b at 0. An adapter (see `lora.ts`) adds
+ * its output, unless it is merged into W.
+ */
 export class Linear extends Module {
   readonly weight: Parameter;
   readonly bias: Parameter | null;
+  adapter: LinearAdapter | null = null;
+  /** Whether W holds the adapter's change. */
+  isMerged = false;
 
   constructor(inputs: number, outputs: number, { bias = false, kind = 'weight', ...options }: LinearOptions) {
     super();
@@ -22,6 +34,7 @@ export class Linear extends Module {
   }
 
   forward(x: Tensor): Tensor {
-    return matmul(x, this.weight, this.bias);
+    const result = matmul(x, this.weight, this.bias);
+    return this.adapter && !this.isMerged ? add(result, this.adapter.call(x)) : result;
   }
 }

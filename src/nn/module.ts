@@ -67,6 +67,18 @@ export abstract class Module<Inputs extends readonly unknown[] = [Tensor], Outpu
     return found;
   }
 
+  /** Every module in it with its path, itself at the empty path; a shared one is listed once. */
+  namedModules(): Map<string, Module<never, unknown>> {
+    const found = new Map<string, Module<never, unknown>>();
+    const seen = new Set<unknown>();
+    const visit = (value: unknown, path: string): void => {
+      if (value instanceof Module && !seen.has(value)) found.set(path, value);
+      for (const [name, child] of childrenOf(value, seen)) visit(child, path === '' ? name : `${path}.${name}`);
+    };
+    visit(this, '');
+    return found;
+  }
+
   parameters(): Parameter[] {
     return [...this.namedParameters().values()];
   }

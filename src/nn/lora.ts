@@ -1,0 +1,159 @@
+import { matmul } from '../autograd/operations/matmul.ts';
+import { add, mul } from '../autograd/operations/pointwise.ts';
+import { noGrad } from '../autograd/record.ts';
+import { copy, copyInto } from '../tensor/copy.ts';
+import { normal, tensor, zeros } from '../tensor/create.ts';
+import { ArgumentError } from '../tensor/errors.ts';
+import type { Random } from '../tensor/random.ts';
+import { scope } from '../tensor/scope.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+import { Dropout } from './dropout.ts';
+import { Linear } from './linear.ts';
+import { Module } from './module.ts';
+import { Parameter, type ParameterKind } from './parameter.ts';
+
+export interface LoRAOptions {
+  /** r: inner extent of A and B. */
+  rank: number;
+  /** What the adapter's output is multiplied with is alpha / rank. */
+  alpha?: number;
+  /** Share of the adapter's input that is dropped while training. */
+  dropout?: number;
+  /** Source of A's initial values and of the dropout masks. */
+  random: Random;
+}
+
+/**
+ * A low-rank change of one Linear (Hu et al., arXiv 2106.09685): x → (alpha / rank) · (dropout(x) · A) · B, with A
+ * (inputs, rank) normal with deviation 1/√inputs and B (rank, outputs) at 0, so that it begins by changing nothing.
+ */
+export class LoRAAdapter extends Module {
+  readonly a: Parameter;
+  readonly b: Parameter;
+  readonly scale: number;
+  readonly dropout: Dropout;
+
+  /** @throws ArgumentError for a rank that is no whole number from 1 to the smaller extent of W, or a bad alpha. */
+  constructor(weight: Parameter, { rank, alpha = rank, dropout = 0, random }: LoRAOptions) {
+    super();
+    const [inputs, outputs] = weight.shape;
+    const largest = Math.min(inputs, outputs);
+    if (!Number.isInteger(rank) || rank < 1 || rank > largest) {
+      throw new ArgumentError(`LoRA: rank ${rank} for a matrix of ${inputs} × ${outputs} (allowed: 1 … ${largest})`);
+    }
+    if (!(alpha > 0 && alpha < Number.POSITIVE_INFINITY)) {
+      throw new ArgumentError(`LoRA: alpha ${alpha} is out of range (allowed: above 0)`);
+    }
+    const { device, dtype, kind } = weight;
+    this.a = new Parameter(normal([inputs, rank], { device, dtype, random, deviation: 1 / Math.sqrt(inputs) }), kind);
+    this.b = new Parameter(zeros([rank, outputs], { device, dtype }), kind);
+    this.scale = alpha / rank;
+    this.dropout = new Dropout(dropout, random);
+  }
+
+  forward(x: Tensor): Tensor {
+    return this.#scaled(matmul(matmul(this.dropout.call(x), this.a), this.b));
+  }
+
+  /** (alpha / rank) · A · B, of the shape of W. */
+  change(): Tensor {
+    return this.#scaled(matmul(this.a, this.b));
+  }
+
+  #scaled(x: Tensor): Tensor {
+    return this.scale === 1 ? x : mul(x, tensor(this.scale, { device: x.device, dtype: x.dtype }));
+  }
+}
+
+/** Which parameters: by kind, by a pattern on the path, or by any function of both. */
+export type ParameterSelector = readonly ParameterKind[] | RegExp | ((path: string, parameter: Parameter) => boolean);
+
+export interface AddLoRAOptions extends LoRAOptions {
+  /** Weights of Linears that get an adapter; by default the seven projection matrices of every block. */
+  target?: ParameterSelector;
+  /** What else trains, such as a fresh head. Everything but that and the adapters is frozen. */
+  alsoTrain?: ParameterSelector;
+}
+
+const projections: readonly ParameterKind[] = ['query', 'key', 'value', 'output', 'gate', 'up', 'down'];
+
+/**
+ * Gives every targeted Linear of the model an adapter, and freezes the rest. The base keeps its paths, so its checkpoints
+ * load as before; A and B are `….adapter.a` and `….adapter.b`, and one group, which a registry watches and freezes together.
+ *
+ * @throws ArgumentError where `target` or `alsoTrain` matches nothing, or a target has an adapter already; nothing is
+ * changed then.
+ */
+export function addLoRA(model: Module<never, unknown>, options: AddLoRAOptions): void {
+  const { target = projections, alsoTrain } = options;
+  const linears = linearsOf(model);
+  const targets = linears.filter(([path, linear]) => matches(target, `${path}.weight`, linear.weight));
+  if (targets.length === 0) {
+    const there = linears.map(([path]) => `${path}.weight`).join(', ') || 'no Linear';
+    throw new ArgumentError(`addLoRA: target matches none of the weights of Linears; there are ${there}`);
+  }
+  const taken = targets.find(([, linear]) => linear.adapter);
+  if (taken) throw new ArgumentError(`addLoRA: ${taken[0]} has an adapter already`);
+  const base = model.namedParameters();
+  const trained = [...base].filter(([path, parameter]) => alsoTrain && matches(alsoTrain, path, parameter));
+  if (alsoTrain && trained.length === 0) {
+    throw new ArgumentError(
+      `addLoRA: alsoTrain matches none of the parameters; there are ${[...base.keys()].join(', ')}`,
+    );
+  }
+  const adapters = targets.map(([, { weight }]) => new LoRAAdapter(weight, options));
+  targets.forEach(([path, linear], i) => {
+    linear.adapter = adapters[i];
+    for (const parameter of adapters[i].parameters()) parameter.group = path;
+  });
+  const keeps = new Set(trained.map(([, parameter]) => parameter));
+  for (const parameter of base.values()) if (!keeps.has(parameter)) parameter.freeze();
+  // The new parameters get their names.
+  model.namedParameters();
+}
+
+/** What a merged weight was before, for `unmergeLoRA`. */
+const unmerged = new WeakMap<Linear, Tensor>();
+
+/**
+ * Adds every adapter's change to its weight: the model then computes with W alone, at the cost of the base. The weight as
+ * it was is kept, so that `unmergeLoRA` brings it back bit for bit. While merged, adapters get no gradient.
+ */
+export function mergeLoRA(model: Module<never, unknown>): void {
+  for (const [, linear] of linearsOf(model)) {
+    const { adapter, weight } = linear;
+    if (!adapter || linear.isMerged) continue;
+    noGrad(() =>
+      scope('mergeLoRA', () => {
+        const before = copy(weight);
+        before.persist();
+        unmerged.set(linear, before);
+        copyInto(add(weight, adapter.change()), weight, weight.strides);
+      }),
+    );
+    linear.isMerged = true;
+  }
+}
+
+/** Takes the changes out again. */
+export function unmergeLoRA(model: Module<never, unknown>): void {
+  for (const [, linear] of linearsOf(model)) {
+    const before = unmerged.get(linear);
+    if (!before) continue;
+    copyInto(before, linear.weight, linear.weight.strides);
+    before.release('its matrix was unmerged');
+    unmerged.delete(linear);
+    linear.isMerged = false;
+  }
+}
+
+function linearsOf(model: Module<never, unknown>): [string, Linear][] {
+  return [...model.namedModules()].flatMap(([path, module]): [string, Linear][] =>
+    module instanceof Linear ? [[path, module]] : [],
+  );
+}
+
+function matches(selector: ParameterSelector, path: string, parameter: Parameter): boolean {
+  if (selector instanceof RegExp) return new RegExp(selector.source, selector.flags.replace(/[gy]/g, '')).test(path);
+  return typeof selector === 'function' ? selector(path, parameter) : selector.includes(parameter.kind);
+}
