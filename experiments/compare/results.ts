@@ -85,9 +85,11 @@ export interface Timing {
   disturbance: number;
 }
 
-/** How the schedule of a task was fixed: the full arm on validation. */
+/** How the schedule and the learning rates of a task were fixed, on validation. */
 export interface SweepResult {
   task: string;
+  /** Whether adapters were trained; else all weights. */
+  adapters: boolean;
   steps: number;
   learningRate: number;
   seed: number;
