@@ -4,7 +4,7 @@ import { absent, counted, fixed, listed, signed } from '../report/numbers.ts';
 import { type Document, documentMarkdown, documentText, type Section } from '../report/sections.ts';
 import { mean, resamples, standardDeviation } from './bootstrap.ts';
 import { inDrawingOrder } from './kinds.ts';
-import { type ArmResult, armNames, type Comparison } from './results.ts';
+import { type ArmName, type ArmResult, armNames, type Comparison } from './results.ts';
 import { answers, claims } from './sentences.ts';
 import {
   type Analysis,
@@ -97,6 +97,7 @@ export function sections(comparison: Comparison) {
     settings: [settingsSection(comparison)],
     sweep: [sweepSection(comparison)],
     tasks: [tasksSection(comparison)],
+    arms: [armsSection],
   } satisfies Record<string, Section[]>;
 }
 
@@ -347,7 +348,9 @@ function freezingOrderSections(comparison: Comparison, { tasks }: Analysis): Sec
 export function freezingOrderTable(runs: readonly ArmResult[]): Table {
   const places = runs.flatMap(({ freezes, signals }) => [...freezes, ...signals]);
   const kinds = inDrawingOrder(places.map(({ kind }) => kind));
-  const blocks = [...new Set(places.map(({ block }) => block))].sort((a, b) => (a ?? Infinity) - (b ?? Infinity));
+  const blocks = [...new Set(places.map(({ block }) => block))].sort(
+    (a, b) => (a ?? Number.MAX_SAFE_INTEGER) - (b ?? Number.MAX_SAFE_INTEGER),
+  );
   const cell = (kind: string, chosen: readonly (number | null)[]) => {
     const here = (place: { kind: string; block: number | null }) => place.kind === kind && chosen.includes(place.block);
     const names = new Set(places.filter(here).map(({ name }) => name));
@@ -500,6 +503,35 @@ function tasksSection({ tasks }: Comparison): Section {
     long: true,
   };
 }
+
+const armsInWords: Record<ArmName, string> = {
+  full: 'all weights, to the end of the schedule',
+  'full+stopping': 'classic early stopping on a small validation set, with the weights it stopped at',
+  'full+stopping-best': 'the same, returning to the best weights seen',
+  'full+stopping-costly': 'the same as full+stopping, on a validation set as costly as the paper’s times imply',
+  'full+grades': 'GradES on all weights',
+  lora: 'adapters, to the end of the schedule',
+  'lora+stopping': 'adapters with classic early stopping on a small validation set',
+  'lora+grades': 'GradES on adapters',
+  'plain-stop': 'full training cut off when it has used the operations of GradES',
+  'short-cosine': 'a whole schedule as long as the operations of GradES allow',
+  'short-cosine-2x': 'the same at twice the learning rate',
+  'all-at-once': 'everything frozen at the mean step of GradES’s freezes',
+  'random-matrices': 'other matrices, drawn at random, frozen at the times of GradES',
+  reversed: 'the matrices of GradES in reversed order at its times',
+  plateau: 'random matrices frozen where the training loss flattens',
+  'lora-plain-stop': 'adapters cut off when they have used the operations of GradES on adapters',
+  null: 'full training from weights that differ by rounding: the noise floor',
+};
+
+const armsSection: Section = {
+  heading: 'The arms',
+  table: {
+    columns: [left('arm'), left('what it does')],
+    rows: armNames.map((arm) => [arm, armsInWords[arm]]),
+  },
+  long: true,
+};
 
 function left(title: string) {
   return { title, align: 'left' as const };
