@@ -16,7 +16,7 @@ import {
 /** A question of the comparison, and what the numbers say to it. */
 export interface Answer {
   question: string;
-  sentences: readonly string[];
+  paragraphs: readonly string[];
 }
 
 /** What a difference shows: never more than its interval does. */
@@ -64,42 +64,59 @@ export function answers(comparison: Comparison, { tasks }: Analysis): Answer[] {
   return [
     {
       question: 'Does freezing matrix by matrix beat a plain stop at equal operations?',
-      sentences: [
-        acted(comparison, tasks),
-        says('Accuracy of GradES against a plain stop', plain),
-        equalOperations(comparison, 'full+grades', 'plain-stop', tasks),
-        verdict(plain, {
-          higher: 'Freezing matrix by matrix did better than simply stopping.',
-          lower: 'Freezing matrix by matrix did worse than simply stopping.',
-          none: 'That freezing matrix by matrix beats a plain stop is not shown.',
-        }),
-        says('Against a shorter schedule of the same operations', between('full+grades', 'short-cosine')),
-        says('Against freezing everything at once', between('full+grades', 'all-at-once')),
-      ].filter((sentence) => sentence !== ''),
+      paragraphs: paragraphs(
+        [acted(comparison, tasks)],
+        [
+          says('Accuracy of GradES against a plain stop', plain),
+          equalOperations(comparison, 'full+grades', 'plain-stop', tasks),
+          verdict(plain, {
+            higher: 'Freezing matrix by matrix did better than simply stopping.',
+            lower: 'Freezing matrix by matrix did worse than simply stopping.',
+            none: 'That freezing matrix by matrix beats a plain stop is not shown.',
+          }),
+        ],
+        [says('Against a shorter schedule of the same operations', between('full+grades', 'short-cosine'))],
+        [says('Against freezing everything at once', between('full+grades', 'all-at-once'))],
+      ),
     },
     {
       question: 'Does it matter which matrix is frozen?',
-      sentences: [
-        says('Accuracy of its own order against random matrices at the same times', random),
-        says('Against the reversed order', reversed),
-        orderVerdict([random, reversed]),
-      ],
+      paragraphs: paragraphs(
+        [says('Accuracy of its own order against random matrices at the same times', random)],
+        [says('Against the reversed order', reversed)],
+        [orderVerdict([random, reversed])],
+      ),
     },
     {
       question: 'What does someone without a validation set gain?',
-      sentences: [
-        says('Accuracy of GradES against full training', full),
-        notWorse(full),
-        cost('full+grades', 'full', 'full training'),
-        says('Against early stopping with a small validation set', between('full+grades', 'full+stopping')),
-        cost('full+grades', 'full+stopping', 'early stopping with a small validation set'),
-        says('Against early stopping with a costly validation set', between('full+grades', 'full+stopping-costly')),
-        cost('full+grades', 'full+stopping-costly', 'early stopping with a costly validation set'),
-        says('With adapters, GradES against plain LoRA', between('lora+grades', 'lora')),
-        cost('lora+grades', 'lora', 'plain LoRA'),
-      ].filter((sentence) => sentence !== ''),
+      paragraphs: paragraphs(
+        [
+          says('Accuracy of GradES against full training', full),
+          notWorse(full),
+          cost('full+grades', 'full', 'full training'),
+        ],
+        [
+          says('Against early stopping with a small validation set', between('full+grades', 'full+stopping')),
+          cost('full+grades', 'full+stopping', 'early stopping with its validation'),
+        ],
+        [
+          says('Against early stopping with a costly validation set', between('full+grades', 'full+stopping-costly')),
+          cost('full+grades', 'full+stopping-costly', 'early stopping with its validation'),
+        ],
+        [
+          says('With adapters, accuracy of GradES against plain LoRA', between('lora+grades', 'lora')),
+          cost('lora+grades', 'lora', 'plain LoRA'),
+        ],
+      ),
     },
   ];
+}
+
+/** Sentences that belong together make one paragraph; a sentence without content is left out. */
+function paragraphs(...groups: string[][]): string[] {
+  return groups
+    .map((sentences) => sentences.filter((sentence) => sentence !== '').join(' '))
+    .filter((paragraph) => paragraph !== '');
 }
 
 /** The paper's claims, and what was measured here. */
@@ -164,9 +181,9 @@ function costSentence(
   if (!ratio) return '';
   const timed = timeComparison(comparison, arm, base, tasks);
   const time = timed
-    ? `${fixed(timed.total.ofSums, 2)} times its wall time on ${counted(timed.total.tasks, 'task')}`
-    : 'its wall time was not measured';
-  return `It used ${fixed(ratio.ofSums, 2)} times the operations of ${name} (validation included); ${time}.`;
+    ? `${fixed(timed.total.ofSums, 2)} times the wall time on ${counted(timed.total.tasks, 'task')}`
+    : 'the wall times of both were not measured';
+  return `GradES used ${fixed(ratio.ofSums, 2)} times the operations of ${name}; ${time}.`;
 }
 
 function notWorse({ estimate }: Difference): string {

@@ -79,7 +79,7 @@ export function sections(comparison: Comparison) {
     controls: [
       controlsSection(comparison, evaluation, 'GradES against each control and each way of stopping, evaluation tasks'),
     ],
-    operations: [operationsSection(comparison, evaluation)],
+    operations: [operationsSection(comparison, evaluation), timeSection(comparison, evaluation)],
     lengths: [lengthsSection(comparison, evaluation)],
     order: freezingOrderSections(comparison, evaluation),
     speeds: [speedsSection(comparison)],
@@ -87,12 +87,14 @@ export function sections(comparison: Comparison) {
       tuning.tasks.length === 0
         ? []
         : [
-            accuracySection(comparison, tuning, 'Accuracy, tuning tasks (no evidence)'),
-            differencesSection('Differences in accuracy, tuning tasks (no evidence)', [
-              ...tuning.againstFull,
-              ...tuning.againstLora,
-              ...tuning.againstControls,
-            ]),
+            folded(accuracySection(comparison, tuning, 'Accuracy, tuning tasks (no evidence)')),
+            folded(
+              differencesSection('Differences in accuracy, tuning tasks (no evidence)', [
+                ...tuning.againstFull,
+                ...tuning.againstLora,
+                ...tuning.againstControls,
+              ]),
+            ),
           ],
     settings: [settingsSection(comparison)],
     sweep: [sweepSection(comparison)],
@@ -101,11 +103,15 @@ export function sections(comparison: Comparison) {
   } satisfies Record<string, Section[]>;
 }
 
+function folded(section: Section): Section {
+  return { ...section, long: true };
+}
+
 function answerSections(comparison: Comparison, analysis: Analysis): Section[] {
   const prefix = comparison.kind === 'smoke' ? ['Smoke run, not evidence.'] : [];
-  return answers(comparison, analysis).map(({ question, sentences }) => ({
+  return answers(comparison, analysis).map(({ question, paragraphs }) => ({
     heading: question,
-    paragraphs: [[...prefix, ...sentences].join(' ')],
+    paragraphs: [...prefix, ...paragraphs],
   }));
 }
 
@@ -153,9 +159,10 @@ function differencesSection(title: string, differences: readonly Difference[]): 
       `Points of accuracy, paired by task and seed: mean over tasks, 95 % interval and one-sided 95 % lower bound by a ` +
         `hierarchical bootstrap (tasks, then seeds; ${resamples.toLocaleString('en')} resamples). “Not worse”: the lower ` +
         `bound lies above −${margin} points. Of ${counted(intervals, 'interval')} one in twenty misses by chance` +
-        (mostTasks > 0 && mostTasks < 10
+        (mostTasks > 1 && mostTasks < 10
           ? `, and with ${counted(mostTasks, 'task')} such intervals are somewhat too narrow.`
-          : '.'),
+          : '.') +
+        (mostTasks === 1 ? ' With a single task they speak of its seeds alone, not of other tasks.' : ''),
       ...remarksOf(differences),
     ],
     table: {
@@ -223,56 +230,67 @@ function controlsSection(comparison: Comparison, { againstControls }: Analysis, 
 }
 
 function operationsSection(comparison: Comparison, { tasks }: Analysis): Section {
-  const loud: string[] = [];
-  const rows = armNames.map((arm) => {
-    const pairs = pairRuns(comparison, arm, 'full', tasks);
-    const ratio = operationsRatio(pairs);
-    const parts = operationParts(pairs);
-    const steps = stepsRatio(pairs);
-    const time = timeComparison(comparison, arm, 'full', tasks);
-    if (time && time.disturbance > disturbed) loud.push(`${arm} ${formatPercent(time.disturbance, 0)}`);
-    return [
-      arm,
-      ratio ? fixed(ratio.ofSums, 3) : absent,
-      ratio ? fixed(ratio.geometricMean, 3) : absent,
-      ...(['forward', 'backward', 'optimizer', 'validation'] as const).map((part) =>
-        parts ? fixed(parts[part], 3) : absent,
-      ),
-      steps === null ? absent : fixed(steps, 2),
-      time ? formatSeconds(time.seconds.train) : absent,
-      time ? formatSeconds(time.seconds.validate) : absent,
-      time ? `${fixed(1 / time.total.ofSums, 2)}×` : absent,
-      time ? `${fixed(1 / time.total.geometricMean, 2)}×` : absent,
-      time ? String(time.tasks.length) : absent,
-    ];
-  });
   return {
-    heading: 'Operations and time, evaluation tasks',
+    heading: 'Operations, evaluation tasks',
     paragraphs: [
-      'Operations over those of “full” on the same tasks and seeds: ratio of sums, geometric mean of the tasks’ ratios, and ' +
-        'the parts of the ratio of sums. Steps run over those of “full”. Wall time is the mean of the timed tasks, each arm ' +
-        'alone on an idle machine; a dash: not run or not timed.',
+      'Over those of “full” on the same tasks and seeds: ratio of sums, geometric mean of the tasks’ ratios, and the parts ' +
+        'of the ratio of sums. Steps run over those of “full”. A dash: not run.',
+    ],
+    table: {
+      columns: ['arm', 'operations', 'geometric', 'forward', 'backward', 'optimizer', 'validation', 'steps'].map(
+        (title) => ({ title }),
+      ),
+      rows: armNames.map((arm) => {
+        const pairs = pairRuns(comparison, arm, 'full', tasks);
+        const ratio = operationsRatio(pairs);
+        const parts = operationParts(pairs);
+        const steps = stepsRatio(pairs);
+        return [
+          arm,
+          ratio ? fixed(ratio.ofSums, 3) : absent,
+          ratio ? fixed(ratio.geometricMean, 3) : absent,
+          ...(['forward', 'backward', 'optimizer', 'validation'] as const).map((part) =>
+            parts ? fixed(parts[part], 3) : absent,
+          ),
+          steps === null ? absent : fixed(steps, 2),
+        ];
+      }),
+    },
+  };
+}
+
+function timeSection(comparison: Comparison, { tasks }: Analysis): Section {
+  const timed = armNames.flatMap((arm) => {
+    const time = timeComparison(comparison, arm, 'full', tasks);
+    return time ? [{ arm, time }] : [];
+  });
+  const loud = timed.filter(({ time }) => time.disturbance > disturbed);
+  const untimed = armNames.filter((arm) => !timed.some((each) => each.arm === arm));
+  const title = 'Wall time, evaluation tasks';
+  if (timed.length === 0) return { heading: title, paragraphs: ['Not timed.'] };
+  return {
+    heading: title,
+    paragraphs: [
+      'Each arm alone on an idle machine, mean over the timed tasks; the speed-up over “full” as ratio of sums and as ' +
+        'geometric mean of the tasks’ ratios.',
+      ...(untimed.length > 0 ? [`Not timed: ${untimed.join(', ')}.`] : []),
       ...(loud.length > 0
-        ? [`Disturbed timings, the largest share of time that something else took: ${loud.join(', ')}.`]
+        ? [
+            'Disturbed, with the largest share of time that something else took: ' +
+              `${loud.map(({ arm, time }) => `${arm} ${formatPercent(time.disturbance, 0)}`).join(', ')}.`,
+          ]
         : []),
     ],
     table: {
-      columns: [
-        'arm',
-        'operations',
-        'geometric',
-        'forward',
-        'backward',
-        'optimizer',
-        'validation',
-        'steps',
-        'training',
-        'validating',
-        'speed-up',
-        'geometric',
-        'tasks timed',
-      ].map((title) => ({ title })),
-      rows,
+      columns: ['arm', 'training', 'validating', 'speed-up', 'geometric', 'tasks'].map((name) => ({ title: name })),
+      rows: timed.map(({ arm, time: { seconds, total, tasks: both } }) => [
+        arm,
+        formatSeconds(seconds.train),
+        formatSeconds(seconds.validate),
+        `${fixed(1 / total.ofSums, 2)}×`,
+        `${fixed(1 / total.geometricMean, 2)}×`,
+        String(both.length),
+      ]),
     },
   };
 }

@@ -29,9 +29,11 @@ main { max-width: 1040px; margin: 0 auto; padding: 2rem 1.25rem 4rem; }
 h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 .5rem; }
 h2 { font-size: 1.15rem; margin: 2.5rem 0 .5rem; }
 p { margin: 0 0 1.5rem; color: var(--muted); max-width: 46rem; }
-p.finding { color: var(--ink); margin: 0 0 .75rem; }
+p.finding { color: var(--ink); margin: 0 0 .5rem; }
 p.warning { color: var(--live); font-weight: 600; }
 figure { margin: 0; }
+.picture { margin: 2.5rem 0 0; }
+.picture figcaption { color: var(--muted); font-size: .9rem; margin-top: .25rem; }
 .scroll { overflow-x: auto; }
 svg { display: block; width: 100%; min-width: 720px; height: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }

@@ -31,10 +31,16 @@ export interface PanelsOptions {
   marks(place: (name: string) => Place): Markish[];
 }
 
+/** How many small pictures stand side by side: as many as leave the last row least empty. */
+export function panelColumns(count: number): number {
+  if (count <= 4) return Math.max(1, count);
+  return Math.ceil(count / 3) * 3 - count < Math.ceil(count / 4) * 4 - count ? 3 : 4;
+}
+
 /** Small multiples with common axes. */
 export function drawPanels(options: PanelsOptions): string {
   const { names, palette } = options;
-  const columns = Math.min(4, Math.max(2, names.length));
+  const columns = Math.max(2, panelColumns(names.length));
   const rows = Math.max(1, Math.ceil(names.length / columns));
   const place = (name: string): Place => {
     const index = names.indexOf(name);

@@ -1,5 +1,5 @@
 import { alignment, formatTable, type Table } from '../fragments/table.ts';
-import { figure, htmlPage, htmlTable } from './page.ts';
+import { htmlPage, htmlTable } from './page.ts';
 import { PAGE, PAPER, type Palette } from './palette.ts';
 import { escapeMarkup } from './svg.ts';
 
@@ -82,7 +82,10 @@ export function documentPage({ title, warnings, about, parts }: Document): strin
               ...(part.paragraphs ?? []).map((text) => paragraph(text, 'finding')),
               ...(part.table ? [folded(part.table, part.long ?? false)] : []),
             ]
-          : [figure(part.heading, part.draw(PAGE)), paragraph(part.caption)],
+          : [
+              `<figure class="picture"><div class="scroll">${part.draw(PAGE)}</div>` +
+                `<figcaption>${escapeMarkup(part.caption)}</figcaption></figure>`,
+            ],
       ),
     ].join('\n'),
   );

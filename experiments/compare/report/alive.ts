@@ -1,4 +1,5 @@
 import type { Palette } from '../../report/palette.ts';
+import { panelColumns } from '../../report/panels.ts';
 import { framedPicture, label, PICTURE_WIDTH, round } from '../../report/picture.ts';
 import { escapeMarkup } from '../../report/svg.ts';
 import { inDrawingOrder } from '../kinds.ts';
@@ -24,7 +25,7 @@ interface Row {
 export function drawAlive(title: string, runs: readonly ArmResult[], palette: Palette): string {
   const rows = rowsOf(runs);
   const tasks = byTask(runs);
-  const columns = Math.min(4, Math.max(1, tasks.length));
+  const columns = panelColumns(tasks.length);
   const gridRows = Math.ceil(tasks.length / columns);
   const rowHeight = Math.max(7, Math.min(13, 300 / rows.length));
   const blockGap = 4;

@@ -2,21 +2,19 @@ import type { Palette } from '../../report/palette.ts';
 import type { LegendEntry } from '../../report/picture.ts';
 import type { ArmName } from '../results.ts';
 
-export type ArmGroup = 'plain' | 'stopping' | 'GradES' | 'control' | 'noise';
+export type ArmGroup = 'plain' | 'stopping' | 'GradES' | 'control';
 
 const groupNames: Record<ArmGroup, string> = {
   plain: 'to the end',
   stopping: 'early stopping',
   GradES: 'GradES',
   control: 'control',
-  noise: 'noise alone',
 };
 
 export function groupOf(arm: ArmName): ArmGroup {
   if (arm.endsWith('+grades')) return 'GradES';
   if (arm.includes('+stopping')) return 'stopping';
-  if (arm === 'null') return 'noise';
-  return arm === 'full' || arm === 'lora' ? 'plain' : 'control';
+  return arm === 'full' || arm === 'lora' || arm === 'null' ? 'plain' : 'control';
 }
 
 export function isAdapted(arm: ArmName): boolean {
@@ -29,7 +27,6 @@ export function armColour(arm: ArmName, palette: Palette): string {
     stopping: palette.frozen,
     GradES: palette.live,
     control: palette.muted,
-    noise: palette.line,
   }[groupOf(arm)];
 }
 
@@ -41,7 +38,7 @@ export function armLegend(arms: readonly ArmName[], palette: Palette): LegendEnt
     ...groups.map((group) => ({
       colour: armColour(representative(group), palette),
       words: groupNames[group],
-      sample: 'line' as const,
+      sample: 'ground' as const,
     })),
     ...(arms.some(isAdapted)
       ? [

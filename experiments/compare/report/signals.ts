@@ -46,7 +46,14 @@ export function drawSignalCurves(title: string, runs: readonly ArmResult[], pale
     fx: { domain: kinds, padding: 0.08 },
     fy: { domain: blocks.map(blockName), padding: 0.14 },
     marks: [
-      axisX({ ticks: [0, 0.5, 1], tickSize: 4, label: null, fill: palette.muted, stroke: palette.line }),
+      axisX({
+        ticks: [0.25, 0.5, 0.75],
+        tickSize: 4,
+        tickFormat: String,
+        label: null,
+        fill: palette.muted,
+        stroke: palette.line,
+      }),
       axisY({ ticks: blocks.length <= 4 ? 4 : 2, tickSize: 0, label: null, fill: palette.muted }),
       axisFx({ anchor: 'top', label: null, fontSize: 13, fontWeight: 600, fill: palette.ink }),
       axisFy({ anchor: 'right', label: null, fontSize: 13, fontWeight: 600, fill: palette.ink }),

@@ -62,7 +62,7 @@ export function drawTradeOff(title: string, xLabel: string, points: readonly Tra
       const colour = armColour(arm, palette);
       return (
         `<path d="M${round(fromX + 6)},${round(fromY)}L${side + 4},${round(at)}H${side + 14}" stroke="${colour}" stroke-opacity="0.45" fill="none"/>` +
-        label(side + 18, at + 4, `${arm}  ${signed(gained, 2)}`, arm === 'null' ? palette.muted : colour)
+        label(side + 18, at + 4, `${arm}  ${signed(gained, 2)}`, colour)
       );
     });
     return (
