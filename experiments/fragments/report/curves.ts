@@ -1,8 +1,8 @@
 import { axisX, axisY, dot, gridY, line, ruleX, ruleY, text, windowY } from '@observablehq/plot';
+import type { Palette } from '../../report/palette.ts';
+import { placed, plotMarkup, svgDocument } from '../../report/svg.ts';
 import { type ArmCurves, finiteValues, largest, type ReportData } from './data.ts';
-import type { Palette } from './palette.ts';
 import { AXIS_FONT_SIZE, STEP_MARGINS, STEP_WIDTH } from './step-axis.ts';
-import { placed, plotMarkup, svgDocument } from './svg.ts';
 
 const HEIGHT = 250;
 

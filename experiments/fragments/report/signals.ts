@@ -1,7 +1,7 @@
 import { axisFx, axisFy, axisX, axisY, dot, frame, line, rect, ruleX, ruleY, text } from '@observablehq/plot';
+import { PAPER, type Palette } from '../../report/palette.ts';
+import { escapeMarkup, placed, plotMarkup, stepTicks, svgDocument } from '../../report/svg.ts';
 import { finiteValues, largest, MATRIX_KINDS, type SignalData, type WatchedMatrix } from './data.ts';
-import { PAPER, type Palette } from './palette.ts';
-import { escapeMarkup, placed, plotMarkup, stepTicks, svgDocument } from './svg.ts';
 
 const WIDTH = 1000;
 const HEAD = 62;

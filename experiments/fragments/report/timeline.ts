@@ -1,8 +1,8 @@
 import { axisX, axisY, barX, text } from '@observablehq/plot';
+import type { Palette } from '../../report/palette.ts';
+import { placed, plotMarkup, svgDocument } from '../../report/svg.ts';
 import type { SignalData } from './data.ts';
-import type { Palette } from './palette.ts';
 import { AXIS_FONT_SIZE, STEP_MARGINS, STEP_WIDTH } from './step-axis.ts';
-import { placed, plotMarkup, svgDocument } from './svg.ts';
 
 const ROW_HEIGHT = 21;
 

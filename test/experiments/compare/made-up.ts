@@ -1,0 +1,237 @@
+import type { Ablation } from '../../../experiments/ablate/results.ts';
+import {
+  type ArmName,
+  type ArmResult,
+  armNames,
+  type Comparison,
+  type TaskDescription,
+  type Timing,
+} from '../../../experiments/compare/results.ts';
+import { MATRIX_KINDS } from '../../../experiments/fragments/report.ts';
+import { Random } from '../../../src/index.ts';
+
+export interface MadeUp {
+  evaluationTasks?: number;
+  seeds?: number;
+  blocks?: number;
+  lengths?: readonly number[];
+  kind?: Comparison['kind'];
+}
+
+const scheduleSteps = 1000;
+
+/** Points of accuracy and share of operations that are made up for each arm. */
+const invented: Record<ArmName, { points: number; share: number }> = {
+  full: { points: 0, share: 1 },
+  'full+stopping': { points: -0.8, share: 0.6 },
+  'full+stopping-best': { points: -0.3, share: 0.75 },
+  'full+stopping-costly': { points: -0.7, share: 1.3 },
+  'full+grades': { points: -0.1, share: 0.7 },
+  lora: { points: -2, share: 0.72 },
+  'lora+stopping': { points: -2.4, share: 0.55 },
+  'lora+grades': { points: -2.1, share: 0.6 },
+  'plain-stop': { points: -0.15, share: 0.7 },
+  'short-cosine': { points: 0.1, share: 0.7 },
+  'short-cosine-2x': { points: -0.9, share: 0.7 },
+  'all-at-once': { points: -1.2, share: 0.7 },
+  'random-matrices': { points: -0.1, share: 0.7 },
+  reversed: { points: -0.2, share: 0.7 },
+  plateau: { points: -0.4, share: 0.7 },
+  'lora-plain-stop': { points: -2.1, share: 0.6 },
+  null: { points: 0, share: 1 },
+};
+
+/** A comparison that nobody ran: round numbers and noise, under names that say so. */
+export function madeUpComparison({
+  evaluationTasks = 4,
+  seeds = 3,
+  blocks = 2,
+  lengths = [0.5, 1, 2],
+  kind = 'full',
+}: MadeUp = {}): Comparison {
+  const random = new Random(7);
+  const tasks = Array.from({ length: evaluationTasks + 1 }, (_, index) => describe(index, index === evaluationTasks));
+  const seedNumbers = Array.from({ length: seeds }, (_, index) => index + 1);
+  const arms = tasks.flatMap((task, taskIndex) =>
+    lengths.flatMap((length) =>
+      seedNumbers.flatMap((seed) =>
+        armNames
+          .filter((arm) => length === 1 || ['full', 'full+grades', 'lora', 'lora+grades'].includes(arm))
+          .map((arm) => run(arm, task.name, taskIndex, seed, length, blocks, random)),
+      ),
+    ),
+  );
+  return {
+    kind,
+    date: '2026-01-01',
+    machine: 'no machine: every number is made up',
+    device: { kind: 'cpu', adapter: 'none' },
+    model: `made-up model with ${blocks} blocks`,
+    seeds: seedNumbers,
+    omissions: ['everything that a real run would have done.'],
+    tasks,
+    arms,
+    timings: tasks.flatMap((task) =>
+      (['full', 'full+stopping', 'full+grades', 'lora', 'lora+grades', 'plain-stop'] as const).map((arm) =>
+        timing(arm, task.name, blocks),
+      ),
+    ),
+    sweep: tasks.flatMap(({ name: task }) =>
+      [500, 1000].map((steps) => ({
+        task,
+        adapters: false,
+        steps,
+        learningRate: 0.003,
+        seed: 101,
+        validationAccuracy: 0.8,
+      })),
+    ),
+    settings: ['rule < 0.3', 'rule < 0.45'].map((setting, index) => ({
+      setting,
+      task: tasks.at(-1)!.name,
+      seed: 201,
+      accuracyDifference: -0.001 * (index + 1),
+      operationsRatio: 0.8 - 0.1 * index,
+      chosen: index === 1,
+    })),
+  };
+}
+
+function describe(index: number, tuning: boolean): TaskDescription {
+  return {
+    name: tuning ? 'tuned-task' : `made-up-${index + 1}`,
+    base: 'made-up base',
+    character: 'made up',
+    source: 'nowhere',
+    description: 'A task that does not exist.',
+    classes: ['yes', 'no'],
+    steps: scheduleSteps,
+    learningRate: { full: 0.003, lora: 0.01 },
+    tuning,
+  };
+}
+
+function run(
+  arm: ArmName,
+  task: string,
+  taskIndex: number,
+  seed: number,
+  length: number,
+  blocks: number,
+  random: Random,
+): ArmResult {
+  const { points, share } = invented[arm];
+  const total = length * scheduleSteps;
+  const steps = arm.startsWith('short-cosine')
+    ? Math.round(share * total)
+    : Math.round(Math.min(1, share + 0.15) * total);
+  const watches = arm === 'full+grades' || arm === 'lora+grades';
+  const accuracy = 0.8 + 0.02 * taskIndex + 0.01 * points + (arm === 'full' ? 0 : 0.003 * random.normal());
+  const matrices = Array.from({ length: blocks }, (_, block) =>
+    MATRIX_KINDS.map((matrixKind, index) => ({
+      name: `blocks.${block}.part.${matrixKind}`,
+      kind: matrixKind,
+      block,
+      freezeStep: Math.round((0.25 + 0.08 * index + 0.03 * block + 0.02 * random.uniform()) * total),
+    })),
+  ).flat();
+  const froze = matrices.filter(({ freezeStep }) => watches && freezeStep < steps);
+  const at = (points: number) =>
+    Array.from({ length: points }, (_, index) => Math.round(((index + 1) / points) * steps));
+  const adapters = arm.startsWith('lora');
+  return {
+    arm,
+    task,
+    seed,
+    length,
+    scheduleSteps: arm.startsWith('short-cosine') ? steps : total,
+    steps,
+    accuracy,
+    loss: 0.5,
+    operations: {
+      forward: 3e9 * share * length,
+      backward: 3e9 * share * length,
+      optimizer: 4e9 * share * length,
+      validation: arm.includes('stopping') ? 1e9 * length : 0,
+    },
+    freezes: froze.map(({ name, kind, block, freezeStep }) => ({ name, kind, block, step: freezeStep, value: 0.44 })),
+    losses: at(20).map((step) => ({ step, value: Math.exp((-3 * step) / total) })),
+    validation: at(5).map((step) => ({ step, accuracy: 0.7, loss: 1, operations: 1e9 * step })),
+    memory: at(25).map((step) => ({
+      step,
+      live: (adapters ? 4e6 : 9e6) - 2e5 * froze.filter(({ freezeStep }) => freezeStep <= step).length,
+      reserved: adapters ? 6e6 : 12e6,
+    })),
+    signals: watches
+      ? matrices.map(({ name, kind, block, freezeStep }) => ({
+          name,
+          kind,
+          block,
+          samples: at(40)
+            .filter((step) => step <= freezeStep)
+            .map((step) => ({
+              step,
+              value: Math.max(0, 1 - (0.55 * step) / freezeStep + 0.05 * random.normal()),
+            })),
+        }))
+      : [],
+    threshold: watches ? 0.45 : null,
+  };
+}
+
+function timing(arm: ArmName, task: string, blocks: number): Timing {
+  const watches = arm.includes('grades');
+  const steps = Math.round(scheduleSteps * (arm === 'full' || arm === 'lora' ? 1 : 0.85));
+  const changes = watches ? [0, 250, 400, 600, steps] : [0, steps];
+  const base = (arm.startsWith('lora') ? 2600 : 2000) * (watches ? 0.97 : 1);
+  return {
+    arm,
+    task,
+    seed: 1,
+    scheduleSteps,
+    steps,
+    seconds: { train: 100 * invented[arm].share, validate: arm.includes('stopping') ? 10 : 0 },
+    speeds: changes.slice(1).map((toStep, index) => ({
+      fromStep: changes[index]!,
+      toStep,
+      frozen: Math.round((index * 7 * blocks) / 3),
+      tokensPerSecond: base * (1 + 0.15 * index),
+    })),
+    disturbance: 0.01,
+  };
+}
+
+/** An ablation that nobody ran: the higher the threshold and the shorter the grace, the cheaper and the worse. */
+export function madeUpAblation(kind: Ablation['kind'] = 'full'): Ablation {
+  const random = new Random(8);
+  const rows = ['split-half', 'gradient'].flatMap((quantity) =>
+    [0.3, 0.45, 0.6].flatMap((threshold) =>
+      [0.1, 0.3, 0.5].flatMap((grace) =>
+        [1, 2].map((seed) => ({
+          threshold,
+          grace,
+          quantity,
+          scale: 'peak',
+          seed,
+          accuracy: 0.8 + 0.01 * grace - 0.01 * threshold + 0.002 * random.normal(),
+          fullAccuracy: 0.8 + 0.001 * seed,
+          operations: 1e9 * (1 - threshold * (1 - grace)),
+          fullOperations: 1e9,
+          ...(quantity === 'split-half' && { seconds: 100 * (1 - threshold * (1 - grace)) }),
+          frozenShare: threshold,
+          steps: 800,
+          scheduleSteps: 1000,
+        })),
+      ),
+    ),
+  );
+  return {
+    kind,
+    date: '2026-01-01',
+    machine: 'no machine: every number is made up',
+    device: { kind: 'cpu', adapter: 'none' },
+    task: 'made-up-1',
+    model: 'made-up model',
+    rows,
+  };
+}
