@@ -54,6 +54,12 @@ function installPackages() {
   return child.status === 0;
 }
 
+function buildVectorLoops() {
+  const tsx = join(repositoryRoot, 'node_modules', 'tsx', 'dist', 'cli.mjs');
+  const script = join(repositoryRoot, 'scripts', 'build-simd.ts');
+  return spawnSync(process.execPath, [tsx, script], { cwd: repositoryRoot, stdio: 'inherit' }).status === 0;
+}
+
 function adapterOrDriver() {
   const adapter = findAdapter();
   if (adapter) return { adapter, hint: '' };
@@ -81,6 +87,7 @@ function setup() {
     console.error('setup: npm ci failed, its own message is above; nothing was started');
     return 1;
   }
+  if (!buildVectorLoops()) console.log('setup: the vector loops were not compiled; the cpu device runs plain loops');
   const { adapter, hint } = adapterOrDriver();
   if (adapter) {
     console.log(`setup: adapter ${describeAdapter(adapter)}`);

@@ -86,6 +86,7 @@ export { type BuildOptions, Module, type StateDict } from './nn/module.ts';
 export { LayerNorm, RMSNorm } from './nn/normalization.ts';
 export { Optimizer, type OptimizerOptions, type OptimizerState } from './nn/optimizer.ts';
 export { type FreezeListener, Parameter, type ParameterKind, parameterKinds } from './nn/parameter.ts';
+export { readSafetensors, writeSafetensors } from './nn/safetensors.ts';
 export { type Schedule, type ScheduleOptions, warmupCosine, warmupLinear } from './nn/schedule.ts';
 export { SGD, type SGDOptions } from './nn/sgd.ts';
 export type { GradientSums, StepReport, WatchedChange } from './nn/step-report.ts';

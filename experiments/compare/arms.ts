@@ -79,7 +79,7 @@ interface ValidationPoint {
  * bit for bit what a run of their own would have been. Controls come at the operations GradES took.
  */
 export async function trainArms(options: ArmsOptions): Promise<ArmResult[]> {
-  return new Trajectory(options).train();
+  return new Trajectory(options, await newRun(options, options.steps)).train();
 }
 
 class Trajectory {
@@ -88,9 +88,9 @@ class Trajectory {
   readonly #results: ArmResult[] = [];
   readonly #points: ValidationPoint[] = [];
 
-  constructor(options: ArmsOptions) {
+  constructor(options: ArmsOptions, run: Run) {
     this.#options = options;
-    this.#run = newRun(options, options.steps);
+    this.#run = run;
   }
 
   async train(): Promise<ArmResult[]> {
@@ -268,9 +268,12 @@ class Trajectory {
     const full = this.#results.find(({ arm }) => arm === 'full');
     if (!full) return;
     const length = Math.max(1, Math.min(steps, Math.round((steps * operations) / totalTraining(full))));
-    for (const [arm, factor] of [['short-cosine', 1], ['short-cosine-2x', 2]] as const) {
+    for (const [arm, factor] of [
+      ['short-cosine', 1],
+      ['short-cosine-2x', 2],
+    ] as const) {
       if (!this.#wants(arm)) continue;
-      const run = newRun({ ...this.#options, learningRate: factor * this.#options.learningRate }, length);
+      const run = await newRun({ ...this.#options, learningRate: factor * this.#options.learningRate }, length);
       this.#results.push(await completeRun(this.#options, arm, run));
     }
   }
@@ -291,7 +294,7 @@ const operationControls = [
 
 /** One full run by itself; `perturb` multiplies its initial weights by 1 + perturb. */
 export async function trainAlone(options: Labelled, arm: ArmName, perturb: number): Promise<ArmResult> {
-  return completeRun(options, arm, newRun(options, options.steps, perturb));
+  return completeRun(options, arm, await newRun(options, options.steps, perturb));
 }
 
 async function completeRun(options: Labelled, arm: ArmName, run: Run): Promise<ArmResult> {
@@ -301,8 +304,8 @@ async function completeRun(options: Labelled, arm: ArmName, run: Run): Promise<A
   return result;
 }
 
-export function newRun(options: RunSource, steps: number, perturb = 0): Run {
-  const model = buildModel(options, perturb);
+export async function newRun(options: RunSource, steps: number, perturb = 0): Promise<Run> {
+  const model = await buildModel(options, perturb);
   return new Run({ ...options, steps, model });
 }
 
@@ -380,7 +383,7 @@ export async function tuneRule(
   settings: Readonly<Record<string, RuleSetting>>,
 ): Promise<Omit<SettingResult, 'chosen'>[]> {
   const { device, task, seed, steps } = options;
-  const run = newRun(options, steps);
+  const run = await newRun(options, steps);
   const score = async () => ({
     accuracy: (await evaluate(run.model, device, task.validation)).accuracy,
     operations: run.trainingOperations,

@@ -29,8 +29,8 @@ import { pictures, reportPage } from './report.ts';
 import type { Comparison } from './results.ts';
 import { newestUnfinished, Store } from './store.ts';
 import { markdownTables, summaryText } from './tables.ts';
-import { loadTasks, type TaskName } from './tasks/task.ts';
-import { type Unit, UnitRunner, type UnitResult, unitKey } from './units.ts';
+import { loadTask, type TaskName } from './tasks.ts';
+import { type Unit, type UnitResult, UnitRunner, unitKey } from './units.ts';
 import { WholeProgress } from './whole-progress.ts';
 import { type Failure, performUnits } from './workers.ts';
 
@@ -43,7 +43,9 @@ class Interrupted extends Error {}
 class UnitsFailed extends Error {
   constructor(failures: readonly Failure[], path: string) {
     const reasons = failures.map(({ unit, reason }) => `${unitKey(unit)}: ${reason}`);
-    super(`${failures.length} units failed; what is done is kept in ${path}, --resume tries again\n${reasons.join('\n')}`);
+    super(
+      `${failures.length} units failed; what is done is kept in ${path}, --resume tries again\n${reasons.join('\n')}`,
+    );
   }
 }
 
@@ -52,7 +54,8 @@ async function main(options: CompareOptions): Promise<void> {
   const store = openStore(options, device);
   console.log(`Run folder: ${store.path}. Ctrl-C keeps what is done; --resume goes on from there.`);
   console.log(`Device: ${device.kind} (${device.adapter}), ${workerCount(options, device)} processes side by side.`);
-  if (options.quick) console.log('This is a smoke run: it shows that everything works, and is no evidence of anything.');
+  if (options.quick)
+    console.log('This is a smoke run: it shows that everything works, and is no evidence of anything.');
   const comparison = await new Study(options, device, store).run();
   if (!comparison) return;
   const text = `${JSON.stringify(comparison, null, 1)}\n`;
@@ -102,7 +105,6 @@ class Study {
         console.log(`Part ${shard.index} of ${shard.count} is done. When all are: npm run compare -- --merge …`);
         return null;
       }
-      const loaded = await loadTasks(tasks);
       return {
         kind: quick ? 'smoke' : 'full',
         date: new Date().toISOString().slice(0, 10),
@@ -112,8 +114,8 @@ class Study {
         seeds: this.#options.seeds,
         omissions: omissions(this.#options),
         tasks: plans.map((plan) => {
-          const { name, base, character, source, description, classes } = loaded.find((t) => t.name === plan.task)!;
-          const tuned = protocol.tuningTasks.includes(name) && !quick;
+          const { name, base, character, source, description, classes } = loadTask(plan.task);
+          const tuned = protocol.tuningTasks.includes(plan.task) && !quick;
           const { steps, learningRate } = plan;
           return { name, base, character, source, description, classes, steps, learningRate, tuning: tuned };
         }),
@@ -130,7 +132,7 @@ class Study {
   /** Pretrains the bases here, so that workers find them. */
   async #prepare(tasks: readonly TaskName[]): Promise<void> {
     const runner = new UnitRunner(this.#device);
-    for (const base of new Set((await loadTasks(tasks)).map((task) => task.base))) {
+    for (const base of new Set(tasks.map((task) => loadTask(task).base))) {
       await runner.base(base, (message) => console.log(`  ${message}`));
       if (this.#controller.signal.aborted) throw new Interrupted();
     }
@@ -218,7 +220,8 @@ function openStore(options: CompareOptions, device: Device): Store {
 
 function describePlans(plans: readonly TaskPlan[], setting: string): string {
   const lines = plans.map(
-    ({ task, steps, learningRate: { full, lora } }) => `  ${task}: ${steps} steps, rates ${full} (full) and ${lora} (LoRA)`,
+    ({ task, steps, learningRate: { full, lora } }) =>
+      `  ${task}: ${steps} steps, rates ${full} (full) and ${lora} (LoRA)`,
   );
   return ['Fixed before any reported run:', ...lines, `  rule: ${setting}`].join('\n');
 }

@@ -1,6 +1,5 @@
 import { crossEntropy, type Device, noGrad, step, type Transformer, tensor } from '../../src/index.ts';
-import type { Split } from './tasks/task.ts';
-import { windowLength } from './tasks/task.ts';
+import { type Split, windowLength } from './tasks/task.ts';
 
 export interface Evaluation {
   accuracy: number;

@@ -2,7 +2,7 @@ import { parseArgs } from 'node:util';
 import { OptionError } from '../fragments/options.ts';
 import { reportSeeds, tuningTasks } from './protocol.ts';
 import { type ArmName, armNames } from './results.ts';
-import { type TaskName, taskNames } from './tasks/task.ts';
+import { type TaskName, taskNames } from './tasks.ts';
 
 export interface CompareOptions {
   tasks: readonly TaskName[];
@@ -31,14 +31,7 @@ export const quickPlan = { tasks: ['file-kind', 'majority'], steps: 300, seeds: 
   seeds: readonly number[];
 };
 
-const quickArms: readonly ArmName[] = [
-  'full',
-  'full+stopping',
-  'full+grades',
-  'lora',
-  'lora+stopping',
-  'lora+grades',
-];
+const quickArms: readonly ArmName[] = ['full', 'full+stopping', 'full+grades', 'lora', 'lora+stopping', 'lora+grades'];
 
 export const helpText = `Compares GradES with full training, early stopping and LoRA at equal batch, and with controls that take as many
 operations: the shape of the paper's tables 1 and 4, at the size of this machine.

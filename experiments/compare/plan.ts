@@ -16,7 +16,7 @@ import {
   tuningTasks,
 } from './protocol.ts';
 import type { ArmName, SettingResult, SweepResult } from './results.ts';
-import type { TaskName } from './tasks/task.ts';
+import type { TaskName } from './tasks.ts';
 import { timedArms } from './timing.ts';
 import type { ArmsUnit, NoiseUnit, SweepUnit, TimingUnit, TuningUnit, Unit } from './units.ts';
 
@@ -35,7 +35,14 @@ export function learningRateUnits(tasks: readonly TaskName[]): SweepUnit[] {
     sweepSeeds.flatMap((seed) =>
       ([false, true] as const).flatMap((adapters) =>
         learningRates[adapters ? 'lora' : 'full'].map(
-          (learningRate): SweepUnit => ({ phase: 'sweep', task, adapters, seed, steps: learningRateLength, learningRate }),
+          (learningRate): SweepUnit => ({
+            phase: 'sweep',
+            task,
+            adapters,
+            seed,
+            steps: learningRateLength,
+            learningRate,
+          }),
         ),
       ),
     ),

@@ -5,7 +5,7 @@
 
 import type { GradESOptions } from '../../src/index.ts';
 import type { SettingResult, SweepResult } from './results.ts';
-import type { TaskName } from './tasks/task.ts';
+import type { TaskName } from './tasks.ts';
 
 /** How every arm trains, at equal batch. */
 export const training = {
@@ -19,7 +19,7 @@ export const training = {
 export const lora = { rank: 4, alpha: 8, dropout: 0 } as const;
 
 /** The rule is tuned on these tasks with seeds of their own, and judged on the others. */
-export const tuningTasks: readonly TaskName[] = ['file-kind', 'majority', 'noisy-first'];
+export const tuningTasks: readonly TaskName[] = ['file-kind', 'first-again', 'noisy-majority'];
 export const tuningSeeds: readonly number[] = [201, 202];
 
 /** The full and the LoRA arm are swept with these, on validation. */

@@ -26,7 +26,7 @@ export async function timeArm(source: RunSource & { arm: ArmName; setting: RuleS
   const adapters = arm.startsWith('lora');
   const steps = source.steps;
   await warmUp({ ...source, adapters });
-  const run = newRun({ ...source, adapters }, steps);
+  const run = await newRun({ ...source, adapters }, steps);
   run.computesHalvesAlways = false;
   let validateSeconds = 0;
   const registry = new ParameterRegistry(run.model);
@@ -92,7 +92,7 @@ function makePolicy(
 
 /** Compiles what the run needs. */
 async function warmUp(source: RunSource): Promise<void> {
-  const run = newRun(source, source.steps);
+  const run = await newRun(source, source.steps);
   while (run.step < warmUpSteps && !run.isOver) await run.advance();
   await evaluate(run.model, source.device, source.task.validation, 200);
   run.release();

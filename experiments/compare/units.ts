@@ -4,7 +4,8 @@ import { loadBase } from './bases.ts';
 import { evaluate } from './evaluate.ts';
 import { noisePerturbation, type RuleSetting } from './protocol.ts';
 import type { ArmName, ArmResult, SettingResult, SweepResult, Timing } from './results.ts';
-import { type BaseName, loadTasks, type Task, type TaskName } from './tasks/task.ts';
+import type { BaseName } from './tasks/task.ts';
+import { loadTask, type TaskName } from './tasks.ts';
 import { timeArm } from './timing.ts';
 
 /** The smallest piece of work that is kept: what ran of a unit when it was interrupted runs again. */
@@ -72,10 +73,9 @@ export function expectedSteps(unit: Unit): number {
   return steps * Math.max(1, 0.5 * unit.arms.length);
 }
 
-/** Performs units on one device; tasks and bases are loaded once. */
+/** Performs units on one device; bases are loaded once. */
 export class UnitRunner {
   readonly #device: Device;
-  readonly #tasks = new Map<TaskName, Promise<Task>>();
   readonly #bases = new Map<BaseName, Promise<StateDict>>();
 
   constructor(device: Device) {
@@ -85,7 +85,7 @@ export class UnitRunner {
   /** @param onStep called after each training step of any arm. */
   async perform(unit: Unit, onStep: () => void): Promise<UnitResult> {
     const { seed, steps, learningRate } = unit;
-    const task = await this.#task(unit.task);
+    const task = loadTask(unit.task);
     const base = await this.base(task.base);
     const empty: UnitResult = { sweep: [], settings: [], arms: [], timings: [] };
     const source = { device: this.#device, task, base, seed, steps, learningRate, adapters: false, onStep };
@@ -108,17 +108,11 @@ export class UnitRunner {
     this.#bases.set(name, known);
     return known;
   }
-
-  #task(name: TaskName): Promise<Task> {
-    const known = this.#tasks.get(name) ?? loadTasks([name]).then(([task]) => task);
-    this.#tasks.set(name, known);
-    return known;
-  }
 }
 
 async function sweep(source: RunSource): Promise<SweepResult> {
   const { device, task, seed, steps, learningRate, adapters } = source;
-  const run = newRun(source, steps);
+  const run = await newRun(source, steps);
   while (!run.isOver) await run.advance();
   await run.optimizer.report();
   const { accuracy } = await evaluate(run.model, device, task.validation);

@@ -1,8 +1,8 @@
 /** A process that trains what it is sent. Started by `workers.ts`; figures go back as messages. */
 
 import { openDevice } from '../../src/index.ts';
-import type { FromWorker, ToWorker } from './workers.ts';
 import { UnitRunner } from './units.ts';
+import type { FromWorker, ToWorker } from './workers.ts';
 
 // Ctrl-C reaches every process of the terminal; the one that started this one decides.
 process.on('SIGINT', () => {});

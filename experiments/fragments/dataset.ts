@@ -60,23 +60,34 @@ export interface LeftOutClass {
  * @throws {RangeError} `windowBytes` or `testFragments` is not a positive whole number.
  */
 export async function loadFragments(options: FragmentOptions): Promise<FragmentDataset> {
-  const nodeModules = fileURLToPath(new URL('../../node_modules', import.meta.url));
-  return datasetFrom(
-    options.directory === undefined ? packageSource(nodeModules) : folderSource(options.directory),
-    options,
-  );
+  return datasetFrom(options.directory === undefined ? installedPackages() : folderSource(options.directory), options);
 }
 
-/** The same for files listed by the caller. */
-export function datasetFrom(source: Source, options: Omit<FragmentOptions, 'directory'>): FragmentDataset {
-  const { windowBytes, testFragments, splitSeed = SPLIT_SEED } = options;
-  for (const [name, value] of Object.entries({ windowBytes, testFragments })) {
-    if (!Number.isInteger(value) || value < 1)
-      throw new RangeError(`${name} must be a positive whole number, got ${value}`);
-  }
-  const leftOut: LeftOutClass[] = [];
-  const leaveOut = (name: string, reason: string) => leftOut.push({ name, reason });
+/** The files that are there after every install. */
+export function installedPackages(): Source {
+  return packageSource(fileURLToPath(new URL('../../node_modules', import.meta.url)));
+}
 
+/** The texts of one class: those to train on, and those held out, which no training text repeats. */
+export interface LoadedClass {
+  className: string;
+  training: readonly Text[];
+  heldOut: readonly Text[];
+  /** Held-out files dropped because they repeat training files. */
+  repeats: number;
+}
+
+/**
+ * Reads and divides the files of every class that has enough of them.
+ *
+ * @param leaveOut told of each class that has not.
+ */
+export function loadTexts(
+  source: Source,
+  windowBytes: number,
+  splitSeed: number,
+  leaveOut: (name: string, reason: string) => void,
+): LoadedClass[] {
   const usable = source.files.filter((file) => file.bytes >= windowBytes);
   const named = classesWithEnoughFiles(source, usable, windowBytes, leaveOut);
   const split = splitByGroup(
@@ -100,6 +111,20 @@ export function datasetFrom(source: Source, options: Omit<FragmentOptions, 'dire
     one.repeats = one.heldOut.length - kept.length;
     one.heldOut = kept;
   }
+  return classes;
+}
+
+/** The same for files listed by the caller. */
+export function datasetFrom(source: Source, options: Omit<FragmentOptions, 'directory'>): FragmentDataset {
+  const { windowBytes, testFragments, splitSeed = SPLIT_SEED } = options;
+  for (const [name, value] of Object.entries({ windowBytes, testFragments })) {
+    if (!Number.isInteger(value) || value < 1)
+      throw new RangeError(`${name} must be a positive whole number, got ${value}`);
+  }
+  const leftOut: LeftOutClass[] = [];
+  const leaveOut = (name: string, reason: string) => leftOut.push({ name, reason });
+  const classes = loadTexts(source, windowBytes, splitSeed, leaveOut);
+  const training = classes.flatMap((one) => one.training);
 
   let remaining = classes.filter(({ className, heldOut, training, repeats }) => {
     const enough = heldOut.length >= MINIMUM_HELD_OUT && training.length >= MINIMUM_TRAINING;
@@ -133,13 +158,6 @@ export function datasetFrom(source: Source, options: Omit<FragmentOptions, 'dire
     }
     remaining = remaining.filter((one) => !short.includes(one));
   }
-}
-
-interface LoadedClass {
-  className: string;
-  training: readonly Text[];
-  heldOut: readonly Text[];
-  repeats: number;
 }
 
 /** Training batches and fixed test fragments of a classification of bytes. */

@@ -39,6 +39,13 @@ const adamwKernels = updateKernels<keyof typeof scalars>({
     }
     if (watched) changes[s.changesStart] = moved;
   },
+  simd({ functions, addresses, scalars: s, float }) {
+    const [gradient, report, value, mean, square] = addresses;
+    const [scale, skip] = [float(report), float(report + 4)];
+    const rates = [s.rate, s.beta1, s.beta2, s.epsilon, s.decay, s.correction1, s.correction2];
+    if (skip === 0) functions.adamw(gradient, value, mean, square, s.count, scale, ...rates);
+    return true;
+  },
 });
 
 /**

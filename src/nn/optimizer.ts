@@ -60,6 +60,7 @@ export interface OptimizerState {
  */
 export function updateKernels<Scalar extends string>({
   reference,
+  simd,
   ...kernel
 }: Omit<Kernel<Scalar>, 'wgsl' | 'reference'> & {
   reference(arrays: readonly NumericArray[], scalars: Readonly<Record<Scalar, number>>, watched: boolean): void;
@@ -68,6 +69,7 @@ export function updateKernels<Scalar extends string>({
     ...kernel,
     wgsl: { file: kernel.name, constants: { ...elementwise.constants, WATCHED: String(watched) } },
     reference: (arrays, scalars) => reference(arrays, scalars, watched),
+    ...(simd && !watched && { simd }),
   });
   return { plain: form(false), watched: form(true) };
 }

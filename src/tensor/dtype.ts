@@ -10,7 +10,7 @@ export function isFloat(dtype: DType): boolean {
 }
 
 /** A typed array of `dtype` over `length` elements of `buffer`, or over fresh zeros. */
-export function typedArray(dtype: DType, length: number, buffer?: ArrayBuffer, byteOffset = 0): NumericArray {
+export function typedArray(dtype: DType, length: number, buffer?: ArrayBufferLike, byteOffset = 0): NumericArray {
   const source = buffer ?? new ArrayBuffer(length * bytesPerElement[dtype]);
   if (dtype === 'f32') return new Float32Array(source, byteOffset, length);
   if (dtype === 'f64') return new Float64Array(source, byteOffset, length);

@@ -39,6 +39,9 @@ export class DeviceError extends FrostgradError {}
 /** No adapter that can run the kernels was found. */
 export class NoAdapterError extends FrostgradError {}
 
+/** A file that is not of the format it should be of, or cut short. */
+export class FileFormatError extends FrostgradError {}
+
 /** The graph cannot be walked backwards: nothing in it is live, or it was walked before. */
 export class BackwardError extends FrostgradError {}
 

@@ -1,3 +1,4 @@
+import type { SimdFunctions } from './cpu/linear-memory.ts';
 import type { NumericArray } from './dtype.ts';
 import { DeviceLimitError, DeviceMismatchError } from './errors.ts';
 import type { Tensor } from './tensor.ts';
@@ -25,6 +26,25 @@ export interface Kernel<Scalar extends string = string> {
   readonly scalars: Readonly<Record<Scalar, ScalarType>>;
   readonly wgsl: WgslSource;
   reference(arrays: readonly NumericArray[], scalars: Readonly<Record<Scalar, number>>): void;
+  /**
+   * The same for f32 on the vector registers of a CPU. False where it does not cover these sizes; nothing is computed
+   * then, and the loop runs.
+   */
+  simd?(call: SimdCall<Scalar>): boolean;
+}
+
+/** A kernel's operands as places in linear memory. */
+export interface SimdCall<Scalar extends string = string> {
+  readonly functions: SimdFunctions;
+  /** Of each operand's first element; of the whole storage for `strided` ones. */
+  readonly addresses: readonly number[];
+  /** Elements of each operand. */
+  readonly sizes: readonly number[];
+  readonly scalars: Readonly<Record<Scalar, number>>;
+  /** Room for intermediate values, until the next call. */
+  scratch(bytes: number): number;
+  /** The number at an address. */
+  float(address: number): number;
 }
 
 export interface WgslSource {

@@ -2,7 +2,7 @@ import { dense } from '../../tensor/copy.ts';
 import type { Device } from '../../tensor/device.ts';
 import { ArgumentError, DTypeError, ShapeError } from '../../tensor/errors.ts';
 import { getOrCreate } from '../../tensor/get-or-create.ts';
-import { type Access, dispatch, type Kernel } from '../../tensor/kernel.ts';
+import { type Access, dispatch, type Kernel, type SimdCall } from '../../tensor/kernel.ts';
 import { formatShape, sameShape } from '../../tensor/shape.ts';
 import { allocate, type Tensor } from '../../tensor/tensor.ts';
 import { begin, beginView, record } from '../record.ts';
@@ -30,13 +30,24 @@ type AttentionKernel = Kernel<keyof AttentionScalars>;
 type Entry = 'forward' | 'delta' | 'queryGradient' | 'keyValueGradient';
 
 const forms: Readonly<
-  Record<Entry, { name: string; operands: readonly Access[]; entry: string; reference: AttentionKernel['reference'] }>
+  Record<
+    Entry,
+    {
+      name: string;
+      operands: readonly Access[];
+      entry: string;
+      reference: AttentionKernel['reference'];
+      /** Its function in kernels/simd/attention.ts. */
+      simd?: 'attentionForward' | 'attentionQueryGradient' | 'attentionKeyValueGradient';
+    }
+  >
 > = {
   forward: {
     name: 'attention',
     operands: ['read', 'read', 'read', 'read', 'write', 'write'],
     entry: 'main',
     reference: attentionForward,
+    simd: 'attentionForward',
   },
   delta: {
     name: 'attention-delta',
@@ -49,19 +60,21 @@ const forms: Readonly<
     operands: ['read', 'read', 'read', 'read', 'read', 'read', 'write'],
     entry: 'gradientOfQueries',
     reference: attentionQueryGradient,
+    simd: 'attentionQueryGradient',
   },
   keyValueGradient: {
     name: 'attention-key-value-gradient',
     operands: ['read', 'read', 'read', 'read', 'read', 'read', 'write', 'write'],
     entry: 'gradientsOfKeysAndValues',
     reference: attentionKeyValueGradient,
+    simd: 'attentionKeyValueGradient',
   },
 };
 
 const kernels = new Map<string, AttentionKernel>();
 
 function kernelFor(entry: Entry, headSize: number, tile: AttentionTile): AttentionKernel {
-  const { name, operands, entry: entryPoint, reference } = forms[entry];
+  const { name, operands, entry: entryPoint, reference, simd } = forms[entry];
   const { threads, keys, group, shuffle } = tile;
   return getOrCreate(kernels, `${entry} ${headSize} ${threads} ${keys} ${group} ${shuffle}`, () => ({
     name,
@@ -81,7 +94,24 @@ function kernelFor(entry: Entry, headSize: number, tile: AttentionTile): Attenti
       subgroups: shuffle,
     },
     reference,
+    ...(simd && { simd: (call: AttentionCall) => attentionOnVectors(simd, headSize, call) }),
   }));
+}
+
+type AttentionCall = SimdCall<keyof AttentionScalars>;
+
+/** Rows must fill whole vectors. */
+function attentionOnVectors(
+  name: 'attentionForward' | 'attentionQueryGradient' | 'attentionKeyValueGradient',
+  headSize: number,
+  { functions, addresses, scalars, scratch }: AttentionCall,
+): boolean {
+  if (headSize % 4 !== 0) return false;
+  const { batch, time, heads, scale, causal, useLengths } = scalars;
+  // Two rows of weights, with room for the vector at the end of each.
+  const rows = scratch(4 * 2 * (time + 8));
+  functions[name](...addresses, rows, batch, time, heads, headSize, scale, causal, useLengths);
+  return true;
 }
 
 /**

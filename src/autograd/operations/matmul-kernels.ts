@@ -1,6 +1,6 @@
 import type { Device } from '../../tensor/device.ts';
 import { getOrCreate } from '../../tensor/get-or-create.ts';
-import type { Kernel } from '../../tensor/kernel.ts';
+import type { Kernel, SimdCall } from '../../tensor/kernel.ts';
 import { type MatmulScalars, matmulReference } from './matmul-reference.ts';
 
 /** A kernel and the part of the result that one of its workgroups computes. */
@@ -88,5 +88,16 @@ function kernelOf(file: string, constants: Readonly<Record<string, string>>): Ke
     },
     wgsl: { file, constants, subgroups: file === 'matmul_subgroups' },
     reference: matmulReference,
+    simd: matmulOnVectors,
   }));
+}
+
+/** kernels/simd/matmul.ts */
+function matmulOnVectors({ functions, addresses, sizes, scalars: s }: SimdCall<keyof MatmulScalars>): boolean {
+  const [a, b, bias, c] = addresses;
+  const batches = sizes[3] / (s.m * s.n);
+  const [aFirst, bFirst] = [a + 4 * s.aOffset, b + 4 * s.bOffset];
+  const walks = [s.aBatch, s.aRow, s.aColumn, s.bBatch, s.bRow, s.bColumn];
+  functions.matmul(aFirst, bFirst, bias, c, batches, s.m, s.n, s.k, ...walks, s.useBias);
+  return true;
 }

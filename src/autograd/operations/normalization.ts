@@ -36,7 +36,10 @@ const forwardKernel: RowKernel = {
         mean /= columns;
       }
       let squares = 0;
-      for (let column = 0; column < columns; column++) squares += (x[start + column] - mean) ** 2;
+      for (let column = 0; column < columns; column++) {
+        const deviation = x[start + column] - mean;
+        squares += deviation * deviation;
+      }
       const inverse = 1 / Math.sqrt(squares / columns + epsilon);
       for (let column = 0; column < columns; column++) {
         result[start + column] = (x[start + column] - mean) * inverse * gain[column] + (useBias ? bias[column] : 0);
@@ -83,14 +86,17 @@ const gainGradientKernel: Kernel<'rows' | 'columns' | 'chunkRows' | 'centered'> 
   reference([outputGradient, x, statistics, partialSums], { rows, columns, chunkRows, centered }) {
     for (let firstRow = 0, chunk = 0; firstRow < rows; firstRow += chunkRows, chunk++) {
       const endRow = Math.min(rows, firstRow + chunkRows);
-      for (let column = 0; column < columns; column++) {
-        let sum = 0;
-        for (let row = firstRow; row < endRow; row++) {
-          const mean = centered ? statistics[rows + row] : 0;
-          sum += outputGradient[row * columns + column] * (x[row * columns + column] - mean) * statistics[row];
+      // Row by row, in the order they lie in memory.
+      const sums = new Float64Array(columns);
+      for (let row = firstRow; row < endRow; row++) {
+        const mean = centered ? statistics[rows + row] : 0;
+        const inverse = statistics[row];
+        const start = row * columns;
+        for (let column = 0; column < columns; column++) {
+          sums[column] += outputGradient[start + column] * (x[start + column] - mean) * inverse;
         }
-        partialSums[chunk * columns + column] = sum;
       }
+      partialSums.set(sums, chunk * columns);
     }
   },
 };

@@ -1,4 +1,5 @@
 import { copy, dense } from '../../tensor/copy.ts';
+import type { SimdFunctionName } from '../../tensor/cpu/linear-memory.ts';
 import { tensor } from '../../tensor/create.ts';
 import type { Device } from '../../tensor/device.ts';
 import type { DType, NumericArray } from '../../tensor/dtype.ts';
@@ -13,6 +14,8 @@ export interface Expression {
   parameters: readonly string[];
   wgsl: string;
   reference(x: number, y: number, z: number): number;
+  /** Its function in kernels/simd/pointwise.ts, for operands that are all of the result's size. */
+  simd?: SimdFunctionName;
 }
 
 const maxOperands = 3;
@@ -44,7 +47,27 @@ fn power(base: f32, exponent: f32) -> f32 {
 fn boundedTanh(x: f32) -> f32 { return tanh(clamp(x, -15.0, 15.0)); }`,
 } as const;
 
-function makeKernels({ name, parameters, wgsl, reference }: Expression): ExpressionKernels {
+type Loop = Kernel['reference'];
+
+/**
+ * The plain loop over dense operands, as a function of its own for each expression: V8 then compiles the formula into the
+ * loop. One loop for all expressions would call each through a pointer, at ten times the time an element.
+ */
+function denseLoop(name: string, reference: Expression['reference']): Loop {
+  const make = new Function(
+    'reference',
+    `return function ${name.replace(/\W/g, '_')}([x, y, z, result], { count, xStep, yStep, zStep }) {
+      if (xStep === 1 && yStep === 1 && zStep === 1) {
+        for (let i = 0; i < count; i++) result[i] = reference(x[i], y[i], z[i]);
+      } else {
+        for (let i = 0; i < count; i++) result[i] = reference(x[i * xStep], y[i * yStep], z[i * zStep]);
+      }
+    };`,
+  );
+  return make(reference);
+}
+
+function makeKernels({ name, parameters, wgsl, reference, simd }: Expression): ExpressionKernels {
   const padded = [...parameters, 'unused_y', 'unused_z'].slice(0, maxOperands);
   const signature = padded.map((parameter) => `${parameter}: f32`).join(', ');
   const needed = Object.entries(helpers).flatMap(([helper, text]) => (wgsl.includes(helper) ? [text] : []));
@@ -55,9 +78,14 @@ function makeKernels({ name, parameters, wgsl, reference }: Expression): Express
       operands: ['read', 'read', 'read', 'write'],
       scalars: { count: 'u32', xStep: 'u32', yStep: 'u32', zStep: 'u32' },
       wgsl: { file: 'pointwise_dense', constants: elementwise.constants, functions },
-      reference([x, y, z, result], { count, xStep, yStep, zStep }) {
-        for (let i = 0; i < count; i++) result[i] = reference(x[i * xStep], y[i * yStep], z[i * zStep]);
-      },
+      reference: denseLoop(name, reference),
+      ...(simd && {
+        simd({ functions, addresses, scalars: { count, xStep, yStep, zStep } }) {
+          if (xStep + yStep + zStep < 3) return false;
+          functions[simd](...addresses, count);
+          return true;
+        },
+      }),
     },
     strided: {
       name: `${name}-strided`,

@@ -3,6 +3,7 @@
  * the values it needs. Kernels, the `cpu` loops, gradients and the property tests derive from the row; an operation is
  * added by adding a row.
  */
+import type { SimdFunctionName } from '../../tensor/cpu/linear-memory.ts';
 import { isFloat } from '../../tensor/dtype.ts';
 import { DTypeError } from '../../tensor/errors.ts';
 import { getOrCreate } from '../../tensor/get-or-create.ts';
@@ -22,11 +23,14 @@ interface Derivative {
   needs: readonly Needed[];
   wgsl: string;
   reference(g: number, first: number, second: number): number;
+  /** Its function in kernels/simd/pointwise.ts, where it has one. */
+  simd?: SimdFunctionName;
 }
 
 export interface PointwiseRow {
   wgsl: string;
   reference(x: number, y: number, z: number): number;
+  simd?: SimdFunctionName;
   /** One for each operand: a formula, `identity` where the gradient passes unchanged, null where there is none. */
   derivatives: readonly (Derivative | 'identity' | null)[];
 }
@@ -206,13 +210,23 @@ export const pointwiseTable = {
   swiglu: {
     wgsl: 'y * x / (1.0 + exp(-x))',
     reference: (x, y) => y * x * sigmoidOf(x),
+    simd: 'swiglu',
     derivatives: [
       {
         needs: ['x', 'y'],
         wgsl: 'g * y * (1.0 + x * (1.0 - 1.0 / (1.0 + exp(-x)))) / (1.0 + exp(-x))',
-        reference: (g, x, y) => g * y * sigmoidOf(x) * (1 + x * (1 - sigmoidOf(x))),
+        reference: (g, x, y) => {
+          const s = sigmoidOf(x);
+          return g * y * s * (1 + x * (1 - s));
+        },
+        simd: 'swigluGradientX',
       },
-      { needs: ['x'], wgsl: 'g * x / (1.0 + exp(-x))', reference: (g, x) => g * x * sigmoidOf(x) },
+      {
+        needs: ['x'],
+        wgsl: 'g * x / (1.0 + exp(-x))',
+        reference: (g, x) => g * x * sigmoidOf(x),
+        simd: 'swigluGradientY',
+      },
     ],
   },
   /** y where x is not 0, else z. */
@@ -256,9 +270,9 @@ const expressions = new Map<PointwiseName, RowExpressions>();
 
 function expressionsOf(name: PointwiseName): RowExpressions {
   return getOrCreate(expressions, name, () => {
-    const { derivatives, wgsl, reference }: PointwiseRow = pointwiseTable[name];
+    const { derivatives, wgsl, reference, simd }: PointwiseRow = pointwiseTable[name];
     return {
-      forward: { name, parameters: operandNames.slice(0, derivatives.length), wgsl, reference },
+      forward: { name, parameters: operandNames.slice(0, derivatives.length), wgsl, reference, simd },
       derivatives: derivatives.map((derivative, i) =>
         derivative === null || derivative === 'identity'
           ? null

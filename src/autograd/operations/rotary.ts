@@ -37,25 +37,26 @@ const rotaryKernel: Kernel<
   },
   wgsl: { file: 'rotary', constants: { FINE: `${finePositions}u` } },
   reference([x, turns, result], s) {
-    for (let pair = 0; pair < s.pairs; pair++) {
-      const j = pair % s.half;
-      const vector = Math.floor(pair / s.half);
-      const head = vector % s.heads;
-      const time = Math.floor(vector / s.heads) % s.time;
-      const batch = Math.floor(vector / s.heads / s.time);
-
-      const position = s.positionOffset + time;
-      const fine = 2 * ((position % finePositions) * s.half + j);
-      const coarse = 2 * ((finePositions + Math.floor(position / finePositions)) * s.half + j);
-      const cosine = turns[fine] * turns[coarse] - turns[fine + 1] * turns[coarse + 1];
-      const sine = s.sign * (turns[fine] * turns[coarse + 1] + turns[fine + 1] * turns[coarse]);
-
-      const source = s.xOffset + batch * s.xBatch + time * s.xTime + head * s.xHead + j * s.xElement;
-      const first = x[source];
-      const second = x[source + s.half * s.xElement];
-      const to = vector * 2 * s.half + j;
-      result[to] = first * cosine - second * sine;
-      result[to + s.half] = second * cosine + first * sine;
+    const batches = s.pairs / (s.half * s.heads * s.time);
+    let to = 0;
+    for (let batch = 0; batch < batches; batch++) {
+      for (let time = 0; time < s.time; time++) {
+        const position = s.positionOffset + time;
+        const fineLine = 2 * (position % finePositions) * s.half;
+        const coarseLine = 2 * (finePositions + Math.floor(position / finePositions)) * s.half;
+        for (let head = 0; head < s.heads; head++, to += 2 * s.half) {
+          let source = s.xOffset + batch * s.xBatch + time * s.xTime + head * s.xHead;
+          for (let j = 0; j < s.half; j++, source += s.xElement) {
+            const [fine, coarse] = [fineLine + 2 * j, coarseLine + 2 * j];
+            const cosine = turns[fine] * turns[coarse] - turns[fine + 1] * turns[coarse + 1];
+            const sine = s.sign * (turns[fine] * turns[coarse + 1] + turns[fine + 1] * turns[coarse]);
+            const first = x[source];
+            const second = x[source + s.half * s.xElement];
+            result[to + j] = first * cosine - second * sine;
+            result[to + j + s.half] = second * cosine + first * sine;
+          }
+        }
+      }
     }
   },
 };

@@ -3,33 +3,51 @@ import { BufferPool, type DeviceBuffer, type MemoryReport } from '../buffer-pool
 import { countWork, type Device, type KernelCall, type WorkReport } from '../device.ts';
 import { bytesPerElement, type DType, type NumericArray, typedArray } from '../dtype.ts';
 import type { Tensor } from '../tensor.ts';
+import { type LinearMemory, linearMemory } from './linear-memory.ts';
 
-/** One block of memory, and the typed array that each dtype sees it through. */
+/** Memory of one buffer, and the typed array that each dtype sees it through. */
 interface Block {
-  bytes: ArrayBuffer;
+  buffer: ArrayBufferLike;
+  byteOffset: number;
+  byteLength: number;
+  /** Place in the linear memory; null where it is a buffer of its own. */
+  address: number | null;
   views: Partial<Record<DType, NumericArray>>;
 }
 
+export interface CpuOptions {
+  /** Bytes the device may reserve; by default half of the machine's memory. */
+  memoryBudget?: number;
+  /** `reference` runs the plain loops alone: the oracle. */
+  kernels?: 'simd' | 'reference';
+}
+
 /**
- * Runs the reference loop of every kernel, at once, on the thread that calls. It serves machines without an adapter,
- * and it is the oracle: everything it computes is plain TypeScript beside the operation.
+ * Runs every kernel at once, on the thread that calls. Those that have a form for 128-bit vectors run that, in WebAssembly,
+ * on f32; everything else runs the reference loop, plain TypeScript beside the operation. It serves machines without an
+ * adapter, and with `kernels: 'reference'` it is the oracle.
  */
 export class CpuDevice implements Device {
   readonly kind = 'cpu';
-  readonly adapter = 'JavaScript loops on one thread';
+  readonly adapter: string;
   readonly software = true;
   readonly offsetAlignment = 1;
   readonly kernelSet = 'software';
   readonly subgroupSize = 0;
   readonly work: WorkReport = { dispatches: new Map(), totalDispatches: 0, flops: 0 };
   readonly #pool: BufferPool<Block>;
+  readonly #memory: LinearMemory | null;
 
-  /** @param options.memoryBudget bytes the device may reserve; by default half of the machine's memory. */
-  constructor(options: { memoryBudget?: number } = {}) {
+  constructor({ memoryBudget, kernels = 'simd' }: CpuOptions = {}) {
+    const memory = kernels === 'simd' ? linearMemory() : null;
+    this.#memory = memory;
+    this.adapter = memory
+      ? 'WebAssembly vectors and JavaScript loops on one thread'
+      : `JavaScript loops on one thread${kernels === 'simd' ? ' (node scripts/setup.mjs builds faster ones)' : ''}`;
     this.#pool = new BufferPool<Block>({
-      create: (size) => ({ bytes: new ArrayBuffer(size), views: {} }),
-      destroy: () => {},
-      budget: options.memoryBudget ?? totalmem() / 2,
+      create: (size) => makeBlock(memory, size),
+      destroy: (block) => freeBlock(memory, block),
+      budget: memoryBudget ?? totalmem() / 2,
     });
   }
 
@@ -47,21 +65,27 @@ export class CpuDevice implements Device {
 
   upload(buffer: DeviceBuffer, data: NumericArray): void {
     const source = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-    new Uint8Array(this.#pool.resource(buffer).bytes).set(source);
+    const block = this.#pool.resource(buffer);
+    new Uint8Array(block.buffer, block.byteOffset, block.byteLength).set(source);
   }
 
   async download(buffer: DeviceBuffer, byteOffset: number, byteLength: number): Promise<ArrayBuffer> {
-    return this.#pool.resource(buffer).bytes.slice(byteOffset, byteOffset + byteLength);
+    const block = this.#pool.resource(buffer);
+    const bytes = new ArrayBuffer(byteLength);
+    new Uint8Array(bytes).set(new Uint8Array(block.buffer, block.byteOffset + byteOffset, byteLength));
+    return bytes;
   }
 
   run(call: KernelCall): void {
-    const arrays = call.operands.map((operand, i) => {
-      const whole = this.#array(operand);
-      return call.kernel.operands[i] === 'strided'
-        ? whole
-        : whole.subarray(operand.offset, operand.offset + operand.size);
-    });
-    call.kernel.reference(arrays, call.scalars);
+    if (!this.#runOnVectors(call)) {
+      const arrays = call.operands.map((operand, i) => {
+        const whole = this.#array(operand);
+        return call.kernel.operands[i] === 'strided'
+          ? whole
+          : whole.subarray(operand.offset, operand.offset + operand.size);
+      });
+      call.kernel.reference(arrays, call.scalars);
+    }
     countWork(this.work, call.kernel.name, call.flops);
   }
 
@@ -83,13 +107,53 @@ export class CpuDevice implements Device {
     this.#pool.trim();
   }
 
+  #runOnVectors({ kernel, operands, scalars }: KernelCall): boolean {
+    const memory = this.#memory;
+    if (!kernel.simd || !memory) return false;
+    const addresses: number[] = [];
+    for (const [i, operand] of operands.entries()) {
+      const { address } = this.#pool.resource(operand.storage.buffer);
+      if (address === null || operand.dtype === 'f64') return false;
+      addresses.push(kernel.operands[i] === 'strided' ? address : address + 4 * operand.offset);
+    }
+    return kernel.simd({
+      functions: memory.functions,
+      addresses,
+      scalars,
+      sizes: operands.map(({ size }) => size),
+      scratch: (bytes) => memory.scratch(bytes),
+      float: (address) => new Float32Array(memory.buffer, address, 1)[0],
+    });
+  }
+
   #array(operand: Tensor): NumericArray {
     const block = this.#pool.resource(operand.storage.buffer);
     const known = block.views[operand.dtype];
     if (known) return known;
-    const length = Math.floor(block.bytes.byteLength / bytesPerElement[operand.dtype]);
-    const view = typedArray(operand.dtype, length, block.bytes);
+    const length = Math.floor(block.byteLength / bytesPerElement[operand.dtype]);
+    const view = typedArray(operand.dtype, length, block.buffer, block.byteOffset);
     block.views[operand.dtype] = view;
     return view;
   }
+}
+
+/** Gives back the blocks of devices that are gone. */
+const forgotten = new FinalizationRegistry<{ memory: LinearMemory; address: number; bytes: number }>(
+  ({ memory, address, bytes }) => memory.free(address, bytes),
+);
+
+function makeBlock(memory: LinearMemory | null, byteLength: number): Block {
+  const address = memory?.allocate(byteLength) ?? null;
+  if (!memory || address === null) {
+    return { buffer: new ArrayBuffer(byteLength), byteOffset: 0, byteLength, address: null, views: {} };
+  }
+  const block = { buffer: memory.buffer, byteOffset: address, byteLength, address, views: {} };
+  forgotten.register(block, { memory, address, bytes: byteLength }, block);
+  return block;
+}
+
+function freeBlock(memory: LinearMemory | null, block: Block): void {
+  if (block.address === null) return;
+  forgotten.unregister(block);
+  memory?.free(block.address, block.byteLength);
 }

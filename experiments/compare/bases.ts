@@ -1,0 +1,169 @@
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import {
+  AdamW,
+  backward,
+  crossEntropy,
+  type Device,
+  FileFormatError,
+  Random,
+  readSafetensors,
+  type StateDict,
+  step,
+  Transformer,
+  tensor,
+  warmupCosine,
+  writeSafetensors,
+} from '../../src/index.ts';
+import { randomBelow, textKey } from '../fragments/dataset/random.ts';
+import { drawFrom, fileKinds } from './tasks/file-texts.ts';
+import { partOf } from './tasks/sequence-tasks.ts';
+import { type BaseName, type Task, vocabulary, windowLength } from './tasks/task.ts';
+
+/** Two blocks of the usual decoder; `npm start` trains the same. */
+const architecture = { width: 32, heads: 2, hidden: 88, blocks: 2, causal: true } as const;
+
+const pretraining = { steps: 1500, batch: 16, learningRate: 3e-3, warmup: 75, seed: 77, version: 1 } as const;
+
+const folder = join('runs', 'bases');
+
+/** One row of tokens, one longer than a window, for a language model to learn. */
+type DrawRow = (...key: readonly number[]) => ArrayLike<number>;
+
+const rowsOf: Readonly<Record<BaseName, DrawRow>> = {
+  files(...key) {
+    const kinds = fileKinds();
+    return drawFrom(kinds[randomBelow(kinds.length, ...key, 1)].training, ...key, 2);
+  },
+  sequences(...key) {
+    for (let attempt = 0; ; attempt++) {
+      const row = sequenceRow((limit, ...part) => randomBelow(limit, ...key, attempt, ...part));
+      // What is held out of the tasks is held out here as well.
+      if (partOf(row.slice(0, windowLength)) === 'training') return row;
+    }
+  },
+};
+
+/** Repetitions, arithmetic progressions, copies and plain noise; none of them tells a label of the tasks. */
+function sequenceRow(below: (limit: number, ...key: readonly number[]) => number): number[] {
+  const size = vocabulary.sequences;
+  const length = windowLength + 1;
+  const alphabet = 2 + below(size - 1, 1);
+  const noise = Array.from({ length }, (_, i) => below(alphabet, 2, i));
+  switch (below(4, 3)) {
+    case 0: {
+      const period = 2 + below(7, 4);
+      return noise.map((_, i) => noise[i % period]);
+    }
+    case 1: {
+      const [start, stride] = [below(size, 5), 1 + below(size - 1, 6)];
+      return noise.map((_, i) => (start + i * stride) % size);
+    }
+    case 2:
+      return noise.map((token, i) => (i < length / 2 ? token : noise[i - Math.floor(length / 2)]));
+    default:
+      return noise;
+  }
+}
+
+function buildBase(name: BaseName, device: Device): Transformer {
+  const config = { ...architecture, vocabulary: vocabulary[name], head: 'language-model' } as const;
+  return new Transformer(config, { device, random: new Random(pretraining.seed) });
+}
+
+/** The rows of one step. */
+function pretrainingBatch(name: BaseName, s: number): Int32Array {
+  const rows = new Int32Array(pretraining.batch * (windowLength + 1));
+  for (let i = 0; i < pretraining.batch; i++) {
+    rows.set(Array.from(rowsOf[name](textKey(name), s, i)).slice(0, windowLength + 1), i * (windowLength + 1));
+  }
+  return rows;
+}
+
+/**
+ * The weights of a small language model that a task is fine-tuned from: trained once with a fixed seed, then kept in a file
+ * below `runs/bases`. Its name is a hash of what it was made of, the first rows of the data among it.
+ */
+export async function loadBase(
+  name: BaseName,
+  device: Device,
+  { onProgress = () => {} }: { onProgress?(message: string): void } = {},
+): Promise<StateDict> {
+  const hash = createHash('sha256').update(JSON.stringify([architecture, pretraining, vocabulary[name], device.kind]));
+  for (const s of [1, 2]) hash.update(pretrainingBatch(name, s));
+  const file = join(folder, `${name}-${hash.digest('hex').slice(0, 16)}.safetensors`);
+  const known = readBase(file, onProgress);
+  if (known) return known;
+  const { state, loss } = await pretrain(name, device, onProgress);
+  mkdirSync(folder, { recursive: true });
+  const unfinished = `${file}.${process.pid}.unfinished`;
+  writeFileSync(unfinished, writeSafetensors(state, { base: name, loss: loss.toFixed(4) }));
+  renameSync(unfinished, file);
+  return state;
+}
+
+function readBase(file: string, onProgress: (message: string) => void): StateDict | null {
+  if (!existsSync(file)) return null;
+  try {
+    return readSafetensors(readFileSync(file)).state;
+  } catch (error) {
+    if (!(error instanceof FileFormatError)) throw error;
+    onProgress(`${file} cannot be used and is made again (${error.message})`);
+    return null;
+  }
+}
+
+async function pretrain(name: BaseName, device: Device, onProgress: (message: string) => void) {
+  const { steps, batch, learningRate, warmup } = pretraining;
+  const model = buildBase(name, device);
+  const optimizer = new AdamW(model.parameters(), { learningRate, weightDecay: 0.01, maxGradientNorm: 1 });
+  const schedule = warmupCosine({ peak: learningRate, steps, warmup });
+  let loss = Number.NaN;
+  for (let s = 1; s <= steps; s++) {
+    await step(() => {
+      const rows = tensor(pretrainingBatch(name, s), { device, shape: [batch, windowLength + 1] });
+      const tokens = rows.slice([0, 0], [batch, windowLength]);
+      const targets = rows.slice([0, 1], [batch, windowLength + 1]);
+      const batchLoss = crossEntropy(model.call(tokens), targets);
+      backward(batchLoss);
+      optimizer.learningRate = schedule(s);
+      optimizer.step(batchLoss);
+    });
+    if (s % 250 === 0) {
+      ({ loss } = await optimizer.report());
+      onProgress(`pretraining the base '${name}': step ${s} of ${steps}, loss ${loss.toFixed(3)}`);
+    }
+  }
+  const state = await model.stateDict();
+  optimizer.release();
+  for (const parameter of model.parameters()) parameter.release('it was saved');
+  device.trim();
+  return { state, loss };
+}
+
+/**
+ * The classifier of a task: the base with a fresh head of `Random(seed)`.
+ *
+ * @param options.perturb every weight is multiplied by 1 + this.
+ */
+export async function buildClassifier(
+  task: Task,
+  device: Device,
+  seed: number,
+  base: StateDict,
+  { perturb = 0 }: { perturb?: number } = {},
+): Promise<Transformer> {
+  const config = {
+    ...architecture,
+    vocabulary: vocabulary[task.base],
+    head: { classes: task.classes.length },
+  } as const;
+  const model = new Transformer(config, { device, random: new Random(seed) });
+  const state: StateDict = { ...base, 'head.weight': (await model.stateDict())['head.weight'] };
+  for (const [name, { shape, data }] of Object.entries(state)) {
+    if (perturb !== 0) state[name] = { shape, data: data.map((value) => value * (1 + perturb)) };
+  }
+  model.loadStateDict(state);
+  return model;
+}

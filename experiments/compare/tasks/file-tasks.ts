@@ -1,0 +1,154 @@
+import { randomBelow, textKey } from '../../fragments/dataset/random.ts';
+import type { Text } from '../../fragments/dataset/texts.ts';
+import { drawFrom, type FileKind, fileKinds, standsInTraining } from './file-texts.ts';
+import { heldOutItems, type Split, type Task, windowLength } from './task.ts';
+
+export const fileTaskNames = ['file-kind', 'next-byte', 'swapped-halves', 'reversed'] as const;
+export type FileTaskName = (typeof fileTaskNames)[number];
+
+type Part = 'training' | 'validation' | 'test';
+
+/** An item of the given class from the texts of one part; null where the window drawn does not give one. */
+type MakeItem = (label: number, part: Part, key: readonly number[]) => Uint8Array | null;
+
+interface FileTaskDefinition extends Pick<Task, 'character' | 'description' | 'classes'> {
+  makeItem: MakeItem;
+}
+
+const half = windowLength / 2;
+const byteKinds = ['lower-case letter', 'capital or digit', 'white space', 'punctuation'] as const;
+
+function definitionOf(name: FileTaskName): FileTaskDefinition {
+  const kinds = fileKinds();
+  const written = kinds.filter((kind) => kind.name !== 'native code' && kind.name !== 'source maps');
+  const fromAny = (part: Part, key: readonly number[]) => {
+    const kind = written[randomBelow(written.length, ...key, 0)];
+    return drawFrom(textsOf(kind, part), ...key, 1);
+  };
+  switch (name) {
+    case 'file-kind':
+      return {
+        character: 'noisy',
+        description: 'Which kind of file do these 32 bytes come from?',
+        classes: kinds.map((kind) => kind.name),
+        makeItem: (label, part, key) => drawFrom(textsOf(kinds[label], part), ...key).subarray(0, windowLength),
+      };
+    case 'next-byte':
+      return {
+        character: 'noisy',
+        description: 'Of which kind is the byte that follows these 32?',
+        classes: byteKinds,
+        makeItem(label, part, key) {
+          const window = fromAny(part, key);
+          return byteKind(window[windowLength]) === label ? window.subarray(0, windowLength) : null;
+        },
+      };
+    case 'swapped-halves':
+      return {
+        character: 'plain',
+        description: 'Do the two halves of these 32 bytes stand in their order, or were they swapped?',
+        classes: ['in order', 'swapped'],
+        makeItem(label, part, key) {
+          const window = fromAny(part, key).subarray(0, windowLength);
+          return label === 0 ? window : Uint8Array.from([...window.subarray(half), ...window.subarray(0, half)]);
+        },
+      };
+    case 'reversed':
+      return {
+        character: 'plain',
+        description: 'Do these 32 bytes run forwards or backwards?',
+        classes: ['forwards', 'backwards'],
+        makeItem(label, part, key) {
+          const window = fromAny(part, key).subarray(0, windowLength);
+          return label === 0 ? window : Uint8Array.from(window).reverse();
+        },
+      };
+  }
+}
+
+const made = new Map<FileTaskName, Task>();
+
+/** A task on the files of `node_modules`; the same object every time. */
+export function fileTask(name: FileTaskName): Task {
+  const known = made.get(name);
+  if (known) return known;
+  const { makeItem, ...definition } = definitionOf(name);
+  const classes = definition.classes.length;
+  const stream = textKey(name);
+  const seen = new Set<string>();
+  const task: Task = {
+    name,
+    base: 'files',
+    source: 'files',
+    ...definition,
+    // Test items are drawn first; validation leaves out what they hold.
+    test: heldOut(makeItem, classes, 'test', stream, seen),
+    validation: heldOut(makeItem, classes, 'validation', stream, seen),
+    trainingBatch(seed, step, batch) {
+      const tokens = new Int32Array(batch * windowLength);
+      const labels = new Int32Array(batch);
+      for (let i = 0; i < batch; i++) {
+        const key = [stream, seed, step, i];
+        labels[i] = randomBelow(classes, ...key);
+        tokens.set(itemOf(makeItem, labels[i], 'training', key), i * windowLength);
+      }
+      return { tokens, labels };
+    },
+  };
+  made.set(name, task);
+  return task;
+}
+
+function textsOf(kind: FileKind, part: Part): readonly Text[] {
+  return kind[part];
+}
+
+const attempts = 1000;
+
+function itemOf(makeItem: MakeItem, label: number, part: Part, key: readonly number[]): Uint8Array {
+  for (let attempt = 1; attempt <= attempts; attempt++) {
+    const item = makeItem(label, part, [...key, attempt]);
+    if (item) return item;
+  }
+  throw new RangeError(`no item of class ${label} among ${attempts} windows of the ${part} files`);
+}
+
+/** Balanced items, class after class in turn: distinct, and none of them, as drawn, anywhere in the files to train on. */
+function heldOut(makeItem: MakeItem, classes: number, part: Part, stream: number, seen: Set<string>): Split {
+  const count = heldOutItems[part === 'test' ? 'test' : 'validation'];
+  const perClass = Math.ceil(count / classes);
+  const accepted: Uint8Array[][] = Array.from({ length: classes }, () => []);
+  for (let round = 0; accepted.some((items) => items.length < perClass); round++) {
+    if (round === 20) throw new RangeError(`the ${part} files do not hold ${perClass} distinct items of each class`);
+    const drawn = accepted.flatMap((items, label) =>
+      Array.from({ length: items.length < perClass ? 2 * (perClass - items.length) : 0 }, (_, i) => ({
+        label,
+        item: itemOf(makeItem, label, part, [stream, textKey(part), round, label, i]),
+      })),
+    );
+    // An item may be made from a window by moving its bytes; either form must be new to training.
+    const leaked = standsInTraining(
+      drawn.map(({ item }) => item),
+      windowLength,
+    );
+    for (const [i, { label, item }] of drawn.entries()) {
+      const content = Buffer.from(item).toString('latin1');
+      if (leaked[i] === 1 || seen.has(content) || accepted[label].length === perClass) continue;
+      seen.add(content);
+      accepted[label].push(item);
+    }
+  }
+  const total = perClass * classes;
+  const tokens = new Int32Array(total * windowLength);
+  const labels = Int32Array.from({ length: total }, (_, i) => i % classes);
+  for (let i = 0; i < total; i++) tokens.set(accepted[i % classes][Math.floor(i / classes)], i * windowLength);
+  return { tokens, labels, count: total };
+}
+
+/** An index into `byteKinds`; bytes beyond ASCII count as letters. */
+function byteKind(byte: number): number {
+  if (byte <= 0x20) return 2;
+  const character = String.fromCharCode(byte);
+  if (/[A-Z0-9]/.test(character)) return 1;
+  return byte > 0x7e || /[a-z]/.test(character) ? 0 : 3;
+}

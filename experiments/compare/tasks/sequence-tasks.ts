@@ -1,0 +1,151 @@
+import { Random } from '../../../src/index.ts';
+import { randomWord, textKey } from '../../fragments/dataset/random.ts';
+import { heldOutItems, type Split, type Task, vocabulary, windowLength } from './task.ts';
+
+export const sequenceTaskNames = ['majority', 'first-again', 'noisy-majority', 'parity'] as const;
+export type SequenceTaskName = (typeof sequenceTaskNames)[number];
+
+interface Item {
+  tokens: number[];
+  label: number;
+}
+
+interface SequenceTaskDefinition extends Pick<Task, 'character' | 'description' | 'classes'> {
+  /** One item, of the class `wanted` but for noise in the label. */
+  draw(random: Random, wanted: number): Item;
+}
+
+const letters = 4;
+const labelNoise = 0.25;
+/** Positions whose bits the parity is of. */
+const parityPositions = [3, 11, 20];
+
+/** Tokens 0 … letters - 1 at random, one of them more often than every other. */
+function majorityItem(random: Random, wanted: number): Item {
+  for (;;) {
+    const tokens = Array.from({ length: windowLength }, () => random.integer(letters));
+    const counts = Array.from({ length: letters }, (_, letter) => tokens.filter((token) => token === letter).length);
+    const most = Math.max(...counts);
+    if (counts.filter((count) => count === most).length > 1) continue;
+    // Renaming the letters makes any majority the wanted one.
+    const shift = wanted - counts.indexOf(most) + letters;
+    return { tokens: tokens.map((token) => (token + shift) % letters), label: wanted };
+  }
+}
+
+const definitions: Readonly<Record<SequenceTaskName, SequenceTaskDefinition>> = {
+  majority: {
+    character: 'solved',
+    description: `Which of ${letters} letters stands most often among 32?`,
+    classes: Array.from({ length: letters }, (_, letter) => `letter ${letter}`),
+    draw: majorityItem,
+  },
+  'first-again': {
+    character: 'solved',
+    description: 'Does the first of 32 letters come again?',
+    classes: ['no', 'yes'],
+    draw(random, wanted) {
+      const size = vocabulary.sequences;
+      const first = random.integer(size);
+      // Any other letter, so that how often a letter stands in it tells nothing but for the first one.
+      const rest = Array.from({ length: windowLength - 1 }, () => (first + 1 + random.integer(size - 1)) % size);
+      if (wanted === 1) rest[random.integer(rest.length)] = first;
+      return { tokens: [first, ...rest], label: wanted };
+    },
+  },
+  'noisy-majority': {
+    character: 'noisy',
+    description: `Which of ${letters} letters stands most often among 32? A quarter of the labels, in every split, are drawn at random.`,
+    classes: Array.from({ length: letters }, (_, letter) => `letter ${letter}`),
+    draw(random, wanted) {
+      const item = majorityItem(random, wanted);
+      return random.uniform() < labelNoise ? { ...item, label: random.integer(letters) } : item;
+    },
+  },
+  parity: {
+    character: 'late-jump',
+    description: `Is the number of ones at positions ${parityPositions.join(', ')} of 32 bits even or odd?`,
+    classes: ['even', 'odd'],
+    draw(random, wanted) {
+      const tokens = Array.from({ length: windowLength }, () => random.integer(2));
+      const odd = parityPositions.reduce((sum, position) => sum + tokens[position], 0) % 2;
+      if (odd !== wanted) tokens[parityPositions[0]] ^= 1;
+      return { tokens, label: wanted };
+    },
+  },
+};
+
+const made = new Map<SequenceTaskName, Task>();
+
+/** A synthetic task; the same object every time. */
+export function sequenceTask(name: SequenceTaskName): Task {
+  const known = made.get(name);
+  if (known) return known;
+  const { draw, ...definition } = definitions[name];
+  const stream = textKey(name);
+  const classes = definition.classes.length;
+  const drawOf = (random: Random, wanted: number, part: Part): Item => {
+    for (;;) {
+      const item = draw(random, wanted);
+      if (partOf(item.tokens) === part) return item;
+    }
+  };
+  const task: Task = {
+    name,
+    base: 'sequences',
+    source: 'synthetic',
+    ...definition,
+    test: heldOut('test', heldOutItems.test, (random, wanted) => drawOf(random, wanted, 'test'), classes, stream),
+    validation: heldOut(
+      'validation',
+      heldOutItems.validation,
+      (random, wanted) => drawOf(random, wanted, 'validation'),
+      classes,
+      stream,
+    ),
+    trainingBatch(seed, step, batch) {
+      const random = new Random(randomWord(stream, seed), step);
+      const tokens = new Int32Array(batch * windowLength);
+      const labels = new Int32Array(batch);
+      for (let i = 0; i < batch; i++) {
+        const item = drawOf(random, random.integer(classes), 'training');
+        tokens.set(item.tokens, i * windowLength);
+        labels[i] = item.label;
+      }
+      return { tokens, labels };
+    },
+  };
+  made.set(name, task);
+  return task;
+}
+
+type Part = 'training' | 'validation' | 'test';
+
+/** The part a sequence belongs to, by a hash of it: a tenth each is held out, whatever draws it. */
+export function partOf(tokens: readonly number[]): Part {
+  const tenth = randomWord(...tokens) % 10;
+  return tenth === 0 ? 'validation' : tenth === 1 ? 'test' : 'training';
+}
+
+function heldOut(
+  part: Part,
+  count: number,
+  draw: (random: Random, wanted: number) => Item,
+  classes: number,
+  stream: number,
+): Split {
+  const random = new Random(randomWord(stream, textKey(part)));
+  const tokens = new Int32Array(count * windowLength);
+  const labels = new Int32Array(count);
+  const seen = new Set<string>();
+  for (let i = 0; i < count; ) {
+    const item = draw(random, i % classes);
+    const content = item.tokens.join();
+    if (seen.has(content)) continue;
+    seen.add(content);
+    tokens.set(item.tokens, i * windowLength);
+    labels[i] = item.label;
+    i++;
+  }
+  return { tokens, labels, count };
+}

@@ -1,0 +1,184 @@
+// c[i, j] = sum over l of a[i, l] · b[l, j] (+ bias[j]) for each matrix of the batch.
+//
+// Eight columns of b are packed side by side for up to 1,024 steps of l, so that they are read in order whatever the
+// strides of b were; four rows of a meet them in eight vectors of sums that stay in registers. a is read one number at a
+// time, spread over a vector, so its strides do not matter. Products longer than 1,024 add up in c.
+
+const panelColumns: i32 = 8;
+const panelSteps: i32 = 1024;
+const tileRows: i32 = 4;
+
+// One panel of b, the sums of one tile at the edge, and the bias of eight columns.
+const panel: usize = memory.data(1024 * 8 * 4, 16);
+const edge: usize = memory.data(4 * 8 * 4, 16);
+const biasPanel: usize = memory.data(8 * 4, 16);
+
+export function matmul(
+  aAddress: usize, bAddress: usize, biasAddress: usize, cAddress: usize,
+  batches: i32, m: i32, n: i32, k: i32,
+  aBatch: i32, aRow: i32, aColumn: i32,
+  bBatch: i32, bRow: i32, bColumn: i32,
+  useBias: i32,
+): void {
+  for (let batch = 0; batch < batches; batch++) {
+    const a = aAddress + ((<usize>(batch * aBatch)) << 2);
+    const b = bAddress + ((<usize>(batch * bBatch)) << 2);
+    const c = cAddress + ((<usize>(batch * m * n)) << 2);
+    for (let j = 0; j < n; j += panelColumns) {
+      const columns = min(panelColumns, n - j);
+      packBias(biasAddress, j, columns, useBias);
+      // A product over nothing is its bias.
+      for (let first = 0; first < max(k, 1); first += panelSteps) {
+        const steps = min(panelSteps, k - first);
+        pack(b + ((<usize>(first * bRow + j * bColumn)) << 2), steps, columns, bRow, bColumn);
+        const aFirst = a + ((<usize>(first * aColumn)) << 2);
+        for (let i = 0; i < m; i += tileRows) {
+          const rows = min(tileRows, m - i);
+          const target = c + ((<usize>(i * n + j)) << 2);
+          tile(aFirst + ((<usize>(i * aRow)) << 2), target, steps, rows, columns, aRow, aColumn, n, first > 0);
+        }
+      }
+    }
+  }
+}
+
+function packBias(bias: usize, j: i32, columns: i32, useBias: i32): void {
+  for (let column = 0; column < panelColumns; column++) {
+    const value = useBias != 0 && column < columns ? load<f32>(bias + ((<usize>(j + column)) << 2)) : <f32>0;
+    store<f32>(biasPanel + ((<usize>column) << 2), value);
+  }
+}
+
+/** Columns beyond the last are zeros. */
+function pack(b: usize, steps: i32, columns: i32, bRow: i32, bColumn: i32): void {
+  const rowBytes = (<usize>bRow) << 2;
+  const columnBytes = (<usize>bColumn) << 2;
+  let to = panel;
+  if (bColumn == 1 && columns == panelColumns) {
+    for (let l = 0; l < steps; l++, b += rowBytes, to += 32) {
+      v128.store(to, v128.load(b));
+      v128.store(to, v128.load(b, 16), 16);
+    }
+    return;
+  }
+  for (let column = 0; column < panelColumns; column++) {
+    let target = to + ((<usize>column) << 2);
+    let source = b + <usize>column * columnBytes;
+    if (column < columns) {
+      for (let l = 0; l < steps; l++, source += rowBytes, target += 32) store<f32>(target, load<f32>(source));
+    } else {
+      for (let l = 0; l < steps; l++, target += 32) store<f32>(target, 0);
+    }
+  }
+}
+
+/** Four rows and eight columns of sums; rows beyond the last repeat it and are not written. */
+function tile(
+  a: usize, c: usize, steps: i32, rows: i32, columns: i32, aRow: i32, aColumn: i32, n: i32, accumulate: bool,
+): void {
+  const rowBytes = (<usize>aRow) << 2;
+  const stepBytes = (<usize>aColumn) << 2;
+  let a0 = a;
+  let a1 = a0 + (rows > 1 ? rowBytes : 0);
+  let a2 = a1 + (rows > 2 ? rowBytes : 0);
+  let a3 = a2 + (rows > 3 ? rowBytes : 0);
+  const bias0 = v128.load(biasPanel);
+  const bias1 = v128.load(biasPanel, 16);
+  let s00 = bias0;
+  let s01 = bias1;
+  let s10 = bias0;
+  let s11 = bias1;
+  let s20 = bias0;
+  let s21 = bias1;
+  let s30 = bias0;
+  let s31 = bias1;
+  let b = panel;
+  const end = panel + ((<usize>steps) << 5);
+  const pairs = panel + ((<usize>(steps & ~1)) << 5);
+  while (b < pairs) {
+    let b0 = v128.load(b);
+    let b1 = v128.load(b, 16);
+    let x = v128.load32_splat(a0);
+    s00 = f32x4.add(s00, f32x4.mul(x, b0));
+    s01 = f32x4.add(s01, f32x4.mul(x, b1));
+    x = v128.load32_splat(a1);
+    s10 = f32x4.add(s10, f32x4.mul(x, b0));
+    s11 = f32x4.add(s11, f32x4.mul(x, b1));
+    x = v128.load32_splat(a2);
+    s20 = f32x4.add(s20, f32x4.mul(x, b0));
+    s21 = f32x4.add(s21, f32x4.mul(x, b1));
+    x = v128.load32_splat(a3);
+    s30 = f32x4.add(s30, f32x4.mul(x, b0));
+    s31 = f32x4.add(s31, f32x4.mul(x, b1));
+    a0 += stepBytes;
+    a1 += stepBytes;
+    a2 += stepBytes;
+    a3 += stepBytes;
+    b0 = v128.load(b, 32);
+    b1 = v128.load(b, 48);
+    x = v128.load32_splat(a0);
+    s00 = f32x4.add(s00, f32x4.mul(x, b0));
+    s01 = f32x4.add(s01, f32x4.mul(x, b1));
+    x = v128.load32_splat(a1);
+    s10 = f32x4.add(s10, f32x4.mul(x, b0));
+    s11 = f32x4.add(s11, f32x4.mul(x, b1));
+    x = v128.load32_splat(a2);
+    s20 = f32x4.add(s20, f32x4.mul(x, b0));
+    s21 = f32x4.add(s21, f32x4.mul(x, b1));
+    x = v128.load32_splat(a3);
+    s30 = f32x4.add(s30, f32x4.mul(x, b0));
+    s31 = f32x4.add(s31, f32x4.mul(x, b1));
+    a0 += stepBytes;
+    a1 += stepBytes;
+    a2 += stepBytes;
+    a3 += stepBytes;
+    b += 64;
+  }
+  if (b < end) {
+    const b0 = v128.load(b);
+    const b1 = v128.load(b, 16);
+    s00 = f32x4.add(s00, f32x4.mul(v128.load32_splat(a0), b0));
+    s01 = f32x4.add(s01, f32x4.mul(v128.load32_splat(a0), b1));
+    s10 = f32x4.add(s10, f32x4.mul(v128.load32_splat(a1), b0));
+    s11 = f32x4.add(s11, f32x4.mul(v128.load32_splat(a1), b1));
+    s20 = f32x4.add(s20, f32x4.mul(v128.load32_splat(a2), b0));
+    s21 = f32x4.add(s21, f32x4.mul(v128.load32_splat(a2), b1));
+    s30 = f32x4.add(s30, f32x4.mul(v128.load32_splat(a3), b0));
+    s31 = f32x4.add(s31, f32x4.mul(v128.load32_splat(a3), b1));
+  }
+  const width = (<usize>n) << 2;
+  if (columns == panelColumns) {
+    writeWhole(c, s00, s01, accumulate);
+    if (rows > 1) writeWhole(c + width, s10, s11, accumulate);
+    if (rows > 2) writeWhole(c + 2 * width, s20, s21, accumulate);
+    if (rows > 3) writeWhole(c + 3 * width, s30, s31, accumulate);
+    return;
+  }
+  v128.store(edge, s00);
+  v128.store(edge, s01, 16);
+  v128.store(edge, s10, 32);
+  v128.store(edge, s11, 48);
+  v128.store(edge, s20, 64);
+  v128.store(edge, s21, 80);
+  v128.store(edge, s30, 96);
+  v128.store(edge, s31, 112);
+  for (let row = 0; row < rows; row++) {
+    for (let column = 0; column < columns; column++) {
+      const to = c + <usize>row * width + ((<usize>column) << 2);
+      const sum = load<f32>(edge + ((<usize>(row * panelColumns + column)) << 2));
+      store<f32>(to, accumulate ? load<f32>(to) + sum - load<f32>(biasPanel + ((<usize>column) << 2)) : sum);
+    }
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function writeWhole(to: usize, first: v128, second: v128, accumulate: bool): void {
+  if (accumulate) {
+    // The bias is in the sums of the first panel already.
+    first = f32x4.add(v128.load(to), f32x4.sub(first, v128.load(biasPanel)));
+    second = f32x4.add(v128.load(to, 16), f32x4.sub(second, v128.load(biasPanel, 16)));
+  }
+  v128.store(to, first);
+  v128.store(to, second, 16);
+}
