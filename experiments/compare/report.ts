@@ -74,7 +74,7 @@ function comparisonPictures(comparison: Comparison): Record<Group, Picture[]> {
     draw: (palette) => draw(comparison.kind === 'smoke' ? `${name} (smoke run, not evidence)` : name, palette),
   });
   const noiseNote = noise
-    ? ' The grey band is the noise floor: where means fall when nothing but rounding differs.'
+    ? ' The grey band is the noise floor: where means fall when next to nothing differs.'
     : ' The noise floor is unknown: its arm was not run.';
 
   return {

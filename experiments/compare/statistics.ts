@@ -64,7 +64,7 @@ export interface Ratio {
   tasks: number;
 }
 
-/** How far the accuracy moves when nothing but rounding differs. */
+/** How far the accuracy moves when next to nothing differs. */
 export interface NoiseFloor {
   pairs: number;
   tasks: number;

@@ -187,7 +187,7 @@ function noiseSection({ noise }: Analysis): Section {
     heading: 'Noise floor',
     paragraphs: noise
       ? [
-          `The arm “null” is full training whose first weights differ by rounding alone. Over ${counted(noise.pairs, 'pair')} on ` +
+          `The arm “null” is full training whose first weights differ by next to nothing. Over ${counted(noise.pairs, 'pair')} on ` +
             `${counted(noise.tasks, 'task')} its accuracy moved by ${fixed(noise.spread, 2)} points (root mean square; mean ` +
             `${signed(noise.mean, 2)}). A mean over as many pairs falls within ±${fixed(noise.band, 2)} points by that alone.`,
           ...noise.remarks.map((remark) => `Missing: ${remark}.`),
@@ -539,7 +539,7 @@ const armsInWords: Record<ArmName, string> = {
   reversed: 'the matrices of GradES in reversed order at its times',
   plateau: 'random matrices frozen where the training loss flattens',
   'lora-plain-stop': 'adapters cut off when they have used the operations of GradES on adapters',
-  null: 'full training from weights that differ by rounding: the noise floor',
+  null: 'full training from weights that differ by next to nothing: the noise floor',
 };
 
 const armsSection: Section = {

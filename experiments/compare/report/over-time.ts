@@ -1,5 +1,6 @@
 import { line } from '@observablehq/plot';
 import { formatBytes, formatCount } from '../../fragments/format.ts';
+import { largest } from '../../fragments/report/data.ts';
 import type { Palette } from '../../report/palette.ts';
 import { drawPanels, panelFacet } from '../../report/panels.ts';
 import type { ArmName, ArmResult, Timing } from '../results.ts';
@@ -10,6 +11,7 @@ export function drawMemory(title: string, runs: readonly ArmResult[], palette: P
   const points = runs.flatMap(({ arm, task, memory, scheduleSteps }) =>
     memory.map(({ step, live, reserved }) => ({ arm, task, time: step / scheduleSteps, live, reserved })),
   );
+  const most = largest([1, ...points.flatMap(({ live, reserved }) => [live, reserved])]);
   const curve = {
     ...panelFacet,
     x: 'time',
@@ -25,7 +27,8 @@ export function drawMemory(title: string, runs: readonly ArmResult[], palette: P
     ],
     names: [...new Set(points.map(({ task }) => task))],
     x: { domain: [0, 1] },
-    y: { domain: [0, 1.05 * Math.max(1, ...points.map(({ live, reserved }) => Math.max(live, reserved)))] },
+    y: { domain: [0, 1.05 * most] },
+    yTicks: byteTicks(most),
     xLabel: 'time as a share of the schedule',
     yLabel: 'memory of the device',
     yFormat: formatBytes,
@@ -88,4 +91,10 @@ function legendOf(runs: readonly { arm: ArmName }[], palette: Palette) {
 function curveColour(arm: ArmName, palette: Palette): string {
   if (arm === 'lora') return palette.muted;
   return arm === 'lora+grades' ? palette.frozen : armColour(arm, palette);
+}
+
+/** Three or four powers of two or their multiples, so that none reads 11.4 MiB. */
+function byteTicks(most: number): number[] {
+  const spacing = 2 ** Math.ceil(Math.log2(most / 4));
+  return Array.from({ length: Math.floor(most / spacing) + 1 }, (_, index) => index * spacing);
 }

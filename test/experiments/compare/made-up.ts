@@ -159,7 +159,7 @@ function run(
     validation: at(5).map((step) => ({ step, accuracy: 0.7, loss: 1, operations: 1e9 * step })),
     memory: at(25).map((step) => ({
       step,
-      live: (adapters ? 4e6 : 9e6) - 2e5 * froze.filter(({ freezeStep }) => freezeStep <= step).length,
+      live: (adapters ? 4e6 : 9e6) - (1e6 / blocks / 2) * froze.filter(({ freezeStep }) => freezeStep <= step).length,
       reserved: adapters ? 6e6 : 12e6,
     })),
     signals: watches
