@@ -158,10 +158,11 @@ function differencesSection(title: string, differences: readonly Difference[]): 
     paragraphs: [
       `Points of accuracy, paired by task and seed: mean over tasks, 95 % interval and one-sided 95 % lower bound by a ` +
         `hierarchical bootstrap (tasks, then seeds; ${resamples.toLocaleString('en')} resamples). “Not worse”: the lower ` +
-        `bound lies above −${margin} points. Of ${counted(intervals, 'interval')} one in twenty misses by chance` +
+        `bound lies above −${margin} points.` +
+        (intervals > 1 ? ` Of ${counted(intervals, 'interval')} one in twenty misses by chance.` : '') +
         (mostTasks > 1 && mostTasks < 10
-          ? `, and with ${counted(mostTasks, 'task')} such intervals are somewhat too narrow.`
-          : '.') +
+          ? ` With ${counted(mostTasks, 'task')} such intervals are somewhat too narrow.`
+          : '') +
         (mostTasks === 1 ? ' With a single task they speak of its seeds alone, not of other tasks.' : ''),
       ...remarksOf(differences),
     ],
@@ -192,7 +193,7 @@ function noiseSection({ noise }: Analysis): Section {
             `${signed(noise.mean, 2)}). A mean over as many pairs falls within ±${fixed(noise.band, 2)} points by that alone.`,
           ...noise.remarks.map((remark) => `Missing: ${remark}.`),
         ]
-      : ['Unknown: the arm “null” has no run that can be paired with “full”.'],
+      : ['Unknown: fewer than two runs of the arm “null” can be paired with “full”.'],
   };
 }
 

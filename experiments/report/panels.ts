@@ -27,6 +27,7 @@ export interface PanelsOptions {
   yLabel: string;
   xFormat?: (value: number) => string;
   yFormat?: (value: number) => string;
+  xTicks?: readonly number[];
   yTicks?: readonly number[];
   palette: Palette;
   marks(place: (name: string) => Place): Markish[];
@@ -61,7 +62,7 @@ export function drawPanels(options: PanelsOptions): string {
     fy: { domain: Array.from({ length: rows }, (_, index) => index), padding: 0.2, axis: null },
     marks: [
       axisX({
-        ticks: 4,
+        ticks: options.xTicks ?? 4,
         tickSize: 4,
         label: null,
         fill: palette.muted,

@@ -6,6 +6,9 @@ import { drawPanels, panelFacet } from '../../report/panels.ts';
 import type { ArmName, ArmResult, Timing } from '../results.ts';
 import { armColour } from './arm-style.ts';
 
+// Inside the panels, so that the ends of two do not meet.
+const timeTicks = [0.25, 0.5, 0.75];
+
 /** Bytes over the run, one run an arm and task: live bytes solid, reserved ones dashed. */
 export function drawMemory(title: string, runs: readonly ArmResult[], palette: Palette): string {
   const points = runs.flatMap(({ arm, task, memory, scheduleSteps }) =>
@@ -22,13 +25,15 @@ export function drawMemory(title: string, runs: readonly ArmResult[], palette: P
     title,
     legend: [
       ...legendOf(runs, palette),
-      { colour: palette.muted, words: 'live', sample: 'line' },
-      { colour: palette.muted, words: 'reserved', sample: 'dashes' },
+      { colour: palette.muted, words: 'live bytes', sample: 'line' },
+      { colour: palette.muted, words: 'reserved bytes', sample: 'dashes' },
     ],
     names: [...new Set(points.map(({ task }) => task))],
     x: { domain: [0, 1] },
     y: { domain: [0, 1.05 * most] },
     yTicks: byteTicks(most),
+    xTicks: timeTicks,
+    xFormat: String,
     xLabel: 'time as a share of the schedule',
     yLabel: 'memory of the device',
     yFormat: formatBytes,
@@ -62,6 +67,8 @@ export function drawSpeeds(title: string, timings: readonly Timing[], palette: P
     names: [...new Set(points.map(({ task }) => task))],
     x: { domain: [0, Math.max(1, ...points.map(({ time }) => time))] },
     y: { domain: [0, 1.05 * Math.max(1, ...points.map(({ speed }) => speed))] },
+    xTicks: timeTicks,
+    xFormat: String,
     xLabel: 'time as a share of the schedule',
     yLabel: 'tokens a second',
     yFormat: (value) => formatCount(value),

@@ -140,7 +140,7 @@ test('what did not run is said, in words and in pictures', () => {
   const text = summaryText(partial);
   expect(text).toContain('plain-stop has no run at all');
   expect(text).toContain('The question stays open: there is nothing to compare with.');
-  expect(text).toContain('Unknown: the arm “null” has no run');
+  expect(text).toContain('Unknown: fewer than two runs of the arm “null”');
   expect(text).toContain('Not run: 0.5× and 2×.');
   expect(text).toContain('lora+grades was not run.');
   const files = pictures(partial);
@@ -157,6 +157,22 @@ test('a comparison without any result is still a page that says so', () => {
     expect(written).not.toMatch(/NaN|undefined|Infinity/);
   }
   expect(Object.values(pictures(empty)).join('')).not.toMatch(/NaN|undefined|Infinity/);
+});
+
+test('signals that are no numbers, and runs that froze nothing, are drawn as nothing', () => {
+  const comparison = madeUpComparison(smallest);
+  const silent = {
+    ...comparison,
+    arms: comparison.arms.map((run) => ({
+      ...run,
+      freezes: [],
+      signals: run.signals.map((signal) => ({ ...signal, samples: [{ step: 1, value: Number.NaN }] })),
+    })),
+  };
+  const files = pictures(silent);
+  expect(Object.keys(files).filter((name) => /signals|alive/.test(name))).toEqual([]);
+  expect(Object.values(files).join('')).not.toContain('NaN');
+  expect(summaryText(silent)).toContain('GradES froze something in 0 of 1 run');
 });
 
 test('text from outside cannot break the page or a table', () => {

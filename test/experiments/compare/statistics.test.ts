@@ -63,6 +63,13 @@ test('a missing run is told and leaves its pair out; it is no zero', () => {
   expect(estimate?.mean).toBeCloseTo(1, 10);
 });
 
+test('gaps that are alike on every task are told once', () => {
+  const comparison = withArms((arms) => arms.filter(({ arm, seed }) => arm !== 'full+stopping-costly' || seed === 1));
+  expect(pairRuns(comparison, 'full+stopping-costly', 'full', tasks).remarks).toEqual([
+    'full+stopping-costly has no run for seeds 2, 3 on every task',
+  ]);
+});
+
 test('an arm that did not run, or gave no number, has no estimate', () => {
   const absent = withArms((arms) => arms.filter(({ arm }) => arm !== 'reversed'));
   const missing = accuracyDifference(absent, 'full+grades', 'reversed', tasks);
