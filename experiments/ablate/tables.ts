@@ -41,7 +41,7 @@ export function heading({ kind, date, machine, device, task, model, rows }: Abla
         : `${counted(rows.length, 'run')}, ${counted(full.length, 'seed')}. Full training: ${fixed(mean(full), 2)} %` +
           (deviation === null
             ? ' with a single seed, so that no spread is known.'
-            : `, standard deviation over the seeds ${fixed(deviation, 2)}: smaller differences between cells say nothing.`),
+            : `, standard deviation over the seeds ${fixed(deviation, 2)}: differences of that size between cells say nothing.`),
     ],
   };
 }

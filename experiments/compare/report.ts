@@ -74,8 +74,8 @@ function comparisonPictures(comparison: Comparison): Record<Group, Picture[]> {
     draw: (palette) => draw(comparison.kind === 'smoke' ? `${name} (smoke run, not evidence)` : name, palette),
   });
   const noiseNote = noise
-    ? ' The grey band is the noise floor: where means fall when nothing but rounding differs.'
-    : ' The noise floor is unknown: its arm was not run.';
+    ? ' The grey band is the noise floor: where means fall when next to nothing differs.'
+    : ' The noise floor is unknown.';
 
   return {
     differences: [
@@ -164,7 +164,7 @@ function comparisonPictures(comparison: Comparison): Record<Group, Picture[]> {
   function freezingPictures(arm: ArmName): Picture[] {
     const runs = runsOf(comparison, arm, tasks);
     const watched = tasks
-      .map((task) => runs.filter((run) => run.task === task && run.signals.some(({ samples }) => samples.length > 0)))
+      .map((task) => runs.filter((run) => run.task === task && hasSignals(run)))
       .filter((ofTask) => ofTask.length > 0);
     // The task on which most was frozen shows most.
     const shown = watched.sort((a, b) => meanFreezes(b) - meanFreezes(a))[0];
@@ -179,12 +179,12 @@ function comparisonPictures(comparison: Comparison): Record<Group, Picture[]> {
             ),
           ]
         : []),
-      ...(runs.some(({ freezes }) => freezes.length > 0)
+      ...(runs.some(({ freezes }) => freezes.some(({ value }) => value !== null))
         ? [
             picture(
               `alive-${arm.replace('+', '-')}.svg`,
               `What is alive under ${arm}`,
-              'Where the bars end the run has ended.',
+              'The watched matrices. Where the bars end the run has ended.',
               (title, palette) => drawAlive(title, runs, palette),
             ),
           ]
@@ -223,4 +223,8 @@ const drawnOverTime = ['full', 'full+grades', 'lora', 'lora+grades'] as const;
 
 function meanFreezes(runs: readonly ArmResult[]): number {
   return runs.reduce((sum, { freezes }) => sum + freezes.length, 0) / runs.length;
+}
+
+function hasSignals({ signals }: ArmResult): boolean {
+  return signals.some(({ samples }) => samples.some(({ value }) => Number.isFinite(value)));
 }

@@ -36,7 +36,7 @@ export function differenceInWords(difference: Difference): string {
   if (!estimate) return `cannot be said, ${remarks.join('; ')}`;
   const { mean, low, high, tasks } = estimate;
   const over = `${counted(pairs.length, 'pair')} on ${counted(tasks, 'task')}`;
-  const interval = `95 % interval ${signed(low, 2)} to ${signed(high, 2)}; ${over}`;
+  const interval = `95\u00a0% interval ${signed(low, 2)} to ${signed(high, 2)}; ${over}`;
   switch (findingOf(difference)) {
     case 'higher':
       return `higher by ${fixed(mean, 2)} points (${interval})`;
@@ -190,7 +190,7 @@ function notWorse({ estimate }: Difference): string {
   if (!estimate?.hasInterval) return '';
   return (
     `Not worse by more than half a point: ${estimate.verdict} ` +
-    `(the one-sided 95 % lower bound is ${signed(estimate.lowerBound, 2)}, the limit −${margin}).`
+    `(the one-sided 95\u00a0% lower bound is ${signed(estimate.lowerBound, 2)}, the limit −${margin}).`
   );
 }
 

@@ -64,7 +64,7 @@ export interface Ratio {
   tasks: number;
 }
 
-/** How far the accuracy moves when nothing but rounding differs. */
+/** How far the accuracy moves when next to nothing differs. */
 export interface NoiseFloor {
   pairs: number;
   tasks: number;
@@ -107,15 +107,15 @@ export function pairRuns(
   const ofArm = byTaskAndSeed(runsOf(comparison, arm, tasks, length));
   const ofBase = byTaskAndSeed(runsOf(comparison, base, tasks, length));
   const pairs: Pair[] = [];
-  const gaps = new Map<string, string[]>();
-  const gap = (what: string, where: string) => gaps.set(what, [...(gaps.get(what) ?? []), where]);
+  const gaps = new Map<string, TaskAndSeed[]>();
+  const gap = (what: string, where: TaskAndSeed) => gaps.set(what, [...(gaps.get(what) ?? []), where]);
   for (const task of tasks) {
     const present = [...ofArm.values(), ...ofBase.values()].filter((run) => run.task === task).map(({ seed }) => seed);
     for (const seed of [...new Set([...comparison.seeds, ...present])].sort((a, b) => a - b)) {
       const key = keyOf({ task, seed });
       const first = ofArm.get(key);
       const second = ofBase.get(key);
-      const where = `${task} seed ${seed}`;
+      const where = { task, seed };
       if (!first) gap(`${arm} has no run`, where);
       if (!second) gap(`${base} has no run`, where);
       if (!first || !second) continue;
@@ -124,10 +124,7 @@ export function pairRuns(
       } else gap(`${Number.isFinite(first.accuracy) ? base : arm} has no finite accuracy`, where);
     }
   }
-  const expected = tasks.length * comparison.seeds.length;
-  const remarks = [...gaps].map(([what, where]) =>
-    where.length >= expected ? `${what} at all` : `${what} for ${where.join(', ')}`,
-  );
+  const remarks = [...gaps].map(([what, where]) => `${what} ${placesInWords(where, tasks, comparison.seeds.length)}`);
   return { arm, base, pairs, remarks: pairs.length === 0 && tasks.length === 0 ? ['there is no such task'] : remarks };
 }
 
@@ -261,10 +258,10 @@ export function watchingOverhead(
   return overheads.length > 0 ? mean(overheads) : null;
 }
 
-/** The spread of `null` minus `full`; null where either did not run. */
+/** The spread of `null` minus `full`; null where fewer than two runs can be paired. */
 export function noiseFloor(comparison: Comparison, tasks: readonly string[]): NoiseFloor | null {
   const { pairs, remarks } = pairRuns(comparison, 'null', 'full', tasks);
-  if (pairs.length === 0) return null;
+  if (pairs.length < 2) return null;
   const points = pairs.map(pointsBetween);
   const spread = Math.sqrt(mean(points.map((value) => value ** 2)));
   return {
@@ -332,7 +329,24 @@ function byTaskAndSeed(runs: readonly ArmResult[]): Map<string, ArmResult> {
   return found;
 }
 
-function keyOf({ task, seed }: { task: string; seed: number }): string {
+/** `at all`, `for seeds 2, 3 on every task`, or `for one seed 2, other seeds 1, 2`. */
+function placesInWords(places: readonly TaskAndSeed[], tasks: readonly string[], seeds: number): string {
+  const groups = byTask(places).map(([task, ofTask]) => ({ task, seeds: ofTask.map(({ seed }) => seed) }));
+  const inWords = (numbers: readonly number[]) => `${numbers.length === 1 ? 'seed' : 'seeds'} ${numbers.join(', ')}`;
+  const [first] = groups;
+  const alike =
+    first && groups.length === tasks.length && groups.every((group) => inWords(group.seeds) === inWords(first.seeds));
+  if (alike && first.seeds.length >= seeds) return 'at all';
+  if (alike && tasks.length > 1) return `for ${inWords(first.seeds)} on every task`;
+  return `for ${groups.map((group) => `${group.task} ${inWords(group.seeds)}`).join(', ')}`;
+}
+
+interface TaskAndSeed {
+  task: string;
+  seed: number;
+}
+
+function keyOf({ task, seed }: TaskAndSeed): string {
   return `${seed} ${task}`;
 }
 

@@ -158,10 +158,11 @@ function differencesSection(title: string, differences: readonly Difference[]): 
     paragraphs: [
       `Points of accuracy, paired by task and seed: mean over tasks, 95 % interval and one-sided 95 % lower bound by a ` +
         `hierarchical bootstrap (tasks, then seeds; ${resamples.toLocaleString('en')} resamples). “Not worse”: the lower ` +
-        `bound lies above −${margin} points. Of ${counted(intervals, 'interval')} one in twenty misses by chance` +
+        `bound lies above −${margin} points.` +
+        (intervals > 1 ? ` Of ${counted(intervals, 'interval')} one in twenty misses by chance.` : '') +
         (mostTasks > 1 && mostTasks < 10
-          ? `, and with ${counted(mostTasks, 'task')} such intervals are somewhat too narrow.`
-          : '.') +
+          ? ` With ${counted(mostTasks, 'task')} such intervals are somewhat too narrow.`
+          : '') +
         (mostTasks === 1 ? ' With a single task they speak of its seeds alone, not of other tasks.' : ''),
       ...remarksOf(differences),
     ],
@@ -187,12 +188,12 @@ function noiseSection({ noise }: Analysis): Section {
     heading: 'Noise floor',
     paragraphs: noise
       ? [
-          `The arm “null” is full training whose first weights differ by rounding alone. Over ${counted(noise.pairs, 'pair')} on ` +
+          `The arm “null” is full training whose first weights differ by next to nothing. Over ${counted(noise.pairs, 'pair')} on ` +
             `${counted(noise.tasks, 'task')} its accuracy moved by ${fixed(noise.spread, 2)} points (root mean square; mean ` +
             `${signed(noise.mean, 2)}). A mean over as many pairs falls within ±${fixed(noise.band, 2)} points by that alone.`,
           ...noise.remarks.map((remark) => `Missing: ${remark}.`),
         ]
-      : ['Unknown: the arm “null” has no run that can be paired with “full”.'],
+      : ['Unknown: fewer than two runs of the arm “null” can be paired with “full”.'],
   };
 }
 
@@ -539,7 +540,7 @@ const armsInWords: Record<ArmName, string> = {
   reversed: 'the matrices of GradES in reversed order at its times',
   plateau: 'random matrices frozen where the training loss flattens',
   'lora-plain-stop': 'adapters cut off when they have used the operations of GradES on adapters',
-  null: 'full training from weights that differ by rounding: the noise floor',
+  null: 'full training from weights that differ by next to nothing: the noise floor',
 };
 
 const armsSection: Section = {

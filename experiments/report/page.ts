@@ -33,6 +33,7 @@ p.finding { color: var(--ink); margin: 0 0 .5rem; }
 p.warning { color: var(--live); font-weight: 600; }
 figure { margin: 0; }
 .picture { margin: 2.5rem 0 0; }
+.picture svg { min-width: 640px; }
 .picture figcaption { color: var(--muted); font-size: .9rem; margin-top: .25rem; }
 .scroll { overflow-x: auto; }
 svg { display: block; width: 100%; min-width: 720px; height: auto; }
@@ -43,6 +44,7 @@ details { margin: 0 0 1rem; }
 summary { cursor: pointer; color: var(--muted); }
 .left { text-align: left; }
 .close th, .close td { padding: .25rem .5rem; font-size: .85rem; }
+@media (max-width: 800px) { th, td { padding: .25rem .5rem; font-size: .85rem; } }
 .key { display: inline-block; margin-right: 1.25rem; color: var(--muted); font-size: .9rem; }
 .key i { display: inline-block; width: 1.5rem; height: 3px; margin-right: .4rem; vertical-align: middle; }`;
 

@@ -12,7 +12,7 @@ export interface Place {
 /** Given to every mark of small multiples. */
 export const panelFacet = { fx: 'column', fy: 'row' } as const;
 
-const MARGIN = { top: 26, right: 16, bottom: 44, left: 58 };
+const MARGIN = { top: 26, right: 16, bottom: 44, left: 66 };
 const PANEL_HEIGHT = 168;
 
 export interface PanelsOptions {
@@ -27,6 +27,8 @@ export interface PanelsOptions {
   yLabel: string;
   xFormat?: (value: number) => string;
   yFormat?: (value: number) => string;
+  xTicks?: readonly number[];
+  yTicks?: readonly number[];
   palette: Palette;
   marks(place: (name: string) => Place): Markish[];
 }
@@ -60,7 +62,7 @@ export function drawPanels(options: PanelsOptions): string {
     fy: { domain: Array.from({ length: rows }, (_, index) => index), padding: 0.2, axis: null },
     marks: [
       axisX({
-        ticks: 4,
+        ticks: options.xTicks ?? 4,
         tickSize: 4,
         label: null,
         fill: palette.muted,
@@ -68,7 +70,7 @@ export function drawPanels(options: PanelsOptions): string {
         ...(options.xFormat && { tickFormat: options.xFormat }),
       }),
       axisY({
-        ticks: 4,
+        ticks: options.yTicks ?? 4,
         tickSize: 0,
         label: null,
         fill: palette.muted,

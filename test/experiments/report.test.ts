@@ -1,6 +1,7 @@
 import { DOMParser } from 'linkedom';
 import { expect, test } from 'vitest';
 import { drawSignals, MATRIX_KINDS, type ReportData, reportPage } from '../../experiments/fragments/report.ts';
+import { balanced } from './markup.ts';
 
 function madeUpRun(): ReportData {
   const matrices = [0, 1].flatMap((block) =>
@@ -37,17 +38,6 @@ function madeUpRun(): ReportData {
 function parseSvg(svg: string) {
   expect(balanced(svg)).toBe(true);
   return new DOMParser().parseFromString(svg, 'image/svg+xml');
-}
-
-/** Whether every element that is opened is closed in turn: linkedom forgives what a browser refuses in an SVG file. */
-function balanced(markup: string): boolean {
-  const open: string[] = [];
-  for (const [, closing, name, selfClosing] of markup.matchAll(/<(\/?)([a-zA-Z]+)(?:"[^"]*"|[^">])*?(\/?)>/g)) {
-    if (closing) {
-      if (open.pop() !== name) return false;
-    } else if (!selfClosing && name !== undefined) open.push(name);
-  }
-  return open.length === 0;
 }
 
 test('the signals are a well-formed SVG with a white ground that names every matrix and marks every freeze', () => {

@@ -27,7 +27,7 @@ export function drawAlive(title: string, runs: readonly ArmResult[], palette: Pa
   const tasks = byTask(runs);
   const columns = panelColumns(tasks.length);
   const gridRows = Math.ceil(tasks.length / columns);
-  const rowHeight = Math.max(7, Math.min(13, 300 / rows.length));
+  const rowHeight = Math.max(9.5, Math.min(13, 300 / rows.length));
   const blockGap = 4;
   const offsets = rows.map(
     (_, index) => index * rowHeight + blockGap * new Set(rows.slice(0, index + 1).map(({ block }) => block)).size,
@@ -76,9 +76,7 @@ export function drawAlive(title: string, runs: readonly ArmResult[], palette: Pa
         const blockLabel = first
           ? label(16, middle, block === null ? 'no block' : `block ${block}`, palette.ink, { size: 11 })
           : '';
-        const kindLabel =
-          rowHeight >= 9 ? label(LEFT - 8, middle, kind, palette.muted, { anchor: 'end', size: 10 }) : '';
-        return blockLabel + kindLabel;
+        return blockLabel + label(LEFT - 8, middle, kind, palette.muted, { anchor: 'end', size: 9.5 });
       })
       .join('');
 
@@ -111,11 +109,12 @@ export function drawAlive(title: string, runs: readonly ArmResult[], palette: Pa
   );
 }
 
-/** Every matrix that is watched or frozen in any run: block by block, in the usual order of kinds. */
+/** Every matrix that was watched in any run, not what only follows: block by block, in the usual order of kinds. */
 function rowsOf(runs: readonly ArmResult[]): Row[] {
   const found = new Map<string, Row>();
   for (const { freezes, signals } of runs) {
-    for (const { name, kind, block } of [...signals, ...freezes]) found.set(name, { name, kind, block });
+    const watched = [...signals, ...freezes.filter(({ value }) => value !== null)];
+    for (const { name, kind, block } of watched) found.set(name, { name, kind, block });
   }
   const kinds = inDrawingOrder([...found.values()].map(({ kind }) => kind));
   return [...found.values()].sort(

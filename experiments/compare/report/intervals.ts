@@ -115,10 +115,10 @@ export function drawIntervals(
   );
 }
 
-function inFigures({ estimate, pairs }: Difference): string {
+function inFigures({ estimate, pairs, remarks }: Difference): string {
   if (!estimate) return 'not run';
   const { mean, low, high, hasInterval } = estimate;
   return hasInterval
-    ? `${signed(mean, 2)}  [${signed(low, 2)}, ${signed(high, 2)}]  ${pairs.length} pairs`
+    ? `${signed(mean, 2)} [${signed(low, 2)}, ${signed(high, 2)}]${remarks.length > 0 ? `, only ${pairs.length} pairs` : ''}`
     : `${signed(mean, 2)}  one pair, no interval`;
 }

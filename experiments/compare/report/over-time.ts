@@ -1,15 +1,20 @@
 import { line } from '@observablehq/plot';
 import { formatBytes, formatCount } from '../../fragments/format.ts';
+import { largest } from '../../fragments/report/data.ts';
 import type { Palette } from '../../report/palette.ts';
 import { drawPanels, panelFacet } from '../../report/panels.ts';
 import type { ArmName, ArmResult, Timing } from '../results.ts';
 import { armColour } from './arm-style.ts';
+
+// Inside the panels, so that the ends of two do not meet.
+const timeTicks = [0.25, 0.5, 0.75];
 
 /** Bytes over the run, one run an arm and task: live bytes solid, reserved ones dashed. */
 export function drawMemory(title: string, runs: readonly ArmResult[], palette: Palette): string {
   const points = runs.flatMap(({ arm, task, memory, scheduleSteps }) =>
     memory.map(({ step, live, reserved }) => ({ arm, task, time: step / scheduleSteps, live, reserved })),
   );
+  const most = largest([1, ...points.flatMap(({ live, reserved }) => [live, reserved])]);
   const curve = {
     ...panelFacet,
     x: 'time',
@@ -20,12 +25,15 @@ export function drawMemory(title: string, runs: readonly ArmResult[], palette: P
     title,
     legend: [
       ...legendOf(runs, palette),
-      { colour: palette.muted, words: 'live', sample: 'line' },
-      { colour: palette.muted, words: 'reserved', sample: 'dashes' },
+      { colour: palette.muted, words: 'live bytes', sample: 'line' },
+      { colour: palette.muted, words: 'reserved bytes', sample: 'dashes' },
     ],
     names: [...new Set(points.map(({ task }) => task))],
     x: { domain: [0, 1] },
-    y: { domain: [0, 1.05 * Math.max(1, ...points.map(({ live, reserved }) => Math.max(live, reserved)))] },
+    y: { domain: [0, 1.05 * most] },
+    yTicks: byteTicks(most),
+    xTicks: timeTicks,
+    xFormat: String,
     xLabel: 'time as a share of the schedule',
     yLabel: 'memory of the device',
     yFormat: formatBytes,
@@ -59,6 +67,8 @@ export function drawSpeeds(title: string, timings: readonly Timing[], palette: P
     names: [...new Set(points.map(({ task }) => task))],
     x: { domain: [0, Math.max(1, ...points.map(({ time }) => time))] },
     y: { domain: [0, 1.05 * Math.max(1, ...points.map(({ speed }) => speed))] },
+    xTicks: timeTicks,
+    xFormat: String,
     xLabel: 'time as a share of the schedule',
     yLabel: 'tokens a second',
     yFormat: (value) => formatCount(value),
@@ -88,4 +98,10 @@ function legendOf(runs: readonly { arm: ArmName }[], palette: Palette) {
 function curveColour(arm: ArmName, palette: Palette): string {
   if (arm === 'lora') return palette.muted;
   return arm === 'lora+grades' ? palette.frozen : armColour(arm, palette);
+}
+
+/** Three or four powers of two or their multiples, so that none reads 11.4 MiB. */
+function byteTicks(most: number): number[] {
+  const spacing = 2 ** Math.ceil(Math.log2(most / 4));
+  return Array.from({ length: Math.floor(most / spacing) + 1 }, (_, index) => index * spacing);
 }

@@ -93,7 +93,9 @@ export function drawSignalCurves(title: string, runs: readonly ArmResult[], pale
       title,
       legend: [
         { colour: palette.live, words: 'learning, a line a seed', sample: 'line' },
-        { colour: palette.muted, words: `threshold ${thresholds.join(', ')}`, sample: 'dashes' },
+        ...(thresholds.length > 0
+          ? [{ colour: palette.muted, words: `threshold ${thresholds.join(', ')}`, sample: 'dashes' as const }]
+          : []),
         { colour: palette.frozen, words: 'frozen', sample: 'star' },
       ],
       height,

@@ -4,6 +4,7 @@ import {
   type ArmResult,
   armNames,
   type Comparison,
+  type Freeze,
   type TaskDescription,
   type Timing,
 } from '../../../experiments/compare/results.ts';
@@ -43,7 +44,7 @@ const invented: Record<ArmName, { points: number; share: number }> = {
 
 /** A comparison that nobody ran: round numbers and noise, under names that say so. */
 export function madeUpComparison({
-  evaluationTasks = 4,
+  evaluationTasks = 2,
   seeds = 3,
   blocks = 2,
   lengths = [0.5, 1, 2],
@@ -154,12 +155,15 @@ function run(
       optimizer: 4e9 * share * length,
       validation: arm.includes('stopping') ? 1e9 * length : 0,
     },
-    freezes: froze.map(({ name, kind, block, freezeStep }) => ({ name, kind, block, step: freezeStep, value: 0.44 })),
+    freezes: [
+      ...froze.map(({ name, kind, block, freezeStep }) => ({ name, kind, block, step: freezeStep, value: 0.44 })),
+      ...(froze.length === matrices.length ? followers(blocks, steps) : []),
+    ],
     losses: at(20).map((step) => ({ step, value: Math.exp((-3 * step) / total) })),
     validation: at(5).map((step) => ({ step, accuracy: 0.7, loss: 1, operations: 1e9 * step })),
     memory: at(25).map((step) => ({
       step,
-      live: (adapters ? 4e6 : 9e6) - 2e5 * froze.filter(({ freezeStep }) => freezeStep <= step).length,
+      live: (adapters ? 4e6 : 9e6) - (1e6 / blocks / 2) * froze.filter(({ freezeStep }) => freezeStep <= step).length,
       reserved: adapters ? 6e6 : 12e6,
     })),
     signals: watches
@@ -177,6 +181,20 @@ function run(
       : [],
     threshold: watches ? 0.45 : null,
   };
+}
+
+/** What freezes with the last matrix without being watched. */
+function followers(blocks: number, step: number): Freeze[] {
+  return [
+    { step: step - 20, name: 'embedding', kind: 'embedding', block: null, value: null },
+    ...Array.from({ length: blocks }, (_, block) => ({
+      step: step - 20,
+      name: `blocks.${block}.norm`,
+      kind: 'norm',
+      block,
+      value: null,
+    })),
+  ];
 }
 
 function timing(arm: ArmName, task: string, blocks: number): Timing {

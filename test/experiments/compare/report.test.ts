@@ -1,0 +1,182 @@
+import { expect, test } from 'vitest';
+import { pictures, reportPage } from '../../../experiments/compare/report.ts';
+import { armNames, type Comparison } from '../../../experiments/compare/results.ts';
+import { markdownTables, summaryText } from '../../../experiments/compare/tables.ts';
+import { balanced } from '../markup.ts';
+import { madeUpComparison } from './made-up.ts';
+
+const everyPicture = [
+  'accuracy-and-operations-by-task.svg',
+  'accuracy-and-operations.svg',
+  'accuracy-and-time-by-task.svg',
+  'accuracy-and-time.svg',
+  'alive-full-grades.svg',
+  'alive-lora-grades.svg',
+  'controls.svg',
+  'differences.svg',
+  'memory.svg',
+  'signals-full-grades.svg',
+  'signals-lora-grades.svg',
+  'speeds.svg',
+];
+
+const smallest = { evaluationTasks: 1, seeds: 1, blocks: 1, lengths: [1] };
+
+function only(comparison: Comparison, arms: readonly string[]): Comparison {
+  return {
+    ...comparison,
+    arms: comparison.arms.filter(({ arm }) => arms.includes(arm)),
+    timings: comparison.timings.filter(({ arm }) => arms.includes(arm)),
+  };
+}
+
+/** The cells of a Markdown row that starts like this. */
+function cellsOf(markdown: string, heading: string, ...first: string[]): string[] {
+  const section = markdown.split(/^## /m).find((part) => part.startsWith(heading));
+  const row = section?.split('\n').find((line) => line.startsWith(`| ${first.join(' | ')} |`));
+  return (row ?? '')
+    .split('|')
+    .map((cell) => cell.trim())
+    .slice(1, -1);
+}
+
+test('every picture is a well-formed file on a white ground, without a figure that is none', () => {
+  const files = pictures(madeUpComparison());
+  expect(Object.keys(files).sort()).toEqual(everyPicture);
+  for (const [name, svg] of Object.entries(files)) {
+    expect(svg, name).toMatch(/^<svg xmlns="http:\/\/www.w3.org\/2000\/svg" /);
+    expect(balanced(svg), name).toBe(true);
+    expect(svg, name).not.toMatch(/NaN|undefined|Infinity|var\(/);
+    expect(svg, name).toContain('fill="#ffffff"');
+  }
+  for (const arm of armNames.filter((name) => name !== 'full')) expect(files['differences.svg']).toContain(`>${arm}<`);
+  for (const task of ['made-up-1', 'made-up-2']) expect(files['speeds.svg']).toContain(`>${task}<`);
+});
+
+test('the page needs no other file and no script, holds every picture and names every arm', () => {
+  const page = reportPage(madeUpComparison());
+  expect(page).not.toMatch(/(src|href)=|@import|url\(|<script|NaN|undefined/);
+  expect(page).toContain('prefers-color-scheme: dark');
+  const drawn = page.match(/<svg[\s\S]*?<\/svg>/g) ?? [];
+  expect(drawn).toHaveLength(everyPicture.length);
+  for (const svg of drawn) expect(balanced(svg)).toBe(true);
+  for (const arm of armNames) expect(page).toContain(`>${arm}</td>`);
+  expect(page).not.toMatch(/smoke run/i);
+  expect(page).toContain('Left out: everything that a real run would have done.');
+});
+
+test('a smoke run says at every place that it is no evidence', () => {
+  const smoke = madeUpComparison({ ...smallest, kind: 'smoke' });
+  expect(reportPage(smoke)).toContain('<h1>Smoke run, not evidence');
+  expect(summaryText(smoke)).toMatch(/^Smoke run, not evidence/);
+  expect(markdownTables(smoke)).toMatch(/^# Smoke run, not evidence/);
+  for (const svg of Object.values(pictures(smoke))) expect(svg).toContain('smoke run, not evidence');
+});
+
+test('the tables hold the numbers of the results', () => {
+  const comparison = madeUpComparison({ evaluationTasks: 2, seeds: 3 });
+  const constant = {
+    ...comparison,
+    arms: comparison.arms.map((run) => ({
+      ...run,
+      accuracy: (run.arm === 'full+grades' ? 0.79 : 0.8) + 0.01 * run.seed,
+    })),
+  };
+  const markdown = markdownTables(constant);
+  expect(cellsOf(markdown, 'Accuracy, evaluation', 'full')).toEqual(['full', '82.0 ± 1.0', '82.0 ± 1.0', '82.00']);
+  expect(cellsOf(markdown, 'Differences in accuracy, evaluation', 'full+grades', 'full')).toEqual([
+    ...['full+grades', 'full', '6', '−1.00', '−1.00 to −1.00', '−1.00', 'not shown'],
+  ]);
+  expect(cellsOf(markdown, 'Operations, evaluation', 'full+stopping').slice(0, 7)).toEqual([
+    ...['full+stopping', '0.700', '0.700', '0.180', '0.180', '0.240', '0.100'],
+  ]);
+  expect(cellsOf(markdown, 'Wall time', 'full+stopping').slice(1, 4)).toEqual(['1 min 00 s', '10.0 s', '1.43×']);
+  expect(cellsOf(markdown, 'Schedule lengths', '2×', 'full+grades').slice(2, 6)).toEqual([
+    ...['6', '82.00', '81.00', '−1.00'],
+  ]);
+  expect(cellsOf(markdown, 'Settings tried', 'rule \\< 0.45').at(-1)).toBe('chosen');
+  expect(cellsOf(markdown, 'When full+grades', 'query').at(-1)).toMatch(/^0\.2\d \(100 %\)$/);
+  expect(cellsOf(markdown, 'Tokens a second', 'made-up-1', 'full+grades', '250').slice(5)).toEqual([
+    '5',
+    '2231',
+    '1.15',
+  ]);
+});
+
+test('the sentences claim no more than the intervals show', () => {
+  const comparison = madeUpComparison({ evaluationTasks: 3, seeds: 3 });
+  const moved = (control: string, points: number) =>
+    summaryText({
+      ...comparison,
+      arms: comparison.arms.map((run) => ({
+        ...run,
+        accuracy: 0.8 + (run.arm === control ? points / 100 : 0) + (run.seed === 2 && run.arm === control ? 0.001 : 0),
+      })),
+    });
+  expect(moved('plain-stop', -1)).toContain('Freezing matrix by matrix did better than simply stopping.');
+  expect(moved('plain-stop', 1)).toContain('Freezing matrix by matrix did worse than simply stopping.');
+  const undecided = moved('plain-stop', -0.05);
+  expect(undecided).toContain('Accuracy of GradES against a plain stop: no difference shown');
+  expect(undecided).toContain('That freezing matrix by matrix beats a plain stop is not shown. That is not proof of');
+  expect(undecided).toContain('against random matrices at the same times: exactly the same in every pair');
+  expect(undecided).toContain('That the choice of matrix matters is not shown.');
+  expect(moved('reversed', -1)).toContain('Its own choice did better than “reversed”.');
+});
+
+test('unequal operations are told where equal ones were meant', () => {
+  const comparison = madeUpComparison();
+  const unequal = {
+    ...comparison,
+    arms: comparison.arms.map((run) =>
+      run.arm === 'plain-stop' ? { ...run, operations: { ...run.operations, optimizer: 0 } } : run,
+    ),
+  };
+  expect(summaryText(unequal)).toContain('these are not equal operations');
+  expect(summaryText(comparison)).not.toContain('these are not equal operations');
+});
+
+test('what did not run is said, in words and in pictures', () => {
+  const partial = only(madeUpComparison({ lengths: [1] }), ['full', 'full+grades']);
+  const text = summaryText(partial);
+  expect(text).toContain('plain-stop has no run at all');
+  expect(text).toContain('The question stays open: there is nothing to compare with.');
+  expect(text).toContain('Unknown: fewer than two runs of the arm “null”');
+  expect(text).toContain('Not run: 0.5× and 2×.');
+  expect(text).toContain('lora+grades was not run.');
+  const files = pictures(partial);
+  expect(Object.keys(files)).not.toContain('alive-lora-grades.svg');
+  expect(files['differences.svg']).toContain('not run');
+  expect(Object.values(files).join('')).not.toMatch(/NaN|undefined|Infinity/);
+});
+
+test('a comparison without any result is still a page that says so', () => {
+  const comparison = madeUpComparison();
+  const empty = { ...comparison, tasks: [], arms: [], timings: [], sweep: [], settings: [] };
+  for (const written of [reportPage(empty), summaryText(empty), markdownTables(empty)]) {
+    expect(written).toContain('There is no evaluation task');
+    expect(written).not.toMatch(/NaN|undefined|Infinity/);
+  }
+  expect(Object.values(pictures(empty)).join('')).not.toMatch(/NaN|undefined|Infinity/);
+});
+
+test('signals that are no numbers, and runs that froze nothing, are drawn as nothing', () => {
+  const comparison = madeUpComparison(smallest);
+  const silent = {
+    ...comparison,
+    arms: comparison.arms.map((run) => ({
+      ...run,
+      freezes: [],
+      signals: run.signals.map((signal) => ({ ...signal, samples: [{ step: 1, value: Number.NaN }] })),
+    })),
+  };
+  const files = pictures(silent);
+  expect(Object.keys(files).filter((name) => /signals|alive/.test(name))).toEqual([]);
+  expect(Object.values(files).join('')).not.toContain('NaN');
+  expect(summaryText(silent)).toContain('GradES froze something in 0 of 1 run');
+});
+
+test('text from outside cannot break the page or a table', () => {
+  const hostile = { ...madeUpComparison(smallest), model: '<script> & "x" | y' };
+  expect(reportPage(hostile)).toContain('&lt;script&gt; &amp; &quot;x&quot; | y');
+  expect(markdownTables(hostile)).toContain('\\<script\\> & "x" \\| y');
+});

@@ -1,0 +1,169 @@
+import { expect, test } from 'vitest';
+import type { ArmName, ArmResult, Comparison } from '../../../experiments/compare/results.ts';
+import {
+  accuracyDifference,
+  noiseFloor,
+  operationParts,
+  operationsRatio,
+  pairRuns,
+  strayResults,
+  tasksOf,
+  timeComparison,
+  watchingOverhead,
+} from '../../../experiments/compare/statistics.ts';
+import { madeUpComparison } from './made-up.ts';
+
+const tasks = ['made-up-1', 'made-up-2'];
+
+function small(): Comparison {
+  return madeUpComparison({ evaluationTasks: 2, seeds: 3, lengths: [1] });
+}
+
+function withArms(change: (arms: ArmResult[]) => ArmResult[]): Comparison {
+  const comparison = small();
+  return { ...comparison, arms: change([...comparison.arms]) };
+}
+
+function withAccuracies(accuracies: (run: ArmResult) => number): Comparison {
+  return withArms((arms) => arms.map((run) => ({ ...run, accuracy: accuracies(run) })));
+}
+
+test('runs are paired by task and seed: what task and seed do to both cancels', () => {
+  const comparison = withAccuracies(
+    ({ arm, task, seed }) => 0.5 + 0.1 * seed + (task === 'made-up-2' ? 0.05 : 0) + (arm === 'full+grades' ? -0.01 : 0),
+  );
+  // The order of the runs must not matter.
+  const shuffled = { ...comparison, arms: [...comparison.arms].reverse() };
+  const { estimate, pairs, remarks } = accuracyDifference(shuffled, 'full+grades', 'full', tasks);
+  expect(pairs).toHaveLength(6);
+  expect(remarks).toEqual([]);
+  expect(estimate?.mean).toBeCloseTo(-1, 10);
+  expect(estimate?.low).toBeCloseTo(-1, 10);
+  expect(estimate?.high).toBeCloseTo(-1, 10);
+  expect(estimate?.verdict).toBe('not shown');
+});
+
+test.each([
+  [-0.4, 'shown'],
+  [-0.6, 'not shown'],
+  [0.2, 'shown'],
+] as const)('a difference of %s points is not worse by more than half a point: %s', (points, verdict) => {
+  const comparison = withAccuracies(({ arm }) => (arm === 'full' ? 0.8 : 0.8 + points / 100));
+  expect(accuracyDifference(comparison, 'full+grades', 'full', tasks).estimate?.verdict).toBe(verdict);
+});
+
+test('a missing run is told and leaves its pair out; it is no zero', () => {
+  const isMissing = ({ arm, task, seed }: ArmResult) => arm === 'full+grades' && task === 'made-up-1' && seed === 2;
+  const comparison = withArms((arms) =>
+    arms.filter((run) => !isMissing(run)).map((run) => ({ ...run, accuracy: run.arm === 'full+grades' ? 0.81 : 0.8 })),
+  );
+  const { estimate, pairs, remarks } = accuracyDifference(comparison, 'full+grades', 'full', tasks);
+  expect(pairs).toHaveLength(5);
+  expect(remarks).toEqual(['full+grades has no run for made-up-1 seed 2']);
+  expect(estimate?.mean).toBeCloseTo(1, 10);
+});
+
+test('gaps that are alike on every task are told once', () => {
+  const comparison = withArms((arms) => arms.filter(({ arm, seed }) => arm !== 'full+stopping-costly' || seed === 1));
+  expect(pairRuns(comparison, 'full+stopping-costly', 'full', tasks).remarks).toEqual([
+    'full+stopping-costly has no run for seeds 2, 3 on every task',
+  ]);
+});
+
+test('an arm that did not run, or gave no number, has no estimate', () => {
+  const absent = withArms((arms) => arms.filter(({ arm }) => arm !== 'reversed'));
+  const missing = accuracyDifference(absent, 'full+grades', 'reversed', tasks);
+  expect(missing.estimate).toBeNull();
+  expect(missing.remarks).toEqual(['reversed has no run at all']);
+
+  const broken = withAccuracies(({ arm }) => (arm === 'reversed' ? Number.NaN : 0.8));
+  expect(accuracyDifference(broken, 'full+grades', 'reversed', tasks)).toMatchObject({
+    estimate: null,
+    remarks: ['reversed has no finite accuracy at all'],
+  });
+});
+
+test('a single pair has a mean and no interval', () => {
+  const comparison = madeUpComparison({ evaluationTasks: 1, seeds: 1, lengths: [1] });
+  const { estimate } = accuracyDifference(comparison, 'full+grades', 'full', ['made-up-1']);
+  expect(estimate).toMatchObject({ hasInterval: false, verdict: 'not shown', deviation: null });
+});
+
+test('one run twice is refused', () => {
+  const comparison = withArms((arms) => [...arms, arms[0]!]);
+  expect(() => pairRuns(comparison, 'full', 'full+grades', tasks)).toThrow(
+    'full must run once for each task, seed and length, got task made-up-1 seed 1 length 1 more than once',
+  );
+});
+
+test('tuning tasks are no evidence', () => {
+  const comparison = small();
+  expect(tasksOf(comparison, 'evaluation')).toEqual(tasks);
+  expect(tasksOf(comparison, 'tuning')).toEqual(['tuned-task']);
+});
+
+test('other schedule lengths do not enter', () => {
+  const comparison = madeUpComparison({ evaluationTasks: 2, seeds: 3, lengths: [0.5, 1, 2] });
+  expect(pairRuns(comparison, 'full+grades', 'full', tasks).pairs).toHaveLength(6);
+  expect(pairRuns(comparison, 'full+grades', 'full', tasks, 2).pairs.every(({ arm }) => arm.length === 2)).toBe(true);
+});
+
+test('operations: ratio of sums, geometric mean of the tasks, and parts that add up', () => {
+  const cost = (run: ArmResult) => {
+    if (run.arm === 'full') return run.task === 'made-up-1' ? 10 : 1000;
+    return run.task === 'made-up-1' ? 40 : 1000;
+  };
+  const comparison = withArms((arms) =>
+    arms.map((run) => ({
+      ...run,
+      operations: { forward: cost(run) / 2, backward: cost(run) / 4, optimizer: cost(run) / 4, validation: 0 },
+    })),
+  );
+  const pairs = pairRuns(comparison, 'full+grades', 'full', tasks);
+  const ratio = operationsRatio(pairs);
+  expect(ratio?.ofSums).toBeCloseTo(1040 / 1010, 10);
+  expect(ratio?.geometricMean).toBeCloseTo(2, 10);
+  const parts = operationParts(pairs);
+  expect(parts?.forward).toBeCloseTo(520 / 1010, 10);
+  expect(parts!.forward + parts!.backward + parts!.optimizer + parts!.validation).toBeCloseTo(ratio!.ofSums, 10);
+});
+
+test('time is compared where both arms were timed, and validation is part of it', () => {
+  const comparison = small();
+  const time = timeComparison(comparison, 'full+stopping', 'full', tasks);
+  expect(time?.total.ofSums).toBeCloseTo(0.7, 10);
+  expect(time?.validate).toBeCloseTo(0.1, 10);
+  const partly = {
+    ...comparison,
+    timings: comparison.timings.filter(({ arm, task }) => arm !== 'full+stopping' || task === 'made-up-1'),
+  };
+  expect(timeComparison(partly, 'full+stopping', 'full', tasks)?.tasks).toEqual(['made-up-1']);
+  expect(timeComparison(comparison, 'reversed', 'full', tasks)).toBeNull();
+});
+
+test('what watching costs is read before the first freeze', () => {
+  expect(watchingOverhead(small(), 'full+grades', 'full', tasks)).toBeCloseTo(1 / 0.97 - 1, 10);
+  expect(watchingOverhead({ ...small(), timings: [] }, 'full+grades', 'full', tasks)).toBeNull();
+});
+
+test('the noise floor is the spread of null minus full', () => {
+  const sign = ({ seed }: ArmResult) => (seed % 2 === 0 ? 1 : -1);
+  const comparison = withAccuracies((run) => 0.8 + (run.arm === 'null' ? 0.004 * sign(run) : 0));
+  const noise = noiseFloor(comparison, tasks);
+  expect(noise?.spread).toBeCloseTo(0.4, 10);
+  expect(noise?.band).toBeCloseTo((1.96 * 0.4) / Math.sqrt(6), 10);
+  const silent: ArmName = 'null';
+  expect(
+    noiseFloor(
+      withArms((arms) => arms.filter(({ arm }) => arm !== silent)),
+      tasks,
+    ),
+  ).toBeNull();
+});
+
+test('runs of a task that is not described are told', () => {
+  const comparison = withArms((arms) => [...arms, { ...arms[0]!, task: 'unknown' }]);
+  expect(strayResults(comparison)).toEqual([
+    'The results hold runs of unknown, a task they do not describe; they are left out.',
+  ]);
+});
