@@ -283,14 +283,15 @@ class Trajectory {
   }
 }
 
-const operationControls = [
+/** The controls that come at the operations GradES took. */
+export const operationControls: readonly ArmName[] = [
   'short-cosine',
   'short-cosine-2x',
   'all-at-once',
   'random-matrices',
   'reversed',
   'plateau',
-] as const;
+];
 
 /** One full run by itself; `perturb` multiplies its initial weights by 1 + perturb. */
 export async function trainAlone(options: Labelled, arm: ArmName, perturb: number): Promise<ArmResult> {

@@ -67,7 +67,7 @@ function sequenceRow(below: (limit: number, ...key: readonly number[]) => number
   }
 }
 
-function buildBase(name: BaseName, device: Device): Transformer {
+export function buildBase(name: BaseName, device: Device): Transformer {
   const config = { ...architecture, vocabulary: vocabulary[name], head: 'language-model' } as const;
   return new Transformer(config, { device, random: new Random(pretraining.seed) });
 }

@@ -26,7 +26,7 @@ import {
 } from './plan.ts';
 import * as protocol from './protocol.ts';
 import { pictures, reportPage } from './report.ts';
-import type { Comparison } from './results.ts';
+import { armNames, type Comparison } from './results.ts';
 import { newestUnfinished, Store } from './store.ts';
 import { markdownTables, summaryText } from './tables.ts';
 import { loadTask, type TaskName } from './tasks.ts';
@@ -196,8 +196,8 @@ function workerCount({ workers }: CompareOptions, device: Device): number {
 }
 
 function openStore(options: CompareOptions, device: Device): Store {
-  const { tasks, arms, seeds, quick, merge } = options;
-  const config = { protocol, tasks, arms, seeds, quick, device: device.kind, adapter: device.adapter };
+  const { tasks, arms, seeds, lengths, quick, merge } = options;
+  const config = { protocol, tasks, arms, seeds, lengths, quick, device: device.kind, adapter: device.adapter };
   const fresh = join(runsFolder, `compare-${new Date().toISOString().replace(/[:.]/g, '-')}`);
   if (merge.length > 0) {
     const parts = merge.map((path) => Store.read(path));
@@ -226,14 +226,17 @@ function describePlans(plans: readonly TaskPlan[], setting: string): string {
   return ['Fixed before any reported run:', ...lines, `  rule: ${setting}`].join('\n');
 }
 
-function omissions({ quick, seeds, tasks, arms }: CompareOptions): string[] {
+function omissions({ quick, seeds, lengths, tasks, arms }: CompareOptions): string[] {
   if (quick) return ['Smoke run: schedules, learning rates and the rule were not chosen from data.'];
   const list: string[] = ['The costly validation set was tried with the first seed alone.'];
   if (!protocol.tuningTasks.some((task) => tasks.includes(task))) {
     list.push('No tuning task took part, so the rule ran with its default setting.');
   }
   if (seeds.length < protocol.reportSeeds.length) list.push(`Only ${seeds.length} seeds.`);
-  if (arms.length === 0) list.push('No arms.');
+  const missing = protocol.lengthFactors.filter((factor) => !lengths.includes(factor));
+  if (missing.length > 0) list.push(`Schedules of ${missing.join(' and ')} times the task's own length were not run.`);
+  if (arms.length < armNames.length) list.push('Some arms were not run.');
+  list.push('The controls and the null arm were not run on the tuning tasks.');
   return list;
 }
 

@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util';
 import { OptionError } from '../fragments/options.ts';
-import { reportSeeds, tuningTasks } from './protocol.ts';
+import { type LengthFactor, lengthFactors, reportSeeds, tuningTasks } from './protocol.ts';
 import { type ArmName, armNames } from './results.ts';
 import { type TaskName, taskNames } from './tasks.ts';
 
@@ -8,6 +8,8 @@ export interface CompareOptions {
   tasks: readonly TaskName[];
   arms: readonly ArmName[];
   seeds: readonly number[];
+  /** Schedules of the reported arms, as multiples of each task's own. */
+  lengths: readonly LengthFactor[];
   quick: boolean;
   /** Goes on with the run in `out`, or with the newest one that is not finished. */
   resume: boolean;
@@ -25,7 +27,7 @@ export interface CompareOptions {
   help: boolean;
 }
 
-export const quickPlan = { tasks: ['file-kind', 'majority'], steps: 300, seeds: [1] } as const satisfies {
+export const quickPlan = { tasks: ['file-kind', 'contains'], steps: 300, seeds: [1] } as const satisfies {
   tasks: readonly TaskName[];
   steps: number;
   seeds: readonly number[];
@@ -41,6 +43,7 @@ npm run compare -- [options]
   --tasks A,B       of ${taskNames.join(', ')}   (default: all)
   --arms A,B        of ${armNames.join(', ')}   (default: all)
   --seeds 1,2       seeds of the reported runs   (default: ${reportSeeds.join(',')})
+  --lengths 1,0.5,2 schedules, as multiples of each task's own; controls run at 1 alone   (default: all)
   --quick           ${quickPlan.tasks.length} tasks, ${quickArms.length} arms, one seed, ${quickPlan.steps} steps: a smoke test, not evidence
   --resume          go on after Ctrl-C with the run in --out, or with the newest unfinished one below runs/
   --shard i/n       only the i-th of n parts; start the parts with one --out, or put their folders together with --merge
@@ -66,6 +69,7 @@ export function parseOptions(argv: readonly string[]): CompareOptions {
         tasks: text,
         arms: text,
         seeds: text,
+        lengths: text,
         shard: text,
         until: text,
         merge: text,
@@ -94,6 +98,7 @@ export function parseOptions(argv: readonly string[]): CompareOptions {
     tasks: chosen('tasks', given('tasks'), taskNames) ?? (quick ? quickPlan.tasks : taskNames),
     arms: chosen('arms', given('arms'), armNames) ?? (quick ? quickArms : armNames),
     seeds: seedList(given('seeds')) ?? (quick ? quickPlan.seeds : reportSeeds),
+    lengths: lengthList(given('lengths')) ?? (quick ? [1] : lengthFactors),
     quick,
     resume: values.resume === true,
     shard: shard(given('shard')),
@@ -119,6 +124,11 @@ function chosen<T extends string>(name: string, value: string | null, allowed: r
 function seedList(value: string | null): readonly number[] | null {
   if (value === null) return null;
   return [...new Set(value.split(',').map((word) => wholeNumber('--seeds', word.trim(), 0, 2 ** 32 - 1)))];
+}
+
+function lengthList(value: string | null): readonly LengthFactor[] | null {
+  const words = chosen('lengths', value, lengthFactors.map(String));
+  return words && lengthFactors.filter((factor) => words.includes(String(factor)));
 }
 
 function shard(value: string | null): CompareOptions['shard'] {

@@ -1,3 +1,4 @@
+import { operationControls } from './arms.ts';
 import type { CompareOptions } from './options.ts';
 import { quickPlan } from './options.ts';
 import {
@@ -7,7 +8,6 @@ import {
   defaultSetting,
   learningRateLength,
   learningRates,
-  lengthFactors,
   type RuleSetting,
   ruleSettings,
   sweepLengths,
@@ -109,17 +109,20 @@ export function chosenSetting(results: readonly Omit<SettingResult, 'chosen'>[])
 export function reportedUnits(
   plans: readonly TaskPlan[],
   setting: RuleSetting,
-  { arms, seeds, quick }: Pick<CompareOptions, 'arms' | 'seeds' | 'quick'>,
+  { arms, seeds, lengths, quick }: Pick<CompareOptions, 'arms' | 'seeds' | 'lengths' | 'quick'>,
 ): (ArmsUnit | NoiseUnit)[] {
-  const factors = quick ? ([1] as const) : lengthFactors;
-  const fullArms = arms.filter((arm) => !loraArms.includes(arm) && arm !== 'null');
   const adapterArms = arms.filter((arm) => loraArms.includes(arm));
-  return factors.flatMap((length) =>
+  return lengths.flatMap((length) =>
     seeds.flatMap((seed) =>
       plans.flatMap(({ task, steps: ownSteps, learningRate }) => {
         const steps = Math.round(length * ownSteps);
         const shared = { task, seed, steps, length, setting } as const;
         const units: (ArmsUnit | NoiseUnit)[] = [];
+        // What a tuning task would tell of the controls is no evidence, and costs as much as elsewhere.
+        const isTuning = !quick && tuningTasks.includes(task);
+        const fullArms = arms.filter(
+          (arm) => !loraArms.includes(arm) && arm !== 'null' && !(isTuning && operationControls.includes(arm)),
+        );
         if (fullArms.length > 0) {
           // The costly validation set triples the time of a run; one seed shows what it does.
           const costlyValidation = length === 1 && seed === seeds[0];
@@ -130,7 +133,7 @@ export function reportedUnits(
           const rate = { adapters: true, learningRate: learningRate.lora, arms: adapterArms };
           units.push({ phase: 'arms', ...shared, ...rate, costlyValidation: false });
         }
-        if (arms.includes('null') && length === 1) {
+        if (arms.includes('null') && length === 1 && !isTuning) {
           units.push({ phase: 'noise', task, seed, steps, learningRate: learningRate.full });
         }
         return units;

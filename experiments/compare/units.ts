@@ -2,7 +2,7 @@ import type { Device, StateDict } from '../../src/index.ts';
 import { newRun, type RunSource, trainAlone, trainArms, tuneRule } from './arms.ts';
 import { loadBase } from './bases.ts';
 import { evaluate } from './evaluate.ts';
-import { noisePerturbation, type RuleSetting } from './protocol.ts';
+import { type LengthFactor, noisePerturbation, type RuleSetting } from './protocol.ts';
 import type { ArmName, ArmResult, SettingResult, SweepResult, Timing } from './results.ts';
 import type { BaseName } from './tasks/task.ts';
 import { loadTask, type TaskName } from './tasks.ts';
@@ -31,7 +31,7 @@ export interface TuningUnit extends Trained {
 export interface ArmsUnit extends Trained {
   phase: 'arms';
   adapters: boolean;
-  length: 0.5 | 1 | 2;
+  length: LengthFactor;
   arms: readonly ArmName[];
   setting: RuleSetting;
   costlyValidation: boolean;

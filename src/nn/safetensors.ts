@@ -67,9 +67,9 @@ export function readSafetensors(bytes: Uint8Array): { state: StateDict; metadata
         `${name} of shape [${shape}] and dtype ${dtype} is to stand at ${from} … ${to} of ${bytes.length - start} bytes`,
       );
     }
-    // A copy of its own, which is aligned whatever the file's header came to.
-    const own = bytes.slice(start + from, start + to).buffer;
-    state[name] = { shape, data: typedArray(dtype, count, own) };
+    // A copy of its own, which is aligned whatever the file's header came to. (A Buffer's slice would be no copy.)
+    const own = new Uint8Array(bytes.subarray(start + from, start + to));
+    state[name] = { shape, data: typedArray(dtype, count, own.buffer) };
   }
   return { state, metadata };
 }

@@ -339,6 +339,7 @@ export class StepReporter {
     this.#reading = null;
     this.#measured.clear();
     fill(this.report, 0);
+    fill(this.#partials, 0);
     for (const [parameter, previous] of this.#previous) {
       const saved = previousGradients.get(parameter);
       previous.step = saved?.step ?? 0;

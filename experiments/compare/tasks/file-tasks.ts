@@ -3,7 +3,7 @@ import type { Text } from '../../fragments/dataset/texts.ts';
 import { drawFrom, type FileKind, fileKinds, standsInTraining } from './file-texts.ts';
 import { heldOutItems, type Split, type Task, windowLength } from './task.ts';
 
-export const fileTaskNames = ['file-kind', 'next-byte', 'swapped-halves', 'reversed'] as const;
+export const fileTaskNames = ['file-kind', 'next-byte', 'shuffled', 'reversed'] as const;
 export type FileTaskName = (typeof fileTaskNames)[number];
 
 type Part = 'training' | 'validation' | 'test';
@@ -15,7 +15,7 @@ interface FileTaskDefinition extends Pick<Task, 'character' | 'description' | 'c
   makeItem: MakeItem;
 }
 
-const half = windowLength / 2;
+const groupLength = 4;
 const byteKinds = ['lower-case letter', 'capital or digit', 'white space', 'punctuation'] as const;
 
 function definitionOf(name: FileTaskName): FileTaskDefinition {
@@ -43,14 +43,14 @@ function definitionOf(name: FileTaskName): FileTaskDefinition {
           return byteKind(window[windowLength]) === label ? window.subarray(0, windowLength) : null;
         },
       };
-    case 'swapped-halves':
+    case 'shuffled':
       return {
         character: 'plain',
-        description: 'Do the two halves of these 32 bytes stand in their order, or were they swapped?',
-        classes: ['in order', 'swapped'],
+        description: 'Do these 32 bytes stand in their order, or was each group of four shuffled?',
+        classes: ['in order', 'shuffled'],
         makeItem(label, part, key) {
           const window = fromAny(part, key).subarray(0, windowLength);
-          return label === 0 ? window : Uint8Array.from([...window.subarray(half), ...window.subarray(0, half)]);
+          return label === 0 ? window : shuffledGroups(window, key);
         },
       };
     case 'reversed':
@@ -101,6 +101,18 @@ export function fileTask(name: FileTaskName): Task {
 
 function textsOf(kind: FileKind, part: Part): readonly Text[] {
   return kind[part];
+}
+
+/** Each group in one of its orders, drawn by the key. */
+function shuffledGroups(window: Uint8Array, key: readonly number[]): Uint8Array {
+  const result = Uint8Array.from(window);
+  for (let start = 0; start < windowLength; start += groupLength) {
+    for (let i = groupLength - 1; i > 0; i--) {
+      const j = randomBelow(i + 1, ...key, start, i);
+      [result[start + i], result[start + j]] = [result[start + j], result[start + i]];
+    }
+  }
+  return result;
 }
 
 const attempts = 1000;
