@@ -39,11 +39,14 @@ const adamwKernels = updateKernels<keyof typeof scalars>({
     }
     if (watched) changes[s.changesStart] = moved;
   },
-  simd({ functions, addresses, scalars: s, float }) {
-    const [gradient, report, value, mean, square] = addresses;
+  simd({ functions, addresses, scalars: s, float }, watched) {
+    const [gradient, report, value, mean, square, changes] = addresses;
     const [scale, skip] = [float(report), float(report + 4)];
+    // The loop leaves everything as it is, and says that nothing moved.
+    if (skip !== 0) return false;
+    const target = watched ? changes + 4 * s.changesStart : 0;
     const rates = [s.rate, s.beta1, s.beta2, s.epsilon, s.decay, s.correction1, s.correction2];
-    if (skip === 0) functions.adamw(gradient, value, mean, square, s.count, scale, ...rates);
+    functions.adamw(gradient, value, mean, square, target, s.count, scale, ...rates);
     return true;
   },
 });
