@@ -4,12 +4,30 @@ export interface MeasuredCase {
   /** Each step, once the first of the case is over. */
   milliseconds: number[];
   /** The first step of the case: here an implementation compiles or traces again, if it has to. */
-  firstMilliseconds: number;
+  firstMilliseconds?: number;
   /** Loss of the first step, to tell that all compute the same. */
-  firstLoss: number;
+  firstLoss?: number;
   /** Share of the machine that other processes took meanwhile. */
   othersShare: number | null;
+  /** Of one sample, where an operation is measured by itself. */
+  flops?: number;
+  /** Most bytes that lived on the device. */
+  peakBytes?: number;
+  /** What else the suite found, by a name that says the unit. */
+  figures?: Readonly<Record<string, number>>;
   freeze?: FreezeMeasurement;
+  watch?: WatchMeasurement;
+}
+
+/** A training that a rule watches beside one that nobody watches, in turns. */
+export interface WatchMeasurement {
+  /** Milliseconds a step, of stretches that lie side by side. */
+  pairs: { plain: number; watched: number }[];
+  /** Dispatches a step that only the watched training makes, less those that only the plain one makes; and their times. */
+  addedDispatches: number;
+  addedMilliseconds: number;
+  /** Times a step waits for values to come back to the host. */
+  readBacks: { plain: number; watched: number };
 }
 
 /** Steps of one model right before and right after the freeze. */
@@ -28,6 +46,16 @@ export interface FreezeMeasurement {
   addedMilliseconds: number;
   /** Share of the step's floating-point operations that are no longer made. */
   flopsShare: number;
+  /** On the device between two steps, with nothing kept for the next. */
+  bytesBefore: Bytes;
+  bytesAfter: Bytes;
+  /** Pipelines compiled in the steps after the freeze. */
+  compiled: number;
+}
+
+export interface Bytes {
+  live: number;
+  reserved: number;
 }
 
 export interface KernelTime {
@@ -68,8 +96,7 @@ function isMeasuredCase(value: unknown): value is MeasuredCase {
     Array.isArray(value.milliseconds) &&
     value.milliseconds.length > 0 &&
     value.milliseconds.every(Number.isFinite) &&
-    Number.isFinite(value.firstMilliseconds) &&
-    Number.isFinite(value.firstLoss)
+    [value.firstMilliseconds, value.firstLoss].every((each) => each === undefined || Number.isFinite(each))
   );
 }
 

@@ -1,14 +1,24 @@
 import { closeSync, openSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 
-export const suites = ['step'] as const;
-export type Suite = (typeof suites)[number];
+export const suites = [
+  'matmul',
+  'attention',
+  'step',
+  'freeze',
+  'watch',
+  'memory',
+  'overhead',
+  'growth',
+  'lesson',
+] as const;
+export type SuiteName = (typeof suites)[number];
 
 export const benchDevices = ['webgpu', 'cpu'] as const;
 export type BenchDevice = (typeof benchDevices)[number];
 
 export interface Options {
-  suite: Suite;
+  suite: SuiteName;
   json?: string;
   /** Without it, every device that is there. */
   device?: BenchDevice;
@@ -20,15 +30,23 @@ export const helpText = `Measures frostgrad, and beside it the peers where they 
 
 npm run bench -- <suite> [options]
 
-  step             one training step of a small GPT: the first one cold; with nothing frozen; with the embeddings and
-                   block 0 frozen (early); with block 1 and the head frozen (late)
+  matmul           products of f32 matrices, forward and with gradients
+  attention        causal attention, forward and backward, from 64 to 1024 positions
+  step             one training step of a small GPT: the first one cold; with nothing frozen; and frozen in parts
+  freeze           what freezing parts of that GPT saves, in time and memory, against what is pruned
+  watch            what it costs to watch the gradients: the same step with and without GradES, in turns
+  memory           bytes on the device during that step, beside the peers, and over 2,000 steps
+  overhead         what a step costs in JavaScript, phase by phase, and what a steady step makes
+  growth           time and memory of a step over sequence length, width, depth and batch
+  lesson           the versions of a kernel that docs/kernels.md tells of
 
   --json FILE      also write the rows to this file
   --device NAME    ${benchDevices.join(' | ')}: only this device (default: every one that is there)
   --quick          few samples, no repeats, no peers: a check that it works, not a measurement
   --help           show this text
 
-Peers: npm run bench:peers installs them in bench/peers and runs \`step\`. From then on \`step\` measures them too.`;
+Peers: npm run bench:peers installs them in bench/peers and runs matmul, attention and step. From then on those suites
+measure them too.`;
 
 /** A command line that cannot be understood. The message names the option, what came and what is allowed. */
 export class OptionError extends Error {

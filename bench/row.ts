@@ -1,4 +1,4 @@
-import type { FreezeMeasurement, KernelTime } from './child-report.ts';
+import type { FreezeMeasurement, KernelTime, WatchMeasurement } from './child-report.ts';
 import { busyShare } from './load-meter.ts';
 import { median } from './statistics.ts';
 
@@ -21,8 +21,23 @@ export interface Row {
   busy: boolean;
   firstMilliseconds?: number;
   firstLoss?: number;
+  flops?: number;
+  peakBytes?: number;
+  figures?: Readonly<Record<string, number>>;
   freeze?: FreezeResult;
+  watch?: WatchResult;
   kernels?: KernelTime[];
+}
+
+/** What watching costs, in numbers. */
+export interface WatchResult extends Omit<WatchMeasurement, 'pairs'> {
+  medianPlain: number;
+  /** Median over the pairs of watched / plain - 1, with the bounds of its 95 % interval. */
+  share: number;
+  low: number;
+  high: number;
+  /** The added dispatches' own times, as a share of the plain step. */
+  shareByDispatches: number;
 }
 
 /** A freeze in numbers: what it saved, and what the pruned dispatches and counting operations allow. */

@@ -1,8 +1,29 @@
 import { writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
-import { helpText, messageOf, OptionError, type Options, parseOptions } from './options.ts';
-import { formatStepReport } from './step/report.ts';
-import { peersAreInstalled, runStepSuite } from './step/suite.ts';
+import { attentionSuite } from './attention/suite.ts';
+import { freezeSuite } from './freeze/suite.ts';
+import { growthSuite } from './growth/suite.ts';
+import { peersAreInstalled } from './implementations.ts';
+import { lessonSuite } from './lesson/suite.ts';
+import { matmulSuite } from './matmul/suite.ts';
+import { memorySuite } from './memory/suite.ts';
+import { helpText, messageOf, OptionError, type Options, parseOptions, type SuiteName } from './options.ts';
+import { overheadSuite } from './overhead/suite.ts';
+import { stepSuite } from './step/suite.ts';
+import type { Suite } from './suite.ts';
+import { watchSuite } from './watch/suite.ts';
+
+const suites: Readonly<Record<SuiteName, Suite>> = {
+  matmul: matmulSuite,
+  attention: attentionSuite,
+  step: stepSuite,
+  freeze: freezeSuite,
+  watch: watchSuite,
+  memory: memorySuite,
+  overhead: overheadSuite,
+  growth: growthSuite,
+  lesson: lessonSuite,
+};
 
 const PEERS_HINT = 'peers: not installed, so not measured. To install them and measure again: npm run bench:peers';
 const QUICK_HINT =
@@ -18,19 +39,18 @@ try {
   process.exitCode = 2;
 }
 
-async function run({ device, quick, json }: Options): Promise<void> {
-  console.log(
-    `step: one training step of a small GPT, to the loss on the host. ${cpus().length} cores, ${cpus()[0]?.model}`,
-  );
+async function run({ suite: name, device, quick, json }: Options): Promise<void> {
+  const suite = suites[name];
+  console.log(`${name}: ${suite.title}. ${cpus().length} cores, ${cpus()[0]?.model}`);
   if (quick) console.log(QUICK_HINT);
-  else if (!peersAreInstalled()) console.log(PEERS_HINT);
+  else if (suite.hasPeers && !peersAreInstalled()) console.log(PEERS_HINT);
   const started = performance.now();
   const log = (line: string) => {
     const seconds = (performance.now() - started) / 1000;
     console.log(`${seconds.toFixed(0).padStart(4)} s  ${line}`);
   };
-  const { rows, missing, failed } = await runStepSuite({ device, quick, log });
-  console.log(`\n${formatStepReport(rows)}`);
+  const { rows, missing, failed } = await suite.run({ device, quick, log });
+  console.log(`\n${suite.format(rows)}`);
   for (const reason of missing) console.log(`\n${reason}`);
   if (json !== undefined) {
     writeFileSync(json, `${JSON.stringify(rows, null, 2)}\n`);

@@ -7,6 +7,9 @@ import { WebGpuDevice } from '../src/tensor/webgpu/webgpu-device.ts';
 
 export const cpu = new CpuDevice();
 
+/** The plain loops alone, which every faster form is held against. */
+export const reference = new CpuDevice({ kernels: 'reference' });
+
 /** Null on a machine without an adapter; under CI=true that is an error, and every suite fails with it. */
 export const webgpu: WebGpuDevice | null = await openWebGpu();
 

@@ -3,6 +3,9 @@ import {
   backward,
   crossEntropy,
   type Device,
+  GradES,
+  type GradESOptions,
+  ParameterRegistry,
   Random,
   type StateDict,
   step,
@@ -11,11 +14,12 @@ import {
 } from '../../src/index.ts';
 import { batch, type Case, initialWeights, type Matrix, workload } from './workload.ts';
 
-/** The parameters that a case freezes, by the beginning of their names. */
-const frozenPrefixes: Record<Case, readonly string[]> = {
-  none: [],
-  early: ['tokens.', 'positions.', 'blocks.0.'],
-  late: ['blocks.1.', 'norm.', 'head.'],
+/** The parameters that a case freezes. */
+const frozenNames: Record<Case, RegExp | null> = {
+  none: null,
+  early: /^(tokens|positions|blocks\.0)\./,
+  late: /^(blocks\.1|norm|head)\./,
+  most: /^(tokens|positions|blocks\.0)\.|^blocks\.1\.(attention|feedForwardNorm|feedForward\.up)/,
 };
 
 /** The GPT of the benchmark in frostgrad. Query, key and value are matrices of their own; the peers fuse them. */
@@ -24,6 +28,8 @@ export class Gpt {
   readonly #device: Device;
   readonly #optimizer: AdamW;
   readonly #batch = batch();
+  #policy: GradES | null = null;
+  #steps = 0;
 
   constructor(device: Device) {
     const { vocabulary, width, heads, hidden, blocks, time, learningRate, betas, epsilon } = workload;
@@ -47,22 +53,58 @@ export class Gpt {
     this.#optimizer = new AdamW(this.model.parameters(), { learningRate, betas, epsilon });
   }
 
+  /** Has the rule look at every step from the next on. */
+  watch(options: GradESOptions): void {
+    this.#policy = new GradES(new ParameterRegistry(this.model), this.#optimizer, options);
+  }
+
   /** One training step, up to the loss on the host. */
   async step(): Promise<number> {
+    return this.#step(async () => (await this.#optimizer.report()).loss);
+  }
+
+  /** One training step that reads nothing back. */
+  async stepWithoutLoss(): Promise<void> {
+    return this.#step(async () => {});
+  }
+
+  /** A step that reads its loss, with the time at which each part of recording it was over. */
+  async stepInPhases(): Promise<{ started: number; forward: number; backward: number; update: number }> {
+    const times = { started: performance.now(), forward: 0, backward: 0, update: 0 };
+    await this.#step(
+      async () => (await this.#optimizer.report()).loss,
+      (phase) => {
+        times[phase] = performance.now();
+      },
+    );
+    return times;
+  }
+
+  async #step<T>(
+    read: () => Promise<T>,
+    onPhase: (phase: 'forward' | 'backward' | 'update') => void = () => {},
+  ): Promise<T> {
     const device = this.#device;
+    const s = ++this.#steps;
+    const policy = this.#policy;
     return step(async () => {
+      policy?.beforeStep(s);
       const tokens = tensor(this.#batch.tokens, { device, shape: [workload.batch, workload.time] });
       const targets = tensor(this.#batch.targets, { device, shape: [workload.batch, workload.time] });
       const loss = crossEntropy(this.model.call(tokens), targets);
+      onPhase('forward');
       backward(loss);
+      onPhase('backward');
       this.#optimizer.step(loss);
-      return (await this.#optimizer.report()).loss;
+      onPhase('update');
+      await policy?.afterStep(s);
+      return read();
     });
   }
 
   freeze(part: Case): void {
     for (const [name, parameter] of this.model.namedParameters()) {
-      if (frozenPrefixes[part].some((prefix) => name.startsWith(prefix))) parameter.freeze();
+      if (frozenNames[part]?.test(name)) parameter.freeze();
     }
   }
 

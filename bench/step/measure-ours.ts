@@ -1,10 +1,18 @@
 import { type Device, snapshotWork, workSince } from '../../src/index.ts';
-import { type FreezeMeasurement, type FreezeRound, type KernelTime, type MeasuredCase, send } from '../child-report.ts';
+import { WebGpuDevice } from '../../src/tensor/webgpu/webgpu-device.ts';
+import {
+  type Bytes,
+  type FreezeMeasurement,
+  type FreezeRound,
+  type KernelTime,
+  type MeasuredCase,
+  send,
+} from '../child-report.ts';
 import { LoadMeter } from '../load-meter.ts';
 import { sum } from '../statistics.ts';
 import { missingDispatches, type StepDispatches, timeDispatches } from './dispatch-times.ts';
 import { Gpt } from './gpt.ts';
-import type { Case } from './workload.ts';
+import { type Case, type FrozenCase as FrozenCaseName, frozenCases } from './workload.ts';
 
 /** Steps after which buffers, bind groups and compiled JavaScript have settled. */
 const WARM_STEPS = 4;
@@ -13,8 +21,6 @@ const STRETCH = { milliseconds: 300, leastSteps: 4, mostSteps: 8 };
 /** Rounds go on for so long, within these bounds. */
 const FULL = { milliseconds: 25_000, leastRounds: 4, mostRounds: 12 };
 const QUICK = { milliseconds: 0, leastRounds: 1, mostRounds: 1 };
-
-const parts = ['early', 'late'] as const;
 
 /** The first step of this process, from a model that is built to its loss. */
 export async function measureCold(device: Device): Promise<MeasuredCase> {
@@ -37,22 +43,26 @@ export async function measureWarm(
   const { milliseconds, leastRounds, mostRounds } = quick ? QUICK : FULL;
   await send({ progress: 'compiling, and counting what each freeze prunes' });
   const [first, firstLoss] = await timeStep(new Gpt(device));
-  const frozen = [];
-  for (const part of parts) frozen.push(new FrozenCase(part, await profile(device, part)));
+  const frozen: FrozenCase[] = [];
+  for (const part of frozenCases) frozen.push(new FrozenCase(part, await profile(device, part)));
 
   const unfrozen: StepProfile[] = [];
   const meter = new LoadMeter();
   const started = performance.now();
   const isEnough = () => unfrozen.length >= leastRounds && performance.now() - started >= milliseconds;
   while (unfrozen.length < mostRounds && !isEnough()) {
-    await send({ progress: `round ${unfrozen.length + 1}: nothing frozen, early, late, and each dispatch by itself` });
-    for (const { part, rounds, firstsAfter } of frozen) {
+    await send({
+      progress: `round ${unfrozen.length + 1}: nothing frozen, ${frozenCases.join(', ')}, and each dispatch by itself`,
+    });
+    for (const { part, rounds, firstsAfter, bytes } of frozen) {
       const gpt = new Gpt(device);
       for (let i = 0; i < WARM_STEPS; i++) await gpt.step();
       const before = await timeStretch(gpt);
+      const [bytesBefore, pipelinesBefore] = [memoryOf(device), pipelinesOf(device)];
       gpt.freeze(part);
       firstsAfter.push((await timeStep(gpt))[0]);
       rounds.push({ before, after: await timeStretch(gpt) });
+      bytes.push({ before: bytesBefore, after: memoryOf(device), compiled: pipelinesOf(device) - pipelinesBefore });
       gpt.release();
     }
     unfrozen.push(await profile(device, 'none'));
@@ -66,7 +76,7 @@ export async function measureWarm(
     firstLoss,
     othersShare,
   };
-  const frozenCases = frozen.map(
+  const measuredCases = frozen.map(
     (one): MeasuredCase => ({
       case: one.part,
       milliseconds: one.rounds.flatMap(({ after }) => after),
@@ -80,7 +90,7 @@ export async function measureWarm(
   const tables = unfrozen.map(({ dispatches }) => byKernel(dispatches));
   const total = (table: readonly KernelTime[]) => sum(table.map(({ milliseconds }) => milliseconds));
   const calmest = tables.reduce((best, table) => (total(table) < total(best) ? table : best));
-  return { cases: [none, ...frozenCases], kernels: calmest };
+  return { cases: [none, ...measuredCases], kernels: calmest };
 }
 
 interface StepProfile {
@@ -91,10 +101,11 @@ interface StepProfile {
 class FrozenCase {
   readonly rounds: FreezeRound[] = [];
   readonly firstsAfter: number[] = [];
-  readonly part: Case;
+  readonly bytes: { before: Bytes; after: Bytes; compiled: number }[] = [];
+  readonly part: FrozenCaseName;
   readonly #profile: StepProfile;
 
-  constructor(part: Case, profile: StepProfile) {
+  constructor(part: FrozenCaseName, profile: StepProfile) {
     this.part = part;
     this.#profile = profile;
   }
@@ -109,8 +120,22 @@ class FrozenCase {
       addedDispatches: added.dispatches,
       addedMilliseconds: added.milliseconds,
       flopsShare: 1 - this.#profile.flops / unfrozen[0].flops,
+      bytesBefore: this.bytes[0].before,
+      bytesAfter: this.bytes[0].after,
+      compiled: Math.max(...this.bytes.map(({ compiled }) => compiled)),
     };
   }
+}
+
+/** Between two steps, with nothing kept for the next. */
+function memoryOf(device: Device): Bytes {
+  device.trim();
+  const { liveBytes, reservedBytes } = device.memory();
+  return { live: liveBytes, reserved: reservedBytes };
+}
+
+function pipelinesOf(device: Device): number {
+  return device instanceof WebGpuDevice ? device.pipelineCount : 0;
 }
 
 async function timeStep(gpt: Gpt): Promise<[milliseconds: number, loss: number]> {

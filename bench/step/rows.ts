@@ -1,14 +1,15 @@
 import type { FreezeMeasurement, MeasuredCase } from '../child-report.ts';
+import type { Measurement } from '../perform.ts';
 import { type FreezeResult, isBusy, type Row, summarize } from '../row.ts';
 import { median } from '../statistics.ts';
-import type { Measured } from './suite.ts';
-import { cases } from './workload.ts';
+import type { Measured } from '../suite.ts';
+import { frozenCases } from './workload.ts';
 
-const order: readonly string[] = ['cold', ...cases];
+const order: readonly string[] = ['cold', 'none', ...frozenCases];
 
 /** One row for each case of each implementation; what was measured twice is one row over all samples. */
-export function toRows(measured: readonly Measured[]): Row[] {
-  const groups = new Map<string, { measured: Measured; parts: MeasuredCase[] }>();
+export function toRows(measured: readonly Measured<Measurement>[]): Row[] {
+  const groups = new Map<string, { measured: Measured<Measurement>; parts: MeasuredCase[] }>();
   for (const one of measured) {
     for (const part of one.report.cases) {
       const { implementation, device } = one.measurement;
@@ -22,7 +23,7 @@ export function toRows(measured: readonly Measured[]): Row[] {
   return rows.sort((a, b) => order.indexOf(a.case) - order.indexOf(b.case));
 }
 
-function toRow({ measurement, report }: Measured, parts: readonly MeasuredCase[]): Row {
+function toRow({ measurement, report }: Measured<Measurement>, parts: readonly MeasuredCase[]): Row {
   const [first] = parts;
   const shares = parts.flatMap(({ othersShare }) => (othersShare === null ? [] : [othersShare]));
   const othersShare = shares.length > 0 ? Math.max(...shares) : null;
@@ -38,7 +39,7 @@ function toRow({ measurement, report }: Measured, parts: readonly MeasuredCase[]
     software: report.software,
     othersShare,
     busy: isBusy(othersShare),
-    firstMilliseconds: Math.max(...parts.map(({ firstMilliseconds }) => firstMilliseconds)),
+    firstMilliseconds: Math.max(...parts.flatMap(({ firstMilliseconds }) => firstMilliseconds ?? [])),
     firstLoss: first.firstLoss,
   };
   if (freezes.length > 0) row.freeze = freezeResult(row, freezes);
@@ -47,7 +48,7 @@ function toRow({ measurement, report }: Measured, parts: readonly MeasuredCase[]
 }
 
 function freezeResult(after: Row, freezes: readonly FreezeMeasurement[]): FreezeResult {
-  const [{ prunedDispatches, addedDispatches, addedMilliseconds, flopsShare }] = freezes;
+  const [{ prunedDispatches, addedDispatches, addedMilliseconds, flopsShare, bytesBefore, bytesAfter }] = freezes;
   const rounds = freezes.flatMap((freeze) => freeze.rounds);
   const before = rounds.flatMap((round) => round.before);
   const saved = median(rounds.map((round) => median(round.before) - median(round.after)));
@@ -58,6 +59,9 @@ function freezeResult(after: Row, freezes: readonly FreezeMeasurement[]): Freeze
     addedDispatches,
     addedMilliseconds,
     flopsShare,
+    bytesBefore,
+    bytesAfter,
+    compiled: Math.max(...freezes.map(({ compiled }) => compiled)),
     medianBefore: median(before),
     slowestBefore: Math.max(...before),
     saved,

@@ -17,9 +17,15 @@ export const workload = {
   epsilon: 1e-8,
 } as const;
 
-/** What is frozen in each case. `early` lets the whole lower half of the graph go; `late` only gradients of weights. */
+/**
+ * What is frozen in each case. `early` (embeddings and block 0) lets the whole lower half of the graph go; `late` (block 1,
+ * the last norm and the head) only gradients of weights.
+ */
 export const cases = ['none', 'early', 'late'] as const;
-export type Case = (typeof cases)[number];
+/** Besides, `most`: everything but the last norm, the head and one matrix of block 1. The peers are not measured with it. */
+export const frozenCases = ['early', 'late', 'most'] as const;
+export type FrozenCase = (typeof frozenCases)[number];
+export type Case = (typeof cases)[number] | FrozenCase;
 
 export interface Matrix {
   shape: [number, number];

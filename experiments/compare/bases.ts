@@ -24,7 +24,10 @@ import { type BaseName, type Task, vocabulary, windowLength } from './tasks/task
 /** Two blocks of the usual decoder; `npm start` trains the same. */
 const architecture = { width: 32, heads: 2, hidden: 88, blocks: 2, causal: true } as const;
 
-const pretraining = { steps: 1500, batch: 16, learningRate: 3e-3, warmup: 75, seed: 77, version: 1 } as const;
+/** Steps a base is trained for, where it is no smoke run. */
+export const pretrainingSteps = 1500;
+
+const pretraining = { batch: 16, learningRate: 3e-3, warmup: 0.05, seed: 77, version: 1 } as const;
 
 const folder = join('runs', 'bases');
 
@@ -88,14 +91,16 @@ function pretrainingBatch(name: BaseName, s: number): Int32Array {
 export async function loadBase(
   name: BaseName,
   device: Device,
-  { onProgress = () => {} }: { onProgress?(message: string): void } = {},
+  { steps, onProgress = () => {} }: { steps: number; onProgress?(message: string): void },
 ): Promise<StateDict> {
-  const hash = createHash('sha256').update(JSON.stringify([architecture, pretraining, vocabulary[name], device.kind]));
+  const hash = createHash('sha256').update(
+    JSON.stringify([architecture, { ...pretraining, steps }, vocabulary[name], device.kind]),
+  );
   for (const s of [1, 2]) hash.update(pretrainingBatch(name, s));
   const file = join(folder, `${name}-${hash.digest('hex').slice(0, 16)}.safetensors`);
   const known = readBase(file, onProgress);
   if (known) return known;
-  const { state, loss } = await pretrain(name, device, onProgress);
+  const { state, loss } = await pretrain(name, device, steps, onProgress);
   mkdirSync(folder, { recursive: true });
   const unfinished = `${file}.${process.pid}.unfinished`;
   writeFileSync(unfinished, writeSafetensors(state, { base: name, loss: loss.toFixed(4) }));
@@ -114,10 +119,11 @@ function readBase(file: string, onProgress: (message: string) => void): StateDic
   }
 }
 
-async function pretrain(name: BaseName, device: Device, onProgress: (message: string) => void) {
-  const { steps, batch, learningRate, warmup } = pretraining;
+async function pretrain(name: BaseName, device: Device, steps: number, onProgress: (message: string) => void) {
+  const { batch, learningRate } = pretraining;
   const model = buildBase(name, device);
   const optimizer = new AdamW(model.parameters(), { learningRate, weightDecay: 0.01, maxGradientNorm: 1 });
+  const warmup = Math.floor(pretraining.warmup * steps);
   const schedule = warmupCosine({ peak: learningRate, steps, warmup });
   let loss = Number.NaN;
   for (let s = 1; s <= steps; s++) {
@@ -130,7 +136,7 @@ async function pretrain(name: BaseName, device: Device, onProgress: (message: st
       optimizer.learningRate = schedule(s);
       optimizer.step(batchLoss);
     });
-    if (s % 250 === 0) {
+    if (s % 250 === 0 || s === steps) {
       ({ loss } = await optimizer.report());
       onProgress(`pretraining the base '${name}': step ${s} of ${steps}, loss ${loss.toFixed(3)}`);
     }

@@ -11,6 +11,8 @@ export interface CompareOptions {
   /** Schedules of the reported arms, as multiples of each task's own. */
   lengths: readonly LengthFactor[];
   quick: boolean;
+  /** Length of every schedule of a smoke run; null where schedules are chosen from the sweep. */
+  steps: number | null;
   /** Goes on with the run in `out`, or with the newest one that is not finished. */
   resume: boolean;
   /** Part `index` (from 1) of `count` of the units. */
@@ -45,7 +47,9 @@ npm run compare -- [options]
   --seeds 1,2       seeds of the reported runs   (default: ${reportSeeds.join(',')})
   --lengths 1,0.5,2 schedules, as multiples of each task's own; controls run at 1 alone   (default: all)
   --quick           ${quickPlan.tasks.length} tasks, ${quickArms.length} arms, one seed, ${quickPlan.steps} steps: a smoke test, not evidence
-  --resume          go on after Ctrl-C with the run in --out, or with the newest unfinished one below runs/
+  --steps N         with --quick, the length of its schedules
+  --resume          go on after Ctrl-C with the run in --out, or with the newest unfinished one below runs/; seeds and
+                    lengths may be added to a run
   --shard i/n       only the i-th of n parts; start the parts with one --out, or put their folders together with --merge
   --until plan      end when schedules, learning rates and the setting of the rule are fixed: run this before shards
   --merge A,B       put the units of these folders together and write the tables; nothing is trained
@@ -70,6 +74,7 @@ export function parseOptions(argv: readonly string[]): CompareOptions {
         arms: text,
         seeds: text,
         lengths: text,
+        steps: text,
         shard: text,
         until: text,
         merge: text,
@@ -94,13 +99,28 @@ export function parseOptions(argv: readonly string[]): CompareOptions {
   const quick = values.quick === true;
   const until = given('until');
   if (until !== null && until !== 'plan') throw new OptionError(`--until must be plan, got '${until}'`);
+  const resume = values.resume === true;
+  for (const [first, second, isBoth] of [
+    ['--merge', '--shard', given('merge') !== null && given('shard') !== null],
+    ['--merge', '--resume', given('merge') !== null && resume],
+    ['--merge', '--until plan', given('merge') !== null && until !== null],
+    ['--shard', '--until plan', given('shard') !== null && until !== null],
+    ['--quick', '--until plan', quick && until !== null],
+  ] as const) {
+    if (isBoth) throw new OptionError(`${first} and ${second} contradict each other: give one of them`);
+  }
+  const steps = given('steps');
+  if (steps !== null && !quick) {
+    throw new OptionError('--steps sets the schedules of a smoke run, so it needs --quick (else a sweep chooses them)');
+  }
   return {
     tasks: chosen('tasks', given('tasks'), taskNames) ?? (quick ? quickPlan.tasks : taskNames),
     arms: chosen('arms', given('arms'), armNames) ?? (quick ? quickArms : armNames),
     seeds: seedList(given('seeds')) ?? (quick ? quickPlan.seeds : reportSeeds),
     lengths: lengthList(given('lengths')) ?? (quick ? [1] : lengthFactors),
     quick,
-    resume: values.resume === true,
+    steps: quick ? wholeNumber('--steps', steps ?? String(quickPlan.steps), 20, 100_000) : null,
+    resume,
     shard: shard(given('shard')),
     merge: given('merge')?.split(',') ?? [],
     untilPlan: until !== null,

@@ -1,6 +1,5 @@
 import { operationControls } from './arms.ts';
 import type { CompareOptions } from './options.ts';
-import { quickPlan } from './options.ts';
 import {
   chooseLearningRate,
   chooseLength,
@@ -75,9 +74,9 @@ export function planTasks(tasks: readonly TaskName[], sweep: readonly SweepResul
 }
 
 /** The plan of a smoke run: nothing is swept. */
-export function quickTaskPlans(tasks: readonly TaskName[]): TaskPlan[] {
+export function quickTaskPlans(tasks: readonly TaskName[], steps: number): TaskPlan[] {
   const learningRate = { full: learningRates.full[1], lora: learningRates.lora[1] };
-  return tasks.map((task) => ({ task, steps: quickPlan.steps, learningRate }));
+  return tasks.map((task) => ({ task, steps, learningRate }));
 }
 
 export function tuningUnits(plans: readonly TaskPlan[]): TuningUnit[] {

@@ -64,7 +64,7 @@ export interface ArmResult {
   losses: readonly Sample[];
   /** Accuracy on the small validation set, where the arm was evaluated on the way; with the operations until then. */
   validation: readonly { step: number; accuracy: number; loss: number; operations: number }[];
-  /** Bytes live and reserved at the end of some steps. */
+  /** Bytes live and reserved on the device at the end of some steps, small constants that it keeps between runs among them. */
   memory: readonly { step: number; live: number; reserved: number }[];
   /** GradES alone: what it watched at some of its checks. */
   signals: readonly { name: string; kind: string; block: number | null; samples: readonly Sample[] }[];

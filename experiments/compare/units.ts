@@ -76,10 +76,12 @@ export function expectedSteps(unit: Unit): number {
 /** Performs units on one device; bases are loaded once. */
 export class UnitRunner {
   readonly #device: Device;
+  readonly #baseSteps: number;
   readonly #bases = new Map<BaseName, Promise<StateDict>>();
 
-  constructor(device: Device) {
+  constructor(device: Device, baseSteps: number) {
     this.#device = device;
+    this.#baseSteps = baseSteps;
   }
 
   /** @param onStep called after each training step of any arm. */
@@ -104,7 +106,7 @@ export class UnitRunner {
   }
 
   base(name: BaseName, onProgress?: (message: string) => void): Promise<StateDict> {
-    const known = this.#bases.get(name) ?? loadBase(name, this.#device, { onProgress });
+    const known = this.#bases.get(name) ?? loadBase(name, this.#device, { steps: this.#baseSteps, onProgress });
     this.#bases.set(name, known);
     return known;
   }

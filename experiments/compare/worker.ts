@@ -10,9 +10,9 @@ process.on('SIGINT', () => {});
 const send = (message: FromWorker) => process.send?.(message);
 const stepsBetweenMessages = 50;
 
-const [kind] = process.argv.slice(2);
+const [kind, baseSteps] = process.argv.slice(2);
 const device = await openDevice(kind === 'webgpu' ? 'webgpu' : 'cpu');
-const runner = new UnitRunner(device);
+const runner = new UnitRunner(device, Number(baseSteps));
 
 process.on('message', async ({ unit }: ToWorker) => {
   let steps = 0;

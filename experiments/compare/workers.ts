@@ -13,6 +13,8 @@ export type FromWorker =
 
 export interface WorkOptions {
   deviceKind: 'webgpu' | 'cpu';
+  /** Steps the bases were trained for. */
+  baseSteps: number;
   workers: number;
   /** Ends all workers; what they were at is not kept. */
   signal: AbortSignal;
@@ -39,7 +41,7 @@ export async function performUnits(units: readonly Unit[], options: WorkOptions)
     Array.from({ length: workers }, async () => {
       let worker: ChildProcess | null = null;
       for (let unit = waiting.shift(); unit && !options.signal.aborted; unit = waiting.shift()) {
-        worker ??= startWorker(options.deviceKind);
+        worker ??= startWorker(options);
         options.onStart(unit);
         const outcome = await performOne(worker, unit, options);
         if ('result' in outcome) options.onDone(unit, outcome.result);
@@ -52,8 +54,8 @@ export async function performUnits(units: readonly Unit[], options: WorkOptions)
   return failures;
 }
 
-function startWorker(deviceKind: string): ChildProcess {
-  return fork(fileURLToPath(new URL('worker.ts', import.meta.url)), [deviceKind], {
+function startWorker({ deviceKind, baseSteps }: WorkOptions): ChildProcess {
+  return fork(fileURLToPath(new URL('worker.ts', import.meta.url)), [deviceKind, String(baseSteps)], {
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
   });
 }

@@ -3,6 +3,7 @@
 // …Address are places in the one memory that holds all tensors; sizes and strides are in elements.
 
 export * from './matmul';
+export * from './normalization';
 export * from './attention';
 export * from './optimizer';
 export * from './pointwise';

@@ -1,3 +1,5 @@
+// What the optimizer does to every parameter in every step: the update, and the sums over its gradient before it.
+
 // One step of AdamW on `count` numbers, four at a time; see src/nn/adamw.ts. Roots and quotients are those of f32. Where
 // `changes` is not 0, the sum of |value - value before| is written there.
 
@@ -48,4 +50,83 @@ export function adamw(
   if (changes != 0) {
     store<f32>(changes, <f32>(f64x2.extract_lane(moved, 0) + f64x2.extract_lane(moved, 1) + rest));
   }
+}
+
+// @ts-ignore: decorator
+@inline
+function lowOf(x: v128): v128 {
+  return f64x2.promote_low_f32x4(x);
+}
+
+// @ts-ignore: decorator
+@inline
+function highOf(x: v128): v128 {
+  return f64x2.promote_low_f32x4(v128.shuffle<f32>(x, x, 2, 3, 2, 3));
+}
+
+// @ts-ignore: decorator
+@inline
+function total(x: v128): f64 {
+  return f64x2.extract_lane(x, 0) + f64x2.extract_lane(x, 1);
+}
+
+/**
+ * Σ |g|, Σ g², Σ gA · gB, the number of elements that are not finite (they count in no sum), and Σ |g - previous|, at `sums`
+ * in this order; see src/nn/step-report.ts. Sums are of f64. gB follows gA. `usePrevious`: 0 nothing, 1 g is stored there,
+ * 2 it is compared first.
+ */
+export function gradientStatistics(
+  gradient: usize, halves: usize, previous: usize, sums: usize, count: i32, useHalves: i32, usePrevious: i32,
+): void {
+  let absolute = f64x2.splat(0);
+  let squares = f64x2.splat(0);
+  let product = f64x2.splat(0);
+  let change = f64x2.splat(0);
+  let bad = 0;
+  const second = halves + ((<usize>count) << 2);
+  const whole = count & ~3;
+  for (let i = 0; i < whole; i += 4) {
+    const at = (<usize>i) << 2;
+    const g = v128.load(gradient + at);
+    const size = f32x4.abs(g);
+    const finite = f32x4.le(size, f32x4.splat(f32.MAX_VALUE));
+    bad += 4 - popcnt<i32>(i32x4.bitmask(finite));
+    const low = lowOf(v128.and(size, finite));
+    const high = highOf(v128.and(size, finite));
+    absolute = f64x2.add(absolute, f64x2.add(low, high));
+    squares = f64x2.add(squares, f64x2.add(f64x2.mul(low, low), f64x2.mul(high, high)));
+    if (useHalves != 0) {
+      const a = v128.load(halves + at);
+      const b = v128.load(second + at);
+      const both = f64x2.add(f64x2.mul(lowOf(a), lowOf(b)), f64x2.mul(highOf(a), highOf(b)));
+      product = f64x2.add(product, both);
+    }
+    if (usePrevious == 2) {
+      const before = v128.load(previous + at);
+      const lowDistance = f64x2.abs(f64x2.sub(lowOf(g), lowOf(before)));
+      change = f64x2.add(change, f64x2.add(lowDistance, f64x2.abs(f64x2.sub(highOf(g), highOf(before)))));
+    }
+    if (usePrevious != 0) v128.store(previous + at, g);
+  }
+  let lastAbsolute: f64 = 0;
+  let lastSquares: f64 = 0;
+  let lastProduct: f64 = 0;
+  let lastChange: f64 = 0;
+  for (let i = whole; i < count; i++) {
+    const at = (<usize>i) << 2;
+    const g = load<f32>(gradient + at);
+    const size = <f64>abs(g);
+    if (size <= <f64>f32.MAX_VALUE) {
+      lastAbsolute += size;
+      lastSquares += size * size;
+    } else bad++;
+    if (useHalves != 0) lastProduct += <f64>load<f32>(halves + at) * <f64>load<f32>(second + at);
+    if (usePrevious == 2) lastChange += abs(<f64>g - <f64>load<f32>(previous + at));
+    if (usePrevious != 0) store<f32>(previous + at, g);
+  }
+  store<f32>(sums, <f32>(total(absolute) + lastAbsolute));
+  store<f32>(sums, <f32>(total(squares) + lastSquares), 4);
+  store<f32>(sums, <f32>(total(product) + lastProduct), 8);
+  store<f32>(sums, <f32>bad, 12);
+  store<f32>(sums, <f32>(total(change) + lastChange), 16);
 }

@@ -1,4 +1,5 @@
-// Formulas of src/autograd/operations/pointwise.ts whose time is that of their exponential, over `count` numbers.
+// Formulas of src/autograd/operations/pointwise.ts over `count` numbers: those whose time is that of an exponential or of a branch
+// that cannot be foreseen, and the sums of which a backward pass is full.
 
 import { exponential } from './exponential';
 
@@ -66,4 +67,41 @@ export function swigluGradientX(g: usize, x: usize, y: usize, result: usize, cou
 
 export function swigluGradientY(g: usize, x: usize, _unused: usize, result: usize, count: i32): void {
   swiglu(x, g, 0, result, count);
+}
+
+/** x where it is above 0, else 0, also for NaN. */
+// @ts-ignore: decorator
+@inline
+function keepWhere(kept: v128, sign: v128): v128 {
+  return v128.and(kept, f32x4.gt(sign, f32x4.splat(0)));
+}
+
+export function relu(x: usize, _y: usize, _z: usize, result: usize, count: i32): void {
+  reluGradient(x, x, 0, result, count);
+}
+
+/** g where the result was above 0. */
+export function reluGradient(g: usize, y: usize, _z: usize, result: usize, count: i32): void {
+  const whole = count & ~3;
+  const end = (<usize>whole) << 2;
+  for (let at: usize = 0; at < end; at += 16) {
+    v128.store(result + at, keepWhere(v128.load(g + at), v128.load(y + at)));
+  }
+  const left = count - whole;
+  if (left > 0) storeSome(result + end, keepWhere(loadSome(g + end, left), loadSome(y + end, left)), left);
+}
+
+export function add(x: usize, y: usize, _z: usize, result: usize, count: i32): void {
+  const whole = count & ~3;
+  const end = (<usize>whole) << 2;
+  for (let at: usize = 0; at < end; at += 16) {
+    v128.store(result + at, f32x4.add(v128.load(x + at), v128.load(y + at)));
+  }
+  const left = count - whole;
+  if (left > 0) storeSome(result + end, f32x4.add(loadSome(x + end, left), loadSome(y + end, left)), left);
+}
+
+/** total += contribution */
+export function accumulate(contribution: usize, total: usize, count: i32): void {
+  add(contribution, total, 0, total, count);
 }

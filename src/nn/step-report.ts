@@ -66,6 +66,16 @@ const statisticsKernel: Kernel<'count' | 'row' | 'groups' | 'useHalves' | 'usePr
     partials.fill(0, start, start + maxGroups * 8);
     partials.set([absolute, squares, product, bad, change], start);
   },
+  simd({ functions, addresses, scalars, fill }) {
+    const [gradient, halves, previous, partials] = addresses;
+    const { count, row, useHalves, usePrevious, isProbe } = scalars;
+    const sums = partials + 4 * row * maxGroups * 8;
+    fill(sums, 4 * maxGroups * 8);
+    functions.gradientStatistics(gradient, halves, previous, sums, count, useHalves, usePrevious);
+    // Squares and the count of what is not finite.
+    if (isProbe === 1) for (const place of [1, 3]) fill(sums + 4 * place, 4);
+    return true;
+  },
 };
 
 const reportKernel: Kernel<'rows' | 'step' | 'maxNorm'> = {

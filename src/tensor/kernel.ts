@@ -45,6 +45,8 @@ export interface SimdCall<Scalar extends string = string> {
   scratch(bytes: number): number;
   /** The number at an address. */
   float(address: number): number;
+  /** Writes zeros. */
+  fill(address: number, bytes: number): void;
 }
 
 export interface WgslSource {

@@ -12,6 +12,10 @@ const accumulateKernel: Kernel<'count'> = {
   reference([contribution, total], { count }) {
     for (let i = 0; i < count; i++) total[i] += contribution[i];
   },
+  simd({ functions, addresses: [contribution, total], scalars: { count } }) {
+    functions.accumulate(contribution, total, count);
+    return true;
+  },
 };
 
 /**

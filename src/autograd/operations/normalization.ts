@@ -48,6 +48,11 @@ const forwardKernel: RowKernel = {
       if (centered) statistics[rows + row] = mean;
     }
   },
+  simd({ functions, addresses, scalars: { rows, columns, centered, useBias, epsilon } }) {
+    if (columns % 4 !== 0) return false;
+    functions.normalize(...addresses, rows, columns, centered, useBias, epsilon);
+    return true;
+  },
 };
 
 const inputGradientKernel: RowKernel = {
@@ -75,6 +80,11 @@ const inputGradientKernel: RowKernel = {
       }
     }
   },
+  simd({ functions, addresses, scalars: { rows, columns, centered } }) {
+    if (columns % 4 !== 0) return false;
+    functions.normalizeGradient(...addresses, rows, columns, centered);
+    return true;
+  },
 };
 
 /** Sums outputGradient · normalized x over chunks of rows. */
@@ -98,6 +108,11 @@ const gainGradientKernel: Kernel<'rows' | 'columns' | 'chunkRows' | 'centered'> 
       }
       partialSums.set(sums, chunk * columns);
     }
+  },
+  simd({ functions, addresses, scalars: { rows, columns, chunkRows, centered } }) {
+    if (columns % 4 !== 0) return false;
+    functions.normalizeGainGradient(...addresses, rows, columns, chunkRows, centered);
+    return true;
   },
 };
 

@@ -43,6 +43,7 @@ export const pointwiseTable = {
   add: {
     wgsl: 'x + y',
     reference: (x, y) => x + y,
+    simd: 'add',
     derivatives: ['identity', 'identity'],
   },
   sub: {
@@ -173,8 +174,14 @@ export const pointwiseTable = {
   relu: {
     wgsl: 'select(0.0, x, x > 0.0)',
     reference: (x) => (x > 0 ? x : 0),
+    simd: 'relu',
     derivatives: [
-      { needs: ['result'], wgsl: 'select(0.0, g, result > 0.0)', reference: (g, result) => (result > 0 ? g : 0) },
+      {
+        needs: ['result'],
+        wgsl: 'select(0.0, g, result > 0.0)',
+        reference: (g, result) => (result > 0 ? g : 0),
+        simd: 'reluGradient',
+      },
     ],
   },
   /** x · Φ(x) by the tanh approximation (Hendrycks & Gimpel, arXiv 1606.08415). */

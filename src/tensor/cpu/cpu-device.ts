@@ -123,6 +123,7 @@ export class CpuDevice implements Device {
       sizes: operands.map(({ size }) => size),
       scratch: (bytes) => memory.scratch(bytes),
       float: (address) => new Float32Array(memory.buffer, address, 1)[0],
+      fill: (address, bytes) => new Uint8Array(memory.buffer, address, bytes).fill(0),
     });
   }
 

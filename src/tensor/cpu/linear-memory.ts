@@ -11,6 +11,14 @@ const simdFunctionNames = [
   'swiglu',
   'swigluGradientX',
   'swigluGradientY',
+  'relu',
+  'reluGradient',
+  'add',
+  'accumulate',
+  'gradientStatistics',
+  'normalize',
+  'normalizeGradient',
+  'normalizeGainGradient',
 ] as const;
 export type SimdFunctionName = (typeof simdFunctionNames)[number];
 export type SimdFunctions = Readonly<Record<SimdFunctionName, (...values: number[]) => void>>;
@@ -54,6 +62,14 @@ export class LinearMemory {
       swiglu: find('swiglu'),
       swigluGradientX: find('swigluGradientX'),
       swigluGradientY: find('swigluGradientY'),
+      relu: find('relu'),
+      reluGradient: find('reluGradient'),
+      add: find('add'),
+      accumulate: find('accumulate'),
+      gradientStatistics: find('gradientStatistics'),
+      normalize: find('normalize'),
+      normalizeGradient: find('normalizeGradient'),
+      normalizeGainGradient: find('normalizeGainGradient'),
     };
   }
 

@@ -6,7 +6,7 @@ import { tensor } from '../../../src/tensor/create.ts';
 import type { Device } from '../../../src/tensor/device.ts';
 import { step } from '../../../src/tensor/scope.ts';
 import type { Tensor } from '../../../src/tensor/tensor.ts';
-import { cpu } from '../../devices.ts';
+import { reference } from '../../devices.ts';
 import { expectClose, random } from '../../shapes.ts';
 
 /** Rows and columns around the sizes at which the row kernels split their work another way. */
@@ -19,16 +19,16 @@ export interface Computation {
   leaves: readonly Tensor[];
 }
 
-/** `compute` on `cpu` and on `webgpu`: outputs agree, and the gradients that a random seed gradient gives the leaves. */
+/** `compute` by the plain loops and on `device`: outputs agree, and the gradients that a random seed gradient gives the leaves. */
 export function expectAgreement(
-  webgpu: Device,
+  device: Device,
   compute: (device: Device) => Computation,
   tolerance: { absolute: number; relative?: number },
 ): Promise<void> {
   return step(async () => {
-    const [expected, actual] = [cpu, webgpu].map((device) => {
-      const { output, leaves } = compute(device);
-      if (output.node) backward(output, random(output.shape, { seed: 77, device }));
+    const [expected, actual] = [reference, device].map((each) => {
+      const { output, leaves } = compute(each);
+      if (output.node) backward(output, random(output.shape, { seed: 77, device: each }));
       return [output, ...leaves.map((leaf) => gradientOf(leaf) ?? tensor([], { device }))];
     });
     for (const [i, each] of actual.entries()) await expectClose(each, expected[i], tolerance);

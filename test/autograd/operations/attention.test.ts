@@ -13,7 +13,7 @@ import { DTypeError, ShapeError } from '../../../src/tensor/errors.ts';
 import { step } from '../../../src/tensor/scope.ts';
 import type { Tensor } from '../../../src/tensor/tensor.ts';
 import { WebGpuDevice } from '../../../src/tensor/webgpu/webgpu-device.ts';
-import { cpu, onEachDevice, onWebGpu, webgpu } from '../../devices.ts';
+import { cpu, onEachDevice, webgpu } from '../../devices.ts';
 import { expectClose, random, runs } from '../../shapes.ts';
 import { expectAgreement, leaf } from './agreement.ts';
 
@@ -114,7 +114,7 @@ function compare(device: Device, time: number, headSize: number, causal: boolean
 }
 
 describe('kernels agree with the reference loops', () => {
-  onWebGpu((device) => {
+  onEachDevice((device) => {
     for (const headSize of [8, 64, 128]) {
       for (const time of [1, 7, 64, 130]) {
         test(`head size ${headSize}, ${time} positions`, async () => {

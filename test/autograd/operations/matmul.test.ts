@@ -16,7 +16,7 @@ import {
   zeros,
 } from '../../../src/index.ts';
 import type { Shape } from '../../../src/tensor/shape.ts';
-import { cpu, onEachDevice, onWebGpu } from '../../devices.ts';
+import { cpu, onEachDevice, onWebGpu, reference } from '../../devices.ts';
 import { baseShape, expectClose, inLayout, type Layout, layout, random, runs } from '../../shapes.ts';
 
 interface Case {
@@ -92,11 +92,11 @@ describe('gradients agree with central differences in f64', () => {
   }
 });
 
-describe('the kernel agrees with the reference loop', () => {
-  onWebGpu((webgpu) => {
+describe('the kernel, and the loop on vectors, agree with the reference loop', () => {
+  onEachDevice((each) => {
     const compare = ({ a, b, kinds, biased, seed }: Case) =>
       step(async () => {
-        const [expected, actual] = [cpu, webgpu].map((device) => {
+        const [expected, actual] = [reference, each].map((device) => {
           const [left, right] = [a, b].map((shape, i) =>
             inLayout(random(baseShape(shape, kinds[i]), { seed: seed + i, device }), kinds[i]),
           );
@@ -111,7 +111,7 @@ describe('the kernel agrees with the reference loop', () => {
     });
 
     test('a long inner axis', async () => {
-      for (const k of [127, 128, 129, 1000]) {
+      for (const k of [127, 128, 129, 1000, 1024, 1025, 2049]) {
         await compare({ a: [33, k], b: [k, 31], kinds: ['dense', 'permuted'], biased: true, seed: k });
       }
     });
@@ -123,7 +123,7 @@ describe('the kernel agrees with the reference loop', () => {
         [65, 1, 33],
       ]) {
         await step(async () => {
-          const [expected, actual] = [cpu, webgpu].map((device) => {
+          const [expected, actual] = [reference, each].map((device) => {
             const a = requireGradient(random([2, m, k], { seed: 1, device }));
             const b = requireGradient(random([k, n], { seed: 2, device }));
             const bias = requireGradient(random([n], { seed: 3, device }));

@@ -10,7 +10,7 @@ import { snapshotWork, workSince } from '../../../src/tensor/device.ts';
 import { ArgumentError, DeviceMismatchError, DTypeError, ShapeError } from '../../../src/tensor/errors.ts';
 import { step } from '../../../src/tensor/scope.ts';
 import type { Tensor } from '../../../src/tensor/tensor.ts';
-import { cpu, onEachDevice, onWebGpu, webgpu } from '../../devices.ts';
+import { cpu, onEachDevice, webgpu } from '../../devices.ts';
 import { baseShape, expectClose, inLayout, layout, random, runs, shapes } from '../../shapes.ts';
 import { columnCounts, expectAgreement, leaf, rowCounts } from './agreement.ts';
 
@@ -42,12 +42,12 @@ describe('gradients agree with central differences in f64', () => {
 });
 
 describe('kernels agree with the reference loops', () => {
-  onWebGpu((webgpu) => {
+  onEachDevice((each) => {
     for (const [name, operation] of Object.entries(operations)) {
       test(name, async () => {
         const property = fc.asyncProperty(rowCounts, columnCounts, layout, seeds, (rows, columns, kind, seed) =>
           expectAgreement(
-            webgpu,
+            each,
             (device) => {
               const x = leaf(baseShape([rows, columns], kind), { seed, device });
               const gain = leaf(baseShape([columns], kind), { seed: seed + 1, device });
@@ -67,7 +67,7 @@ describe('kernels agree with the reference loops', () => {
           [3001, 5],
         ]) {
           await expectAgreement(
-            webgpu,
+            each,
             (device) => {
               const x = leaf([rows, columns], { seed: 5, device });
               const gain = leaf([columns], { seed: 6, device });

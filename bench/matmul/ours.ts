@@ -1,0 +1,35 @@
+// Measures matrix products of frostgrad in a process of its own: ours.ts <webgpu | cpu> <full | quick>
+
+import { backward, detach, matmul, mul, requireGradient, step, sum, tensor } from '../../src/index.ts';
+import { measureOperations } from '../measure-operations.ts';
+import { startOurs } from '../start-ours.ts';
+import { cases, operands } from './workload.ts';
+
+await startOurs((device, quick) =>
+  measureOperations(
+    quick ? cases.slice(0, 2) : cases,
+    (one) => {
+      const { m, k, n, withGradients } = one;
+      const values = operands(one);
+      const a = tensor(values.a, { device, shape: [m, k] });
+      const b = tensor(values.b, { device, shape: [k, n] });
+      return {
+        async run(times) {
+          for (let i = 0; i < times; i++) {
+            await step(() => {
+              if (!withGradients) return void matmul(a, b);
+              const product = matmul(requireGradient(detach(a)), requireGradient(detach(b)));
+              backward(sum(mul(product, product)));
+            });
+          }
+          await device.synchronize();
+        },
+        release() {
+          for (const operand of [a, b]) operand.release('its measurement was over');
+          device.trim();
+        },
+      };
+    },
+    quick,
+  ),
+);

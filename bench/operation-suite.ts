@@ -1,0 +1,54 @@
+import { ours, peerMeasurements, peersAreInstalled } from './implementations.ts';
+import { benchDevices } from './options.ts';
+import { type Measurement, perform } from './perform.ts';
+import { isBusy, type Row, summarize } from './row.ts';
+import type { Suite } from './suite.ts';
+
+export interface OperationSuiteOptions {
+  /** Of the suite, and of its folder and the peers' scripts. */
+  name: string;
+  title: string;
+  format(rows: readonly Row[]): string;
+}
+
+/** A suite that measures one operation at several sizes: ours, the peers, and ours again, all in the same minutes. */
+export function operationSuite({ name, title, format }: OperationSuiteOptions): Suite {
+  return {
+    title,
+    hasPeers: true,
+    format,
+    async run(options) {
+      const { device, quick } = options;
+      const devices = device ? [device] : benchDevices;
+      const own = devices.map(
+        (kind): Measurement => ({
+          implementation: ours,
+          device: kind,
+          script: new URL(`${name}/ours.ts`, import.meta.url),
+          arguments: [kind, quick ? 'quick' : 'full'],
+          secondsAllowed: 200,
+        }),
+      );
+      const peers =
+        !quick && peersAreInstalled() ? devices.flatMap((kind) => peerMeasurements(kind, `-${name}`, 400)) : [];
+      const { measured, ...outcome } = await perform([...own, ...peers, ...(peers.length > 0 ? own : [])], options);
+      const groups = new Map<string, Row & { all: number[] }>();
+      for (const { measurement, report } of measured) {
+        const { implementation, device: on } = measurement;
+        for (const { case: one, milliseconds, othersShare, firstMilliseconds, flops, peakBytes } of report.cases) {
+          const key = `${one} ${implementation} ${on}`;
+          const all = [...(groups.get(key)?.all ?? []), ...milliseconds];
+          const shares = [groups.get(key)?.othersShare, othersShare].flatMap((share) => share ?? []);
+          const share = shares.length > 0 ? Math.max(...shares) : null;
+          groups.set(key, {
+            ...{ suite: name, case: one, implementation, device: on, adapter: report.adapter, unit: 'ms' },
+            ...summarize(all),
+            ...{ software: report.software, othersShare: share, busy: isBusy(share) },
+            ...{ firstMilliseconds, flops, peakBytes, all },
+          });
+        }
+      }
+      return { rows: [...groups.values()].map(({ all: _, ...row }) => row), ...outcome };
+    },
+  };
+}

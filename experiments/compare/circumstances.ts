@@ -1,0 +1,25 @@
+import { availableParallelism, cpus } from 'node:os';
+import { type Device, NoAdapterError, openDevice } from '../../src/index.ts';
+import { training } from './protocol.ts';
+
+/** Graphics hardware where there is some; a software adapter is slower here than the cpu device. */
+export async function chooseDevice(choice: 'auto' | 'webgpu' | 'cpu'): Promise<Device> {
+  if (choice !== 'auto') return openDevice(choice);
+  try {
+    const device = await openDevice('webgpu');
+    if (!device.software) return device;
+  } catch (error) {
+    if (!(error instanceof NoAdapterError)) throw error;
+  }
+  return openDevice('cpu');
+}
+
+/** What stands in results: where they were made, and with what. */
+export function circumstances(device: Device) {
+  return {
+    date: new Date().toISOString().slice(0, 10),
+    machine: `${availableParallelism()} cores (${cpus()[0]?.model.trim() ?? 'unknown'}), Node ${process.version}`,
+    device: { kind: device.kind, adapter: device.adapter },
+    model: `two blocks, width 32, 2 heads, hidden 88, 32 tokens; batch ${training.batch}; AdamW; warm-up and half a cosine`,
+  };
+}

@@ -1,0 +1,17 @@
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import { expect, test } from 'vitest';
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+
+test('the rule on the page is the one that runs, and prints what the page says', () => {
+  const tsx = createRequire(import.meta.url).resolve('tsx/cli');
+  const printed = execFileSync(process.execPath, [tsx, 'docs/your-own-policy.ts'], { cwd: root, encoding: 'utf8' });
+  const page = readFileSync(`${root}docs/your-own-policy.md`, 'utf8');
+  const [rule, output] = [...page.matchAll(/^```(?:ts)?\n(.*?)^```/gms)].map(([, content]) => content);
+  expect(readFileSync(`${root}docs/your-own-policy.ts`, 'utf8')).toContain(rule);
+  expect(rule.trim().split('\n').length).toBeLessThanOrEqual(20);
+  expect(output).toBe(printed);
+});

@@ -1,0 +1,134 @@
+import { describe, expect, test } from 'vitest';
+import {
+  learningRateUnits,
+  lengthUnits,
+  planTasks,
+  quickTaskPlans,
+  reportedUnits,
+  shardOf,
+  timingUnits,
+  tuningUnits,
+} from '../../../experiments/compare/plan.ts';
+import {
+  chooseLearningRate,
+  chooseLength,
+  chooseSetting,
+  learningRates,
+  sweepLengths,
+  sweepSeeds,
+  validationItems,
+} from '../../../experiments/compare/protocol.ts';
+import { armNames, type SettingResult, type SweepResult } from '../../../experiments/compare/results.ts';
+import { taskNames } from '../../../experiments/compare/tasks.ts';
+import { unitKey } from '../../../experiments/compare/units.ts';
+
+function swept(scores: Readonly<Record<number, readonly number[]>>, learningRate = 3e-3): SweepResult[] {
+  return Object.entries(scores).flatMap(([steps, values]) =>
+    values.map((validationAccuracy, i) => ({
+      ...{ task: 'parity', steps: Number(steps), learningRate, seed: 101 + i, validationAccuracy, adapters: false },
+    })),
+  );
+}
+
+describe('the length of a schedule', () => {
+  test.each([
+    ['the shortest that no longer one beats by half a point', [0.8, 0.9, 0.905, 0.906, 0.908], 600],
+    ['the first, where nothing helps', [0.9, 0.9, 0.9, 0.9, 0.9], 150],
+    ['the longest, where every doubling helps', [0.5, 0.6, 0.7, 0.8, 0.9], 2400],
+    ['behind a late jump, not on the plain before it', [0.5, 0.5, 0.5, 0.5, 0.95], 2400],
+    ['not moved by a dip', [0.9, 0.85, 0.9, 0.89, 0.9], 150],
+  ])('is %s', (_, scores, expected) => {
+    const sweep = swept(
+      Object.fromEntries(sweepLengths.map((steps, i) => [steps, [scores[i] - 0.01, scores[i] + 0.01]])),
+    );
+    expect(chooseLength(sweep, 'parity', 3e-3)).toBe(expected);
+  });
+});
+
+test('the learning rate is the best on average, the smaller where two are equal', () => {
+  const both = (low: readonly number[], high: readonly number[]) => [
+    ...swept({ 600: low }, 1e-3),
+    ...swept({ 600: high, 150: [1] }, 3e-3),
+  ];
+  expect(chooseLearningRate(both([0.8, 0.8], [0.7, 0.95]), 'parity', learningRates.full)).toBe(3e-3);
+  expect(chooseLearningRate(both([0.8, 0.8], [0.8, 0.8]), 'parity', learningRates.full)).toBe(1e-3);
+});
+
+test('the setting is the cheapest of those within half a point of full training, else the default', () => {
+  const result = (setting: string, differences: readonly number[], operationsRatio: number) =>
+    differences.map(
+      (accuracyDifference, i): Omit<SettingResult, 'chosen'> => ({
+        ...{ setting, task: `task ${i}`, seed: 201, accuracyDifference, operationsRatio },
+      }),
+    );
+  const all = [
+    ...result('careful', [0, 0], 0.9),
+    ...result('bold', [0.004, -0.012], 0.6),
+    ...result('reckless', [-0.02, -0.01], 0.3),
+  ];
+  expect(chooseSetting(all)).toBe('bold');
+  expect(chooseSetting(result('reckless', [-0.02], 0.3))).toBe('split-half < 0.45');
+});
+
+test('an evaluation costs its share of a run: a forward pass is a third of a step', () => {
+  expect(validationItems(0.01, 600, 6000)).toBe(3 * 0.01 * 600 * 16);
+  expect(validationItems(0.1, 2400, 6000)).toBe(6000);
+  expect(validationItems(0.01, 1, 6000)).toBe(1);
+});
+
+describe('units', () => {
+  const sweep = taskNames.flatMap((task) => [
+    ...[...learningRates.full].flatMap((rate) =>
+      swept({ 600: [rate * 100], 2400: [rate * 100] }, rate).map((each) => ({ ...each, task })),
+    ),
+    ...swept({ 600: [0.9] }, 1e-2).map((each) => ({ ...each, task, adapters: true })),
+  ]);
+  const plans = planTasks(taskNames, sweep);
+  const everything = { arms: armNames, seeds: [1, 2], lengths: [1, 0.5, 2], quick: false } as const;
+
+  test('each has a name of its own', () => {
+    const units = [
+      ...learningRateUnits(taskNames),
+      ...lengthUnits(taskNames, sweep),
+      ...tuningUnits(plans),
+      ...reportedUnits(plans, {}, everything),
+      ...timingUnits(plans, {}, everything),
+    ];
+    expect(new Set(units.map(unitKey)).size).toBe(units.length);
+  });
+
+  test('sweep and tuning have seeds that no reported arm has', () => {
+    const seedsOf = (units: readonly { seed: number }[]) => new Set(units.map(({ seed }) => seed));
+    const reported = seedsOf(reportedUnits(plans, {}, everything));
+    for (const seed of [...seedsOf(learningRateUnits(taskNames)), ...seedsOf(tuningUnits(plans))]) {
+      expect(reported.has(seed)).toBe(false);
+    }
+    expect(seedsOf(lengthUnits(taskNames, sweep))).toEqual(new Set(sweepSeeds));
+  });
+
+  test('controls and the null arm run at the own length of the tasks that are judged', () => {
+    const units = reportedUnits(plans, {}, everything);
+    for (const unit of units) {
+      const isJudged = !['file-kind', 'majority', 'noisy-majority'].includes(unit.task);
+      const own = plans.find(({ task }) => task === unit.task)?.steps ?? 0;
+      if (unit.phase === 'noise') expect([isJudged, unit.steps]).toEqual([true, own]);
+      else if (!isJudged && !unit.adapters) expect(unit.arms).not.toContain('reversed');
+      if (unit.phase === 'arms') expect(unit.steps).toBe(unit.length * own);
+    }
+    const arms = units.flatMap((unit) => (unit.phase === 'arms' && unit.length === 1 ? unit.arms : []));
+    expect(new Set([...arms, 'null'])).toEqual(new Set(armNames));
+  });
+
+  test('parts hold every unit once', () => {
+    const units = reportedUnits(plans, {}, everything);
+    const parts = [1, 2, 3].flatMap((index) => shardOf(units, { index, count: 3 }));
+    expect(parts.map(unitKey).sort()).toEqual(units.map(unitKey).sort());
+    expect(shardOf(units, null)).toEqual(units);
+  });
+
+  test('a smoke run takes one length for all', () => {
+    expect(quickTaskPlans(['parity'], 30)).toEqual([
+      { task: 'parity', steps: 30, learningRate: { full: 3e-3, lora: 1e-2 } },
+    ]);
+  });
+});

@@ -1,0 +1,102 @@
+/** A comparison that was killed, or shared out, comes to what an undisturbed one does. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { Comparison } from '../../../experiments/compare/results.ts';
+
+const script = fileURLToPath(new URL('../../../experiments/compare/compare.ts', import.meta.url));
+/** The program itself, and not one that starts it: a kill must hit it. */
+const loader = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
+const small = ['--quick', '--steps', '24', '--tasks', 'contains', '--arms', 'full,full+grades,lora'];
+const options = [...small, '--device', 'cpu', '--workers', '1'];
+
+let folder: string;
+let undisturbed: Comparison;
+
+/** Starts the command in the folder of this test, where the base of the first run serves all. */
+function start(...words: readonly string[]) {
+  return spawn(process.execPath, ['--import', loader, script, ...words], {
+    cwd: folder,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+}
+
+async function run(...words: readonly string[]): Promise<{ code: number; printed: string }> {
+  const child = start(...words);
+  let printed = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on('data', (chunk) => {
+      printed += chunk;
+    });
+  }
+  const [code] = await once(child, 'close');
+  return { code, printed };
+}
+
+/**
+ * What a comparison found. Times are no part of that, nor are the few bytes that a process keeps for constants of what it
+ * trained before.
+ */
+function found(name: string): Comparison {
+  const read: Comparison = JSON.parse(readFileSync(join(folder, name, 'comparison.json'), 'utf8'));
+  const roughly = (bytes: number) => Math.round(bytes / 4096);
+  const arms = read.arms.map((arm) => ({
+    ...arm,
+    memory: arm.memory.map(({ step, live }) => ({ step, live: roughly(live), reserved: 0 })),
+  }));
+  return { ...read, date: '', timings: [], arms };
+}
+
+const unitsOf = (name: string) => {
+  const path = join(folder, name, 'units');
+  return existsSync(path) ? readdirSync(path).filter((file) => file.endsWith('.json')) : [];
+};
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'frostgrad-compare-'));
+  const { code, printed } = await run(...options, '--out', 'whole');
+  expect(code, printed).toBe(0);
+  expect(printed).toContain('no evidence of anything');
+  undisturbed = found('whole');
+}, 120_000);
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+test('an undisturbed run holds every arm, and its page', () => {
+  expect(undisturbed.arms.map(({ arm }) => arm).sort()).toEqual(['full', 'full+grades', 'lora']);
+  expect(undisturbed.kind).toBe('smoke');
+  for (const name of ['report.html', 'tables.md', 'plan.json']) {
+    expect(existsSync(join(folder, 'whole', name)), name).toBe(true);
+  }
+});
+
+test('killed in the middle and resumed, it is the undisturbed one', async () => {
+  const child = start(...options, '--out', 'killed');
+  const ended = once(child, 'close');
+  while (unitsOf('killed').length === 0 && child.exitCode === null) await new Promise((done) => setTimeout(done, 20));
+  child.kill('SIGKILL');
+  await ended;
+  expect(existsSync(join(folder, 'killed', 'comparison.json'))).toBe(false);
+  expect(await run(...options, '--out', 'killed')).toMatchObject({
+    code: 1,
+    printed: expect.stringContaining('go on with it (--resume)'),
+  });
+  expect((await run(...options, '--out', 'killed', '--resume')).code).toBe(0);
+  expect(found('killed')).toEqual(undisturbed);
+});
+
+test('in two parts, merged, it is the undisturbed one; a part that is missing is named', async () => {
+  for (const part of ['1', '2']) {
+    expect((await run(...options, '--shard', `${part}/2`, '--out', `part-${part}`)).code).toBe(0);
+  }
+  expect(await run(...options, '--merge', 'part-1', '--out', 'lacking')).toMatchObject({
+    code: 1,
+    printed: expect.stringMatching(/the folders to merge lack \d+ units, such as \w+_contains/),
+  });
+  expect((await run(...options, '--merge', 'part-1,part-2', '--out', 'merged')).code).toBe(0);
+  expect(found('merged')).toEqual(undisturbed);
+});
