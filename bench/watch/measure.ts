@@ -24,7 +24,7 @@ const neverFreezing = { steps: 1_000_000, grace: 1, interval: 1, sampleFrom: 1 }
 
 const warmSteps = 6;
 const stepsOfStretch = 6;
-const pairs = { full: 60, quick: 3 };
+const pairs = { full: 30, quick: 2 };
 
 /** Two trainings of the same model, one watched: a stretch of one, a stretch of the other, and so on. */
 export async function measureWatching(device: Device, quick: boolean): Promise<MeasuredCase[]> {

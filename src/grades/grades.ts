@@ -23,7 +23,7 @@ export interface GradESOptions {
   scale?: Scale;
   /**
    * A matrix may freeze while its value is below this: τ of the paper. One number, one for each kind of matrix, or found
-   * from a target when the grace period ends. Needed for every scale but `peak`, where 0.45 is the default for
+   * from a target when the grace period ends. Needed for every scale but `peak`, where 0.3 is the default for
    * `split-half` and 0.5 for the others.
    */
   threshold?: Threshold;
@@ -360,7 +360,7 @@ function withDefaults({ watch: _, ...options }: GradESOptions): GradES['settings
   const { quantity, scale } = { ...defaults, ...options };
   oneOf('quantity', quantity, quantities);
   oneOf('scale', scale, scales);
-  const ownThreshold = scale === 'peak' ? (quantity === 'split-half' ? 0.45 : 0.5) : undefined;
+  const ownThreshold = scale === 'peak' ? (quantity === 'split-half' ? 0.3 : 0.5) : undefined;
   const threshold = options.threshold ?? ownThreshold;
   if (threshold === undefined) {
     throw new ArgumentError(`GradES: the scale ${scale} has no threshold of its own: give one, tau of the paper`);

@@ -256,12 +256,12 @@ describe('options', () => {
 
   test('the defaults are those that were measured', () => {
     const { settings, threshold, watched } = make({ steps: 1200 });
-    expect(threshold).toBe(0.45);
+    expect(threshold).toBe(0.3);
     expect(settings).toEqual({
       steps: 1200,
       quantity: 'split-half',
       scale: 'peak',
-      threshold: 0.45,
+      threshold: 0.3,
       grace: 0.15,
       graceEnd: 'after',
       horizon: 0.08,

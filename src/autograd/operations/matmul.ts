@@ -7,7 +7,8 @@ import { type GradientRule, LeafNode } from '../node.ts';
 import { begin, record } from '../record.ts';
 import { chooseMatmul } from './matmul-kernels.ts';
 import type { MatmulScalars } from './matmul-reference.ts';
-import { reduceAxes, sumToShape } from './reduction-kernel.ts';
+import { add } from './pointwise.ts';
+import { sumToShape } from './reduction-kernel.ts';
 import { broadcastView, reshapeView } from './views.ts';
 
 /**
@@ -62,7 +63,9 @@ function gradientHalves(a: Tensor, g: Tensor, name: string): Tensor {
 
 /** The gradient from its halves: (2, …shape) → (…shape). */
 export function sumHalves(halves: Tensor): Tensor {
-  return reduceAxes('sum', halves, [0]).view({ shape: halves.shape.slice(1) }, 'matmul');
+  const shape = halves.shape.slice(1);
+  const half = (index: number) => halves.view({ shape, offset: halves.offset + index * sizeOf(shape) }, 'matmul');
+  return add(half(0), half(1));
 }
 
 function transposed(x: Tensor): Tensor {

@@ -67,7 +67,7 @@ test('the setting is the cheapest of those within half a point of full training,
     ...result('reckless', [-0.02, -0.01], 0.3),
   ];
   expect(chooseSetting(all)).toBe('bold');
-  expect(chooseSetting(result('reckless', [-0.02], 0.3))).toBe('split-half < 0.45');
+  expect(chooseSetting(result('reckless', [-0.02], 0.3))).toBe('split-half < 0.3');
 });
 
 test('an evaluation costs its share of a run: a forward pass is a third of a step', () => {
