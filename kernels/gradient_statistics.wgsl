@@ -2,7 +2,8 @@
 //   partials[row, group, 0] = (sum |g|, sum g², sum gA·gB, 1 if any g is NaN or infinite else 0)
 //   partials[row, group, 1] = (sum |g - previous|, 0, 0, 0)
 //
-// g has `count` elements; gA and gB, its halves by sample, lie one after the other in `halves` where useHalves is 1.
+// g has `count` elements. Where useHalves is 1 its halves by sample come instead, gA before gB: g = gA + gB is then written
+// over gA, so that the sum costs no pass of its own.
 // A probe of a frozen parameter (isProbe 1) counts neither in the norm nor as broken: its squares and its flag are 0.
 // usePrevious is 1 where g is only stored as the next step's `previous`, 2 where it is compared with it first.
 // Each of `groups` workgroups takes one stretch of g; the first also clears the partials up to MAX_GROUPS, so that
@@ -22,10 +23,9 @@ struct Scalars {
 
 var<immediate> scalars: Scalars;
 
-@group(0) @binding(0) var<storage, read> gradient: array<f32>;
-@group(0) @binding(1) var<storage, read> halves: array<f32>;
-@group(0) @binding(2) var<storage, read_write> previous: array<f32>;
-@group(0) @binding(3) var<storage, read_write> partials: array<vec4f>;
+@group(0) @binding(0) var<storage, read_write> gradient: array<f32>;
+@group(0) @binding(1) var<storage, read_write> previous: array<f32>;
+@group(0) @binding(2) var<storage, read_write> partials: array<vec4f>;
 
 var<workgroup> partial: array<vec4f, WORKGROUP_SIZE>;
 var<workgroup> partialChange: array<f32, WORKGROUP_SIZE>;
@@ -37,12 +37,17 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   var found = vec4f();
   var change = 0.0;
   for (var i = workgroup.x * stretch + thread; i < end; i += WORKGROUP_SIZE) {
-    let g = gradient[i];
+    var g = gradient[i];
+    var product = 0.0;
+    if (scalars.useHalves == 1u) {
+      let other = gradient[i + scalars.count];
+      product = g * other;
+      g += other;
+      gradient[i] = g;
+    }
     let isFinite = (bitcast<u32>(g) & 0x7f800000u) != 0x7f800000u;
     found += select(vec4f(0.0, 0.0, 0.0, 1.0), vec4f(abs(g), g * g, 0.0, 0.0), isFinite);
-    if (scalars.useHalves == 1u) {
-      found.z += halves[i] * halves[i + scalars.count];
-    }
+    found.z += product;
     if (scalars.usePrevious == 2u) {
       change += abs(g - previous[i]);
     }

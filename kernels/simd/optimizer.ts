@@ -72,22 +72,29 @@ function total(x: v128): f64 {
 
 /**
  * Σ |g|, Σ g², Σ gA · gB, the number of elements that are not finite (they count in no sum), and Σ |g - previous|, at `sums`
- * in this order; see src/nn/step-report.ts. Sums are of f64. gB follows gA. `usePrevious`: 0 nothing, 1 g is stored there,
- * 2 it is compared first.
+ * in this order; see src/nn/step-report.ts. Sums are of f64. With `useHalves` gA and gB come in place of g, which is written
+ * over gA. `usePrevious`: 0 nothing, 1 g is stored there, 2 it is compared first.
  */
 export function gradientStatistics(
-  gradient: usize, halves: usize, previous: usize, sums: usize, count: i32, useHalves: i32, usePrevious: i32,
+  gradient: usize, previous: usize, sums: usize, count: i32, useHalves: i32, usePrevious: i32,
 ): void {
   let absolute = f64x2.splat(0);
   let squares = f64x2.splat(0);
   let product = f64x2.splat(0);
   let change = f64x2.splat(0);
   let bad = 0;
-  const second = halves + ((<usize>count) << 2);
+  const second = gradient + ((<usize>count) << 2);
   const whole = count & ~3;
   for (let i = 0; i < whole; i += 4) {
     const at = (<usize>i) << 2;
-    const g = v128.load(gradient + at);
+    let g = v128.load(gradient + at);
+    if (useHalves != 0) {
+      const b = v128.load(second + at);
+      const both = f64x2.add(f64x2.mul(lowOf(g), lowOf(b)), f64x2.mul(highOf(g), highOf(b)));
+      product = f64x2.add(product, both);
+      g = f32x4.add(g, b);
+      v128.store(gradient + at, g);
+    }
     const size = f32x4.abs(g);
     const finite = f32x4.le(size, f32x4.splat(f32.MAX_VALUE));
     bad += 4 - popcnt<i32>(i32x4.bitmask(finite));
@@ -95,12 +102,6 @@ export function gradientStatistics(
     const high = highOf(v128.and(size, finite));
     absolute = f64x2.add(absolute, f64x2.add(low, high));
     squares = f64x2.add(squares, f64x2.add(f64x2.mul(low, low), f64x2.mul(high, high)));
-    if (useHalves != 0) {
-      const a = v128.load(halves + at);
-      const b = v128.load(second + at);
-      const both = f64x2.add(f64x2.mul(lowOf(a), lowOf(b)), f64x2.mul(highOf(a), highOf(b)));
-      product = f64x2.add(product, both);
-    }
     if (usePrevious == 2) {
       const before = v128.load(previous + at);
       const lowDistance = f64x2.abs(f64x2.sub(lowOf(g), lowOf(before)));
@@ -114,13 +115,18 @@ export function gradientStatistics(
   let lastChange: f64 = 0;
   for (let i = whole; i < count; i++) {
     const at = (<usize>i) << 2;
-    const g = load<f32>(gradient + at);
+    let g = load<f32>(gradient + at);
+    if (useHalves != 0) {
+      const b = load<f32>(second + at);
+      lastProduct += <f64>g * <f64>b;
+      g += b;
+      store<f32>(gradient + at, g);
+    }
     const size = <f64>abs(g);
     if (size <= <f64>f32.MAX_VALUE) {
       lastAbsolute += size;
       lastSquares += size * size;
     } else bad++;
-    if (useHalves != 0) lastProduct += <f64>load<f32>(halves + at) * <f64>load<f32>(second + at);
     if (usePrevious == 2) lastChange += abs(<f64>g - <f64>load<f32>(previous + at));
     if (usePrevious != 0) store<f32>(previous + at, g);
   }

@@ -1,12 +1,12 @@
 import { fill } from '../tensor/copy.ts';
 import { snapshotWork, workSince } from '../tensor/device.ts';
 import { BackwardError, ShapeError } from '../tensor/errors.ts';
-import { currentStep, inStep, scope } from '../tensor/scope.ts';
+import { inStep, scope } from '../tensor/scope.ts';
 import { formatShape, sameShape } from '../tensor/shape.ts';
 import { allocate, type Tensor } from '../tensor/tensor.ts';
+import { addToLeaf } from './leaf-gradient.ts';
 import { checkUnconsumed, type GraphNode, LeafNode, type OperationNode } from './node.ts';
 import { accumulate } from './operations/accumulate.ts';
-import { sumHalves } from './operations/matmul.ts';
 import { isTracing, noGrad } from './record.ts';
 
 /**
@@ -133,23 +133,5 @@ function contribute(gradients: Map<GraphNode, Tensor>, input: GraphNode, result:
     gradients.set(input, accumulate(gradients.get(input), result));
     return;
   }
-  if (input.step !== currentStep() || !usable(input.gradient)) {
-    // What an earlier step left is somebody else's now (kept by name, say), and is not added to.
-    input.step = currentStep();
-    input.gradient = null;
-    input.halves = null;
-    input.halvesAreComplete = true;
-  }
-  if (halves) {
-    const whole = scope('gradient', () => sumHalves(result));
-    input.halves = accumulate(usable(input.halves), result);
-    input.gradient = accumulate(usable(input.gradient), whole);
-  } else {
-    input.halvesAreComplete = false;
-    input.gradient = accumulate(usable(input.gradient), result);
-  }
-}
-
-function usable(gradient: Tensor | null): Tensor | undefined {
-  return gradient && !gradient.isReleased ? gradient : undefined;
+  addToLeaf(input, result, halves);
 }

@@ -3,7 +3,7 @@ import { tensor } from '../tensor/create.ts';
 import type { Device } from '../tensor/device.ts';
 import { Tensor } from '../tensor/tensor.ts';
 import { backward } from './backward.ts';
-import { gradientOf } from './node.ts';
+import { gradientOf } from './leaf-gradient.ts';
 import { matmul } from './operations/matmul.ts';
 import * as pointwise from './operations/pointwise.ts';
 import { max, mean, sum } from './operations/reduction.ts';

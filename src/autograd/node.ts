@@ -1,6 +1,6 @@
 import type { WorkReport } from '../tensor/device.ts';
 import { BackwardError, DTypeError } from '../tensor/errors.ts';
-import { currentStep, type Scope } from '../tensor/scope.ts';
+import type { Scope } from '../tensor/scope.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 
 declare module '../tensor/tensor.ts' {
@@ -18,17 +18,17 @@ export class LeafNode {
   name: string;
   /** False once frozen: the backward pass treats the leaf as a constant, also in graphs recorded before. */
   live = true;
+  /** Where `halves` are there, null until somebody asks for their sum: read it by `gradientOf`. */
   gradient: Tensor | null = null;
   /** The step the gradient was made in; null outside of steps. A gradient of another step does not count any more. */
   step: Scope | null = null;
   /**
-   * Asks for the gradient of each half of the batch apart: `halves` then has shape [2, …shape], and their sum is the
-   * gradient. Only a matrix multiplied by activations can be asked this (see `matmul`).
+   * Asks for the gradient of each half of the batch apart, in `halves`, of shape [2, …shape]; their sum is the gradient.
+   * Only a matrix multiplied by activations can be asked this (see `matmul`).
    */
   splitHalves = false;
+  /** Null where they were not asked for, and where a part of the gradient came whole. */
   halves: Tensor | null = null;
-  /** False where a part of the gradient came whole, so that the halves miss it. */
-  halvesAreComplete = true;
 
   constructor(tensor: Tensor, name = tensor.origin) {
     this.tensor = tensor;
@@ -97,25 +97,11 @@ export function isLive(node: GraphNode | undefined): boolean {
   return node !== undefined && (node instanceof LeafNode ? node.live : true);
 }
 
-/** Makes `tensor` a leaf: the backward pass leaves its gradient in `gradientOf(tensor)`. */
+/** Makes `tensor` a leaf: the backward pass leaves its gradient for `gradientOf(tensor)`. */
 export function requireGradient<T extends Tensor>(tensor: T, name?: string): T {
   if (tensor.dtype === 'i32') throw new DTypeError('requireGradient: integers have no gradient (allowed: f32, f64)');
   tensor.node = new LeafNode(tensor, name);
   return tensor;
-}
-
-/** The gradient the last backward pass left in a leaf; null before it, and after the step it belonged to. */
-export function gradientOf(tensor: Tensor): Tensor | null {
-  const leaf = tensor.node;
-  if (!(leaf instanceof LeafNode) || leaf.step !== currentStep()) return null;
-  return leaf.gradient && !leaf.gradient.isReleased ? leaf.gradient : null;
-}
-
-/** The gradient in two halves where that was asked for and every part of it came so; else null. */
-export function halvesOf(tensor: Tensor): Tensor | null {
-  const leaf = tensor.node;
-  if (!gradientOf(tensor) || !(leaf instanceof LeafNode) || !leaf.halvesAreComplete) return null;
-  return leaf.halves && !leaf.halves.isReleased ? leaf.halves : null;
 }
 
 /** The same values, cut off from the graph: a constant to every operation that follows. A view. */

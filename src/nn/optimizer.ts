@@ -1,4 +1,4 @@
-import { gradientOf } from '../autograd/node.ts';
+import { gradientOf } from '../autograd/leaf-gradient.ts';
 import { dense } from '../tensor/copy.ts';
 import { tensor, zeros } from '../tensor/create.ts';
 import type { NumericArray } from '../tensor/dtype.ts';

@@ -1,4 +1,4 @@
-import { gradientOf, halvesOf } from '../autograd/node.ts';
+import { gradientOf, halvesOf, halvesWereSummed } from '../autograd/leaf-gradient.ts';
 import { copy, copyInto, dense, fill } from '../tensor/copy.ts';
 import { full, tensor, zeros } from '../tensor/create.ts';
 import type { NumericArray } from '../tensor/dtype.ts';
@@ -45,19 +45,22 @@ const previousUse = { none: 0, store: 1, compareAndStore: 2 } as const;
 
 const statisticsKernel: Kernel<'count' | 'row' | 'groups' | 'useHalves' | 'usePrevious' | 'isProbe'> = {
   name: 'gradient-statistics',
-  operands: ['read', 'read', 'update', 'update'],
+  operands: ['update', 'update', 'update'],
   scalars: { count: 'u32', row: 'u32', groups: 'u32', useHalves: 'u32', usePrevious: 'u32', isProbe: 'u32' },
   wgsl: { file: 'gradient_statistics', constants: { MAX_GROUPS: `${maxGroups}u` } },
-  reference([gradient, halves, previous, partials], { count, row, useHalves, usePrevious, isProbe }) {
+  reference([gradient, previous, partials], { count, row, useHalves, usePrevious, isProbe }) {
     let [absolute, squares, product, bad, change] = [0, 0, 0, 0, 0];
     for (let i = 0; i < count; i++) {
+      if (useHalves === 1) {
+        product += gradient[i] * gradient[i + count];
+        gradient[i] += gradient[i + count];
+      }
       const g = gradient[i];
       if (!Number.isFinite(g)) bad++;
       else {
         absolute += Math.abs(g);
         squares += g * g;
       }
-      if (useHalves === 1) product += halves[i] * halves[i + count];
       if (usePrevious === previousUse.compareAndStore) change += Math.abs(g - previous[i]);
       if (usePrevious !== previousUse.none) previous[i] = g;
     }
@@ -67,11 +70,11 @@ const statisticsKernel: Kernel<'count' | 'row' | 'groups' | 'useHalves' | 'usePr
     partials.set([absolute, squares, product, bad, change], start);
   },
   simd({ functions, addresses, scalars, fill }) {
-    const [gradient, halves, previous, partials] = addresses;
+    const [gradient, previous, partials] = addresses;
     const { count, row, useHalves, usePrevious, isProbe } = scalars;
     const sums = partials + 4 * row * maxGroups * 8;
     fill(sums, 4 * maxGroups * 8);
-    functions.gradientStatistics(gradient, halves, previous, sums, count, useHalves, usePrevious);
+    functions.gradientStatistics(gradient, previous, sums, count, useHalves, usePrevious);
     // Squares and the count of what is not finite.
     if (isProbe === 1) for (const place of [1, 3]) fill(sums + 4 * place, 4);
     return true;
@@ -251,8 +254,10 @@ export class StepReporter {
     this.#moved = new Set();
     this.#probed = new Set();
     for (const [parameter, row] of this.#rows) {
-      const gradient = parameter.isFrozen && !parameter.isProbed ? null : gradientOf(parameter);
-      if (gradient) this.#measureOne(parameter, gradient, row);
+      const counts = !parameter.isFrozen || parameter.isProbed;
+      const halves = counts ? halvesOf(parameter) : null;
+      const gradient = halves ?? (counts ? gradientOf(parameter) : null);
+      if (gradient) this.#measureOne(parameter, gradient, row, halves !== null);
       else this.#clearSums(parameter);
     }
     const rows = this.#rows.size;
@@ -370,10 +375,9 @@ export class StepReporter {
     for (const tensor of [this.report, this.#partials, this.#noLoss, this.#nothing]) tensor.release(reason);
   }
 
-  #measureOne(parameter: Parameter, gradient: Tensor, row: number): void {
-    const halves = halvesOf(parameter);
+  #measureOne(parameter: Parameter, gradient: Tensor, row: number, inHalves: boolean): void {
     this.#measured.add(parameter);
-    if (halves) this.#halves.add(parameter);
+    if (inHalves) this.#halves.add(parameter);
     if (parameter.isProbed) this.#probed.add(parameter);
     const previous = parameter.isProbed ? undefined : this.#previous.get(parameter);
     // Only neighbouring steps can be compared; after a gap the sample is a first one again.
@@ -381,12 +385,12 @@ export class StepReporter {
     if (follows) this.#changed.add(parameter);
     if (previous) previous.step = this.#step;
     const use = follows ? 'compareAndStore' : previous ? 'store' : 'none';
-    scope('statistics', () =>
-      this.#sum(dense(gradient), halves ? dense(halves) : null, previous?.tensor ?? null, gradient.size, row, {
-        use,
-        isProbe: parameter.isProbed,
-      }),
-    );
+    scope('statistics', () => {
+      const values = dense(gradient);
+      const { isProbed: isProbe, size: count } = parameter;
+      this.#sum(values, previous?.tensor ?? null, count, row, { use, inHalves, isProbe });
+      if (inHalves) halvesWereSummed(parameter, values);
+    });
   }
 
   /** What was measured of this parameter counts no longer, and what was kept for its changes is given back. */
@@ -405,7 +409,7 @@ export class StepReporter {
   #clearSums(parameter: Parameter): void {
     const row = this.#rows.get(parameter);
     if (row !== undefined && this.#measured.delete(parameter))
-      this.#sum(this.#noLoss, null, null, 0, row, { use: 'none', isProbe: false });
+      this.#sum(this.#noLoss, null, 0, row, { use: 'none', inHalves: false, isProbe: false });
   }
 
   #releasePrevious(parameter: Parameter, reason: string): void {
@@ -440,25 +444,24 @@ export class StepReporter {
 
   #sum(
     gradient: Tensor,
-    halves: Tensor | null,
     previous: Tensor | null,
     count: number,
     row: number,
-    { use, isProbe }: { use: keyof typeof previousUse; isProbe: boolean },
+    { use, inHalves, isProbe }: { use: keyof typeof previousUse; inHalves: boolean; isProbe: boolean },
   ): void {
     const groups = Math.max(1, Math.min(maxGroups, Math.ceil(count / elementsPerGroup)));
     dispatch(statisticsKernel, {
-      operands: [gradient, halves ?? gradient, previous ?? this.#nothing, this.#partials],
+      operands: [gradient, previous ?? this.#nothing, this.#partials],
       scalars: {
         count,
         row,
         groups,
-        useHalves: halves ? 1 : 0,
+        useHalves: inHalves ? 1 : 0,
         usePrevious: previousUse[use],
         isProbe: isProbe ? 1 : 0,
       },
       workgroups: [groups, 1, 1],
-      flops: (halves ? 5 : 3) * count + (use === 'compareAndStore' ? 3 * count : 0),
+      flops: (inHalves ? 6 : 3) * count + (use === 'compareAndStore' ? 3 * count : 0),
     });
   }
 }

@@ -348,6 +348,36 @@ onEachDevice((device) => {
       });
     });
 
+    test('a sum that was asked for between two parts is taken anew', async () => {
+      await step(async () => {
+        const w = requireGradient(random([3, 2], { seed: 1, device }), 'w');
+        leafOf(w).splitHalves = true;
+        const x = random([4, 3], { seed: 2, device });
+        x.matmul(w).sum().backward();
+        const once = await w.gradient?.data();
+        x.matmul(w).sum().backward();
+        expect(await w.gradient?.data()).toEqual(once?.map((value) => 2 * value));
+      });
+    });
+
+    test.each([true, false])(
+      'a part that came whole ends them (the whole first: %s), and the gradient holds both',
+      async (first) => {
+        await step(async () => {
+          const w = requireGradient(random([3, 2], { seed: 1, device }), 'w');
+          const x = random([4, 3], { seed: 2, device });
+          for (const split of first ? [false, true] : [true, false]) {
+            leafOf(w).splitHalves = split;
+            x.matmul(w).sum().backward();
+          }
+          expect(leafOf(w).halves).toBeNull();
+          const alone = requireGradient(random([3, 2], { seed: 1, device }), 'w');
+          x.matmul(alone).sum().backward();
+          await expectClose(w.gradient ?? zeros([]), (alone.gradient ?? zeros([])).mul(2), { absolute: 1e-5 });
+        });
+      },
+    );
+
     test('an odd batch has none', async () => {
       await step(() => {
         expect(() => splitRun(3, true)).toThrow(BackwardError);

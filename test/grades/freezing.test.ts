@@ -535,11 +535,12 @@ async function warm(training: Training): Promise<WorkReport> {
 
 /** Makes one element of a gradient that was just computed NaN or infinite. */
 function spoil({ leaf, device }: Parameter, value: number): void {
-  const gradient = leaf.gradient;
+  const gradient = gradientOf(leaf.tensor);
   if (!gradient) throw new Error('there is no gradient to spoil');
   const values = new Float32Array(gradient.size).fill(0.1);
   values[5] = value;
   leaf.gradient = tensor(values, { device, shape: gradient.shape });
+  leaf.halves = null;
 }
 
 /** An optimizer of the same class as `make` gives, with other options. */

@@ -7,7 +7,6 @@ import { type GradientRule, LeafNode } from '../node.ts';
 import { begin, record } from '../record.ts';
 import { chooseMatmul } from './matmul-kernels.ts';
 import type { MatmulScalars } from './matmul-reference.ts';
-import { add } from './pointwise.ts';
 import { sumToShape } from './reduction-kernel.ts';
 import { broadcastView, reshapeView } from './views.ts';
 
@@ -59,13 +58,6 @@ function gradientHalves(a: Tensor, g: Tensor, name: string): Tensor {
   }
   const half = (x: Tensor) => reshapeView(x, [2, sizeOf(x.shape.slice(0, -1)) / 2, x.shape[x.rank - 1]]);
   return product(transposed(half(a)), half(g));
-}
-
-/** The gradient from its halves: (2, …shape) → (…shape). */
-export function sumHalves(halves: Tensor): Tensor {
-  const shape = halves.shape.slice(1);
-  const half = (index: number) => halves.view({ shape, offset: halves.offset + index * sizeOf(shape) }, 'matmul');
-  return add(half(0), half(1));
 }
 
 function transposed(x: Tensor): Tensor {

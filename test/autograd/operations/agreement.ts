@@ -1,7 +1,8 @@
 /** Holds what the kernels compute, forward and backward, against the reference loops. */
 import fc from 'fast-check';
 import { backward } from '../../../src/autograd/backward.ts';
-import { gradientOf, requireGradient } from '../../../src/autograd/node.ts';
+import { gradientOf } from '../../../src/autograd/leaf-gradient.ts';
+import { requireGradient } from '../../../src/autograd/node.ts';
 import { tensor } from '../../../src/tensor/create.ts';
 import type { Device } from '../../../src/tensor/device.ts';
 import { step } from '../../../src/tensor/scope.ts';

@@ -1,0 +1,72 @@
+import { currentStep, inStep, scope } from '../tensor/scope.ts';
+import { sizeOf } from '../tensor/shape.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+import { LeafNode } from './node.ts';
+import { accumulate } from './operations/accumulate.ts';
+import { add } from './operations/pointwise.ts';
+import { noGrad } from './record.ts';
+
+/**
+ * The gradient the last backward pass left in a leaf; null before it, and after the step it belonged to. Where it came in
+ * halves it is summed when somebody asks: an optimizer does not, because its statistics sum the halves as they pass.
+ */
+export function gradientOf(tensor: Tensor): Tensor | null {
+  const leaf = tensor.node;
+  if (!(leaf instanceof LeafNode) || leaf.step !== currentStep()) return null;
+  return wholeGradient(leaf);
+}
+
+/** The gradient in two halves, (2, …shape), where that was asked for and every part of it came so; else null. */
+export function halvesOf(tensor: Tensor): Tensor | null {
+  const leaf = tensor.node;
+  if (!(leaf instanceof LeafNode) || leaf.step !== currentStep()) return null;
+  return usable(leaf.halves);
+}
+
+/** To be called by whoever wrote the sum of the halves over the first of them: that is the gradient from here on. */
+export function halvesWereSummed(tensor: Tensor, halves: Tensor): void {
+  const leaf = tensor.node;
+  if (!(leaf instanceof LeafNode)) return;
+  leaf.gradient = inStep(() => half(halves, 0));
+  leaf.halves = null;
+}
+
+/** Adds a contribution, which it takes over, to the gradient of a leaf in the step that is open. */
+export function addToLeaf(leaf: LeafNode, contribution: Tensor, isHalves: boolean): void {
+  const begun = leaf.step === currentStep() && (usable(leaf.gradient) || usable(leaf.halves));
+  if (!begun) {
+    // What an earlier step left is somebody else's now (kept by name, say), and is not added to.
+    leaf.step = currentStep();
+    leaf.gradient = null;
+    leaf.halves = null;
+  }
+  if (isHalves && (!begun || usable(leaf.halves))) {
+    leaf.halves = accumulate(usable(leaf.halves) ?? undefined, contribution);
+    // A sum that somebody asked for between two contributions is out of date.
+    leaf.gradient = null;
+    return;
+  }
+  // A part came whole, so that there are no halves of the gradient as a whole.
+  const whole = isHalves ? scope('gradient', () => sumOfHalves(contribution)) : contribution;
+  leaf.gradient = accumulate(wholeGradient(leaf) ?? undefined, whole);
+  leaf.halves = null;
+}
+
+function wholeGradient(leaf: LeafNode): Tensor | null {
+  const halves = usable(leaf.halves);
+  if (halves && !usable(leaf.gradient)) leaf.gradient = inStep(() => noGrad(() => sumOfHalves(halves)));
+  return usable(leaf.gradient);
+}
+
+function sumOfHalves(halves: Tensor): Tensor {
+  return scope('gradient', () => add(half(halves, 0), half(halves, 1)));
+}
+
+function half(halves: Tensor, index: 0 | 1): Tensor {
+  const shape = halves.shape.slice(1);
+  return halves.view({ shape, offset: halves.offset + index * sizeOf(shape) }, 'gradient');
+}
+
+function usable(gradient: Tensor | null): Tensor | null {
+  return gradient && !gradient.isReleased ? gradient : null;
+}
