@@ -1,6 +1,6 @@
 // Measures matrix products of frostgrad in a process of its own: ours.ts <webgpu | cpu> <full | quick>
 
-import { backward, detach, matmul, mul, requireGradient, step, sum, tensor } from '../../src/index.ts';
+import { backward, detach, matmul, requireGradient, step, tensor } from '../../src/index.ts';
 import { measureOperations } from '../measure-operations.ts';
 import { startOurs } from '../start-ours.ts';
 import { cases, operands } from './workload.ts';
@@ -13,19 +13,19 @@ await startOurs((device, quick) =>
       const values = operands(one);
       const a = tensor(values.a, { device, shape: [m, k] });
       const b = tensor(values.b, { device, shape: [k, n] });
+      const g = tensor(values.g, { device, shape: [m, n] });
       return {
         async run(times) {
           for (let i = 0; i < times; i++) {
             await step(() => {
               if (!withGradients) return void matmul(a, b);
-              const product = matmul(requireGradient(detach(a)), requireGradient(detach(b)));
-              backward(sum(mul(product, product)));
+              backward(matmul(requireGradient(detach(a)), requireGradient(detach(b))), g);
             });
           }
           await device.synchronize();
         },
         release() {
-          for (const operand of [a, b]) operand.release('its measurement was over');
+          for (const operand of [a, b, g]) operand.release('its measurement was over');
           device.trim();
         },
       };

@@ -45,7 +45,7 @@ function backward(rows: readonly Row[]): string {
     'of forward',
     `asked: ${leastOfForward}`,
   ];
-  return `The gradients by themselves (${ours}; with the loss Σ c² and its derivative):\n${textTable(titles, cells, 2)}`;
+  return `The gradients by themselves (${ours}):\n${textTable(titles, cells, 2)}`;
 }
 
 function verdicts(rows: readonly Row[]): string {
@@ -58,4 +58,4 @@ function verdicts(rows: readonly Row[]): string {
 }
 
 const notes =
-  'with gradients: the product c, and the gradients of Σ c² for both operands; GF/s count the three products alone.';
+  'with gradients: the product c, and the gradients of both operands for a given gradient of c: three products in all.';

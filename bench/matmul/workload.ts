@@ -1,6 +1,6 @@
 import type { OperationCase } from '../measure-operations.ts';
 
-/** a (m × k) · b (k × n); with gradients, of the loss Σ c², for both. */
+/** c = a (m × k) · b (k × n); with gradients, also those of a and b for a given gradient of c: three products in all. */
 export interface MatmulCase extends OperationCase {
   readonly m: number;
   readonly k: number;
@@ -31,11 +31,12 @@ export function nameOf([m, k, n]: readonly [number, number, number], withGradien
   return `${m} x ${k} x ${n}, ${withGradients ? 'with gradients' : 'forward'}`;
 }
 
-/** Small whole fractions, the same for everyone. */
-export function operands({ m, k, n }: MatmulCase): { a: Float32Array; b: Float32Array } {
+/** Small whole fractions, the same for everyone; `g` is the gradient of c. */
+export function operands({ m, k, n }: MatmulCase): { a: Float32Array; b: Float32Array; g: Float32Array } {
   return {
     a: Float32Array.from({ length: m * k }, (_, i) => (i % 7) / 7 / k),
     b: Float32Array.from({ length: k * n }, (_, i) => (i % 5) / 5),
+    g: Float32Array.from({ length: m * n }, (_, i) => (i % 3) / 3),
   };
 }
 
