@@ -21,7 +21,7 @@
 // Constants from the host:
 //   HEAD_SIZE: u32, 1 to 128.
 //   THREADS: u32, queries a workgroup. With SHUFFLE the subgroup size.
-//   TILE: u32, keys a tile. With SHUFFLE it divides THREADS; 4 up to HEAD_SIZE 16, 2 up to 32, 1 above: all is unrolled, and
+//   TILE: u32, keys a tile. With SHUFFLE it divides THREADS; 4 up to HEAD_SIZE 16, 1 above: all is unrolled, and
 //     a software adapter compiles slowly. Otherwise TILE * HEAD_SIZE (rounded up to a multiple of 4) <= 2048, which fills 16 KiB.
 //   GROUP: u32, keys whose scores are computed before their values are added: divides TILE; with SHUFFLE equal to TILE.
 //   SHUFFLE: bool; and the function fn shuffle(value: vec4f, lane: u32) -> vec4f, which is subgroupShuffle where

@@ -22,16 +22,17 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
         @builtin(local_invocation_index) thread: u32) {
   let group = workgroup.y * workgroups.x + workgroup.x;
   var moved = 0.0;
-  for (var element = 0u; element < ELEMENTS; element++) {
-    let i = group * WORKGROUP_SIZE * ELEMENTS + thread + element * WORKGROUP_SIZE;
-    if (i < scalars.count) {
-      moved += abs(value[i] - copy[i]);
-      copy[i] = value[i];
-    }
+  let start = group * WORKGROUP_SIZE * ELEMENTS + thread;
+  for (var i = start; i < min(scalars.count, start + WORKGROUP_SIZE * ELEMENTS); i += WORKGROUP_SIZE) {
+    moved += abs(value[i] - copy[i]);
+    copy[i] = value[i];
   }
   partial[thread] = moved;
   workgroupBarrier();
-  for (var half = WORKGROUP_SIZE / 2u; half > 0u; half /= 2u) {
+  // log2(WORKGROUP_SIZE) rounds, a number that the compiler is not told: it would unroll them, every barrier anew, and take long.
+  let width = min(scalars.count, 1u) * WORKGROUP_SIZE;
+  for (var parts = 2u; parts <= width; parts *= 2u) {
+    let half = WORKGROUP_SIZE / parts;
     if (thread < half) {
       partial[thread] += partial[thread + half];
     }

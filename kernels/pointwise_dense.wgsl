@@ -23,10 +23,7 @@ var<immediate> scalars: Scalars;
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgroups: vec3u,
         @builtin(local_invocation_index) thread: u32) {
   let start = (workgroup.y * workgroups.x + workgroup.x) * WORKGROUP_SIZE * ELEMENTS + thread;
-  for (var element = 0u; element < ELEMENTS; element++) {
-    let i = start + element * WORKGROUP_SIZE;
-    if (i < scalars.count) {
-      result[i] = operation(x[i * scalars.xStep], y[i * scalars.yStep], z[i * scalars.zStep]);
-    }
+  for (var i = start; i < min(scalars.count, start + WORKGROUP_SIZE * ELEMENTS); i += WORKGROUP_SIZE) {
+    result[i] = operation(x[i * scalars.xStep], y[i * scalars.yStep], z[i * scalars.zStep]);
   }
 }

@@ -36,7 +36,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
   }
   partial[thread] = value;
   workgroupBarrier();
-  for (var half = WORKGROUP_SIZE / 2u; half > 0u; half /= 2u) {
+  // log2(WORKGROUP_SIZE) rounds, a number that the compiler is not told: it would unroll them, every barrier anew, and take long.
+  let width = min(scalars.chunks, 1u) * WORKGROUP_SIZE;
+  for (var parts = 2u; parts <= width; parts *= 2u) {
+    let half = WORKGROUP_SIZE / parts;
     if (thread < half) {
       partial[thread] = combine(partial[thread], partial[thread + half]);
     }

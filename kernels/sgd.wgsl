@@ -33,21 +33,21 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
   let group = workgroup.y * workgroups.x + workgroup.x;
   let start = group * WORKGROUP_SIZE * ELEMENTS + thread;
   var moved = 0.0;
-  for (var element = 0u; element < ELEMENTS; element++) {
-    let i = start + element * WORKGROUP_SIZE;
-    if (i < end) {
-      let v = scalars.momentum * velocity[i] + scale * gradient[i];
-      velocity[i] = v;
-      let before = value[i];
-      let after = before * (1.0 - scalars.rate * scalars.decay) - scalars.rate * v;
-      value[i] = after;
-      moved += abs(after - before);
-    }
+  for (var i = start; i < min(end, start + WORKGROUP_SIZE * ELEMENTS); i += WORKGROUP_SIZE) {
+    let v = scalars.momentum * velocity[i] + scale * gradient[i];
+    velocity[i] = v;
+    let before = value[i];
+    let after = before * (1.0 - scalars.rate * scalars.decay) - scalars.rate * v;
+    value[i] = after;
+    moved += abs(after - before);
   }
   if (WATCHED) {
     partial[thread] = moved;
     workgroupBarrier();
-    for (var half = WORKGROUP_SIZE / 2u; half > 0u; half /= 2u) {
+    // log2(WORKGROUP_SIZE) rounds, a number that the compiler is not told: it would unroll them, every barrier anew, and take long.
+    let width = min(scalars.count, 1u) * WORKGROUP_SIZE;
+    for (var parts = 2u; parts <= width; parts *= 2u) {
+      let half = WORKGROUP_SIZE / parts;
       if (thread < half) {
         partial[thread] += partial[thread + half];
       }

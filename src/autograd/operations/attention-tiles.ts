@@ -20,7 +20,7 @@ export interface AttentionTile {
 export function chooseAttentionTile(device: Device, headSize: number): AttentionTile {
   if (device.kernelSet === 'software-subgroups') {
     const lanes = device.subgroupSize;
-    const group = headSize <= 16 ? 4 : headSize <= 32 ? 2 : 1;
+    const group = headSize <= 16 ? 4 : 1;
     return { threads: lanes, keys: group, group, shuffle: true };
   }
   const paddedHead = 4 * Math.ceil(headSize / 4);
