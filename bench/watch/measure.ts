@@ -23,8 +23,8 @@ const cases: readonly WatchCase[] = [
 const neverFreezing = { steps: 1_000_000, grace: 1, interval: 1, sampleFrom: 1 } as const;
 
 const warmSteps = 6;
-const stepsOfStretch = 6;
-const pairs = { full: 30, quick: 2 };
+const stepsOfStretch = 4;
+const pairs = { full: 100, quick: 2 };
 
 /** Two trainings of the same model, one watched: a stretch of one, a stretch of the other, and so on. */
 export async function measureWatching(device: Device, quick: boolean): Promise<MeasuredCase[]> {
