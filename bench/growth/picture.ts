@@ -40,7 +40,7 @@ export function drawGrowth(curves: readonly Curve[], palette: Palette = PAPER): 
             height: panel.height,
             marginLeft: 52,
             marginRight: 14,
-            marginTop: 30,
+            marginTop: 42,
             marginBottom: 36,
             x: {
               type: 'log',
@@ -77,7 +77,7 @@ export function drawGrowth(curves: readonly Curve[], palette: Palette = PAPER): 
           );
           return (
             placed(x, y, PICTURE_FONT_SIZE, palette.ink, plotMarkup(options)) +
-            label(x + panel.width - 14, y + 14, `exponent at the end: ${slopes.join(', ')}`, palette.muted, {
+            label(x + panel.width - 14, y + 32, `exponent at the end: ${slopes.join(', ')}`, palette.muted, {
               anchor: 'end',
               size: 10.5,
             })

@@ -22,7 +22,10 @@ const task: Task = {
 const setting = { threshold: 0.95, grace: 0.3, horizon: 0.1, patience: 0, spacing: 0.02 };
 
 async function optionsFor(adapters: boolean, arms: readonly ArmName[] = armNames): Promise<ArmsOptions> {
-  const base = await buildBase('sequences', device).stateDict();
+  const model = buildBase('sequences', device);
+  const base = await model.stateDict();
+  // Else its buffers wait for the garbage collector, and what stays on the device could not be told.
+  for (const parameter of model.parameters()) parameter.release('its values were copied');
   const shared = { device, task, base, seed: 3, steps: 60, length: 1, learningRate: 3e-3, adapters, setting };
   return { ...shared, arms: new Set(arms), costlyValidation: true };
 }
