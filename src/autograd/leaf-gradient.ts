@@ -16,7 +16,10 @@ export function gradientOf(tensor: Tensor): Tensor | null {
   return wholeGradient(leaf);
 }
 
-/** The gradient in two halves, (2, …shape), where that was asked for and every part of it came so; else null. */
+/**
+ * The gradient in two halves, (2, …shape), where that was asked for and every part of it came so; else null. They last
+ * until an optimizer steps, which writes their sum over the first.
+ */
 export function halvesOf(tensor: Tensor): Tensor | null {
   const leaf = tensor.node;
   if (!(leaf instanceof LeafNode) || leaf.step !== currentStep()) return null;
