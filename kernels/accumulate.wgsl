@@ -1,6 +1,7 @@
 // total[i] += contribution[i] for every i < count: sums the gradients that reach one tensor along several paths.
 //
-// A thread takes ELEMENTS elements, a workgroup apart, so that neighbouring threads touch neighbouring addresses.
+// A thread takes ELEMENTS elements, WIDTH at a time and a workgroup apart, so that neighbouring threads touch neighbouring
+// addresses. Value is a vec4f where count is a multiple of four, else an f32.
 
 struct Scalars {
   count: u32,
@@ -8,14 +9,15 @@ struct Scalars {
 
 var<immediate> scalars: Scalars;
 
-@group(0) @binding(0) var<storage, read> contribution: array<f32>;
-@group(0) @binding(1) var<storage, read_write> total: array<f32>;
+@group(0) @binding(0) var<storage, read> contribution: array<Value>;
+@group(0) @binding(1) var<storage, read_write> total: array<Value>;
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgroups: vec3u,
         @builtin(local_invocation_index) thread: u32) {
-  let start = (workgroup.y * workgroups.x + workgroup.x) * WORKGROUP_SIZE * ELEMENTS + thread;
-  for (var i = start; i < min(scalars.count, start + WORKGROUP_SIZE * ELEMENTS); i += WORKGROUP_SIZE) {
+  let share = WORKGROUP_SIZE * (ELEMENTS / WIDTH);
+  let start = (workgroup.y * workgroups.x + workgroup.x) * share + thread;
+  for (var i = start; i < min(scalars.count / WIDTH, start + share); i += WORKGROUP_SIZE) {
     total[i] += contribution[i];
   }
 }

@@ -4,7 +4,8 @@
 //   square = beta2 · square + (1 - beta2) · g²
 //   value  = value · (1 - rate · decay) - rate · (mean / correction1) / (sqrt(square / correction2) + epsilon)
 //
-// A thread takes ELEMENTS elements, a workgroup apart; everything is read once and written once. scale and skip come from step_report.wgsl.
+// A thread takes ELEMENTS elements, WIDTH at a time and a workgroup apart: Value is a vec4f where count is a multiple of four,
+// else an f32. Everything is read once and written once. scale and skip come from step_report.wgsl.
 // Where WATCHED, changes[changesStart + group] = sum |new value - old value| over the group's share.
 
 struct Scalars {
@@ -21,11 +22,11 @@ struct Scalars {
 
 var<immediate> scalars: Scalars;
 
-@group(0) @binding(0) var<storage, read> gradient: array<f32>;
+@group(0) @binding(0) var<storage, read> gradient: array<Value>;
 @group(0) @binding(1) var<storage, read> report: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> value: array<f32>;
-@group(0) @binding(3) var<storage, read_write> mean: array<f32>;
-@group(0) @binding(4) var<storage, read_write> square: array<f32>;
+@group(0) @binding(2) var<storage, read_write> value: array<Value>;
+@group(0) @binding(3) var<storage, read_write> mean: array<Value>;
+@group(0) @binding(4) var<storage, read_write> square: array<Value>;
 @group(0) @binding(5) var<storage, read_write> changes: array<f32>;
 
 var<workgroup> partial: array<f32, WORKGROUP_SIZE>;
@@ -35,11 +36,12 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
         @builtin(local_invocation_index) thread: u32) {
   let scale = report[0].x;
   let skip = report[0].y != 0.0;
-  let end = select(scalars.count, 0u, skip);
+  let end = select(scalars.count / WIDTH, 0u, skip);
   let group = workgroup.y * workgroups.x + workgroup.x;
-  let start = group * WORKGROUP_SIZE * ELEMENTS + thread;
-  var moved = 0.0;
-  for (var i = start; i < min(end, start + WORKGROUP_SIZE * ELEMENTS); i += WORKGROUP_SIZE) {
+  let share = WORKGROUP_SIZE * (ELEMENTS / WIDTH);
+  let start = group * share + thread;
+  var moved = Value();
+  for (var i = start; i < min(end, start + share); i += WORKGROUP_SIZE) {
     let g = scale * gradient[i];
     let m = scalars.beta1 * mean[i] + (1.0 - scalars.beta1) * g;
     let v = scalars.beta2 * square[i] + (1.0 - scalars.beta2) * g * g;
@@ -52,7 +54,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
     moved += abs(after - before);
   }
   if (WATCHED) {
-    partial[thread] = moved;
+    partial[thread] = sumOf(moved);
     workgroupBarrier();
     // log2(WORKGROUP_SIZE) rounds, a number that the compiler is not told: it would unroll them, every barrier anew, and take long.
     let width = min(scalars.count, 1u) * WORKGROUP_SIZE;

@@ -1,5 +1,5 @@
 // What one gradient contributes to the report of a step, over each group's share of it:
-//   partials[row, group, 0] = (sum |g|, sum g², sum gA·gB, 1 if any g is NaN or infinite else 0)
+//   partials[row, group, 0] = (sum |g|, sum g², sum gA·gB, how many g are NaN or infinite)
 //   partials[row, group, 1] = (sum |g - previous|, 0, 0, 0)
 //
 // g has `count` elements. Where useHalves is 1 its halves by sample come instead, gA before gB: g = gA + gB is then written
@@ -7,7 +7,8 @@
 // A probe of a frozen parameter (isProbe 1) counts neither in the norm nor as broken: its squares and its flag are 0.
 // usePrevious is 1 where g is only stored as the next step's `previous`, 2 where it is compared with it first.
 // Each of `groups` workgroups takes one stretch of g; the first also clears the partials up to MAX_GROUPS, so that
-// entries nobody writes count as 0. Threads walk the stretch side by side and a tree combines what they found.
+// entries nobody writes count as 0. Threads walk the stretch side by side and a tree combines what they found. They read WIDTH
+// elements at a time: Value is a vec4f where count is a multiple of four, else an f32.
 // Non-finite values are told by their exponent bits: comparisons with NaN are not reliable on every adapter.
 
 const WORKGROUP_SIZE = 64u;
@@ -23,8 +24,8 @@ struct Scalars {
 
 var<immediate> scalars: Scalars;
 
-@group(0) @binding(0) var<storage, read_write> gradient: array<f32>;
-@group(0) @binding(1) var<storage, read_write> previous: array<f32>;
+@group(0) @binding(0) var<storage, read_write> gradient: array<Value>;
+@group(0) @binding(1) var<storage, read_write> previous: array<Value>;
 @group(0) @binding(2) var<storage, read_write> partials: array<vec4f>;
 
 var<workgroup> partial: array<vec4f, WORKGROUP_SIZE>;
@@ -32,22 +33,27 @@ var<workgroup> partialChange: array<f32, WORKGROUP_SIZE>;
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) thread: u32) {
-  let stretch = (scalars.count + scalars.groups - 1u) / scalars.groups;
-  let end = min(scalars.count, (workgroup.x + 1u) * stretch);
-  var found = vec4f();
-  var change = 0.0;
+  let values = scalars.count / WIDTH;
+  let stretch = (values + scalars.groups - 1u) / scalars.groups;
+  let end = min(values, (workgroup.x + 1u) * stretch);
+  var absolute = Value();
+  var squares = Value();
+  var products = Value();
+  var broken = Value();
+  var change = Value();
   for (var i = workgroup.x * stretch + thread; i < end; i += WORKGROUP_SIZE) {
     var g = gradient[i];
-    var product = 0.0;
     if (scalars.useHalves == 1u) {
-      let other = gradient[i + scalars.count];
-      product = g * other;
+      let other = gradient[i + values];
+      products += g * other;
       g += other;
       gradient[i] = g;
     }
-    let isFinite = (bitcast<u32>(g) & 0x7f800000u) != 0x7f800000u;
-    found += select(vec4f(0.0, 0.0, 0.0, 1.0), vec4f(abs(g), g * g, 0.0, 0.0), isFinite);
-    found.z += product;
+    let isFinite = (bitcast<Bits>(g) & Bits(0x7f800000u)) != Bits(0x7f800000u);
+    let finite = select(Value(), g, isFinite);
+    absolute += abs(finite);
+    squares += finite * finite;
+    broken += select(Value(1.0), Value(), isFinite);
     if (scalars.usePrevious == 2u) {
       change += abs(g - previous[i]);
     }
@@ -55,12 +61,13 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       previous[i] = g;
     }
   }
+  var found = vec4f(sumOf(absolute), sumOf(squares), sumOf(products), sumOf(broken));
   if (scalars.isProbe == 1u) {
     found.y = 0.0;
     found.w = 0.0;
   }
   partial[thread] = found;
-  partialChange[thread] = change;
+  partialChange[thread] = sumOf(change);
   workgroupBarrier();
   // log2(WORKGROUP_SIZE) rounds, a number that the compiler is not told: it would unroll them, every barrier anew, and take long.
   let width = min(scalars.groups, 1u) * WORKGROUP_SIZE;

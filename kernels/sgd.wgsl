@@ -3,7 +3,7 @@
 //   velocity = momentum · velocity + g
 //   value = value · (1 - rate · decay) - rate · velocity
 //
-// A thread takes ELEMENTS elements, a workgroup apart. scale and skip come from step_report.wgsl.
+// A thread takes ELEMENTS elements, WIDTH at a time and a workgroup apart (see adamw.wgsl). scale and skip come from step_report.wgsl.
 // Where WATCHED, changes[changesStart + group] = sum |new value - old value| over the group's share.
 
 struct Scalars {
@@ -16,10 +16,10 @@ struct Scalars {
 
 var<immediate> scalars: Scalars;
 
-@group(0) @binding(0) var<storage, read> gradient: array<f32>;
+@group(0) @binding(0) var<storage, read> gradient: array<Value>;
 @group(0) @binding(1) var<storage, read> report: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> value: array<f32>;
-@group(0) @binding(3) var<storage, read_write> velocity: array<f32>;
+@group(0) @binding(2) var<storage, read_write> value: array<Value>;
+@group(0) @binding(3) var<storage, read_write> velocity: array<Value>;
 @group(0) @binding(4) var<storage, read_write> changes: array<f32>;
 
 var<workgroup> partial: array<f32, WORKGROUP_SIZE>;
@@ -29,11 +29,12 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
         @builtin(local_invocation_index) thread: u32) {
   let scale = report[0].x;
   let skip = report[0].y != 0.0;
-  let end = select(scalars.count, 0u, skip);
+  let end = select(scalars.count / WIDTH, 0u, skip);
   let group = workgroup.y * workgroups.x + workgroup.x;
-  let start = group * WORKGROUP_SIZE * ELEMENTS + thread;
-  var moved = 0.0;
-  for (var i = start; i < min(end, start + WORKGROUP_SIZE * ELEMENTS); i += WORKGROUP_SIZE) {
+  let share = WORKGROUP_SIZE * (ELEMENTS / WIDTH);
+  let start = group * share + thread;
+  var moved = Value();
+  for (var i = start; i < min(end, start + share); i += WORKGROUP_SIZE) {
     let v = scalars.momentum * velocity[i] + scale * gradient[i];
     velocity[i] = v;
     let before = value[i];
@@ -42,7 +43,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
     moved += abs(after - before);
   }
   if (WATCHED) {
-    partial[thread] = moved;
+    partial[thread] = sumOf(moved);
     workgroupBarrier();
     // log2(WORKGROUP_SIZE) rounds, a number that the compiler is not told: it would unroll them, every barrier anew, and take long.
     let width = min(scalars.count, 1u) * WORKGROUP_SIZE;

@@ -63,6 +63,12 @@ export class Gpt {
     return this.#step(async () => (await this.#optimizer.report()).loss);
   }
 
+  /** Trains until the next step is one in which the rule looks. */
+  async stepUntilCheck(): Promise<void> {
+    const { interval = 1, sampleFrom = 1 } = this.#policy?.settings ?? {};
+    while ((this.#steps + 1 - sampleFrom) % interval !== 0) await this.step();
+  }
+
   /** One training step that reads nothing back. */
   async stepWithoutLoss(): Promise<void> {
     return this.#step(async () => {});

@@ -6,23 +6,26 @@ import { Gpt } from '../step/gpt.ts';
 
 interface WatchCase {
   name: string;
-  rule: Pick<GradESOptions, 'quantity'>;
+  rule: Pick<GradESOptions, 'quantity' | 'interval'>;
   /** Whether the training reads its loss after every step, with or without a rule. */
   readsLoss: boolean;
 }
 
 const cases: readonly WatchCase[] = [
-  { name: 'split-half (default)', rule: {}, readsLoss: false },
-  { name: 'split-half (default), loss read every step', rule: {}, readsLoss: true },
-  { name: 'gradient', rule: { quantity: 'gradient' }, readsLoss: false },
-  { name: 'gradient-change', rule: { quantity: 'gradient-change' }, readsLoss: false },
-  { name: 'weight-change', rule: { quantity: 'weight-change' }, readsLoss: false },
+  { name: 'default', rule: {}, readsLoss: false },
+  { name: 'default, loss read every step', rule: {}, readsLoss: true },
+  { name: 'split-half, every step', rule: { interval: 1 }, readsLoss: false },
+  { name: 'split-half, every step, loss read', rule: { interval: 1 }, readsLoss: true },
+  { name: 'gradient, every step', rule: { quantity: 'gradient', interval: 1 }, readsLoss: false },
+  { name: 'gradient-change, every step', rule: { quantity: 'gradient-change', interval: 1 }, readsLoss: false },
+  { name: 'weight-change, every step', rule: { quantity: 'weight-change', interval: 1 }, readsLoss: false },
 ];
 
-/** Checked at every step, and never beyond its grace period, so that nothing freezes. */
-const neverFreezing = { steps: 1_000_000, grace: 1, interval: 1, sampleFrom: 1 } as const;
+/** Never beyond its grace period, so that nothing freezes. By default such a schedule has a check at every fourth step. */
+const neverFreezing = { steps: 10_000, grace: 1, sampleFrom: 1 } as const;
 
 const warmSteps = 6;
+/** A multiple of the steps between two checks, so that every stretch holds as many. */
 const stepsOfStretch = 4;
 const pairs = { full: 100, quick: 2 };
 
@@ -49,8 +52,8 @@ async function measureCase(device: Device, { name, rule, readsLoss }: WatchCase,
   };
   for (const gpt of [plain, watched]) for (let i = 0; i < warmSteps; i++) await oneStep(gpt);
   const readBacks = {
-    plain: await readBacksOf(device, () => oneStep(plain)),
-    watched: await readBacksOf(device, () => oneStep(watched)),
+    plain: await readBacksOf(device, () => stretch(plain)),
+    watched: await readBacksOf(device, () => stretch(watched)),
   };
   const meter = new LoadMeter();
   const taken: WatchMeasurement['pairs'] = [];
@@ -63,6 +66,7 @@ async function measureCase(device: Device, { name, rule, readsLoss }: WatchCase,
     }
   }
   const othersShare = meter.othersShare();
+  await watched.stepUntilCheck();
   const [before, after] = [
     await timeDispatches(device, () => plain.step()),
     await timeDispatches(device, () => watched.step()),

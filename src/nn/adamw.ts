@@ -72,7 +72,7 @@ export class AdamW extends Optimizer {
 
   protected update(parameter: Parameter, { gradient, report, state, weightDecay, changes }: Update): void {
     const [beta1, beta2] = this.#betas;
-    dispatch(adamwKernels[changes.watched ? 'watched' : 'plain'], {
+    dispatch(adamwKernels[changes.watched ? 'watched' : 'plain'](parameter.size), {
       operands: [gradient, report, parameter, ...state.tensors, changes.partials],
       scalars: {
         count: parameter.size,

@@ -4,7 +4,7 @@ import { tensor, zeros } from '../tensor/create.ts';
 import type { NumericArray } from '../tensor/dtype.ts';
 import { ArgumentError, DeviceMismatchError, ShapeError } from '../tensor/errors.ts';
 import { getOrCreate } from '../tensor/get-or-create.ts';
-import { elementwise, type Kernel, type SimdCall } from '../tensor/kernel.ts';
+import { byWidth, elementwise, type Kernel, type SimdCall } from '../tensor/kernel.ts';
 import { scope } from '../tensor/scope.ts';
 import { formatShape } from '../tensor/shape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
@@ -65,13 +65,14 @@ export function updateKernels<Scalar extends string>({
 }: Omit<Kernel<Scalar>, 'wgsl' | 'reference' | 'simd'> & {
   reference(arrays: readonly NumericArray[], scalars: Readonly<Record<Scalar, number>>, watched: boolean): void;
   simd?(call: SimdCall<Scalar>, watched: boolean): boolean;
-}): Record<'plain' | 'watched', Kernel<Scalar>> {
-  const form = (watched: boolean): Kernel<Scalar> => ({
-    ...kernel,
-    wgsl: { file: kernel.name, constants: { ...elementwise.constants, WATCHED: String(watched) } },
-    reference: (arrays, scalars) => reference(arrays, scalars, watched),
-    ...(simd && { simd: (call) => simd(call, watched) }),
-  });
+}): Record<'plain' | 'watched', (count: number) => Kernel<Scalar>> {
+  const form = (watched: boolean) =>
+    byWidth<Scalar>({
+      ...kernel,
+      wgsl: { file: kernel.name, constants: { ...elementwise.constants, WATCHED: String(watched) } },
+      reference: (arrays, scalars) => reference(arrays, scalars, watched),
+      ...(simd && { simd: (call: SimdCall<Scalar>) => simd(call, watched) }),
+    });
   return { plain: form(false), watched: form(true) };
 }
 

@@ -40,7 +40,7 @@ export class SGD extends Optimizer {
   }
 
   protected update(parameter: Parameter, { gradient, report, state, weightDecay, changes }: Update): void {
-    dispatch(sgdKernels[changes.watched ? 'watched' : 'plain'], {
+    dispatch(sgdKernels[changes.watched ? 'watched' : 'plain'](parameter.size), {
       operands: [gradient, report, parameter, ...state.tensors, changes.partials],
       scalars: {
         count: parameter.size,

@@ -3,7 +3,7 @@ import { copy, copyInto, dense, fill } from '../tensor/copy.ts';
 import { full, tensor, zeros } from '../tensor/create.ts';
 import type { NumericArray } from '../tensor/dtype.ts';
 import { ArgumentError, NonFiniteGradientError } from '../tensor/errors.ts';
-import { dispatch, elementwise, flatWorkgroups, type Kernel } from '../tensor/kernel.ts';
+import { byWidth, dispatch, elementwise, flatWorkgroups, type Kernel } from '../tensor/kernel.ts';
 import { scope } from '../tensor/scope.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import type { Parameter } from './parameter.ts';
@@ -43,7 +43,7 @@ const elementsPerGroup = 4096;
 /** What the statistics do with the gradient of the step before. */
 const previousUse = { none: 0, store: 1, compareAndStore: 2 } as const;
 
-const statisticsKernel: Kernel<'count' | 'row' | 'groups' | 'useHalves' | 'usePrevious' | 'isProbe'> = {
+const statisticsKernel = byWidth<'count' | 'row' | 'groups' | 'useHalves' | 'usePrevious' | 'isProbe'>({
   name: 'gradient-statistics',
   operands: ['update', 'update', 'update'],
   scalars: { count: 'u32', row: 'u32', groups: 'u32', useHalves: 'u32', usePrevious: 'u32', isProbe: 'u32' },
@@ -79,7 +79,7 @@ const statisticsKernel: Kernel<'count' | 'row' | 'groups' | 'useHalves' | 'usePr
     if (isProbe === 1) for (const place of [1, 3]) fill(sums + 4 * place, 4);
     return true;
   },
-};
+});
 
 const reportKernel: Kernel<'rows' | 'step' | 'maxNorm'> = {
   name: 'step-report',
@@ -450,7 +450,7 @@ export class StepReporter {
     { use, inHalves, isProbe }: { use: keyof typeof previousUse; inHalves: boolean; isProbe: boolean },
   ): void {
     const groups = Math.max(1, Math.min(maxGroups, Math.ceil(count / elementsPerGroup)));
-    dispatch(statisticsKernel, {
+    dispatch(statisticsKernel(count), {
       operands: [gradient, previous ?? this.#nothing, this.#partials],
       scalars: {
         count,

@@ -98,6 +98,27 @@ export const elementwise = {
   constants: { WORKGROUP_SIZE: '64u', ELEMENTS: '8u' },
 } as const;
 
+/** The type an elementwise kernel walks its arrays in, by the number of elements it holds. */
+const valueTypes = {
+  1: 'alias Value = f32;\nalias Bits = u32;\nfn sumOf(value: Value) -> f32 { return value; }\n',
+  4: 'alias Value = vec4f;\nalias Bits = vec4u;\nfn sumOf(value: Value) -> f32 { return dot(value, Value(1.0)); }\n',
+} as const;
+
+/**
+ * Two forms of an elementwise kernel with one text, which calls its elements `Value`: four at a time (WIDTH 4) where
+ * their number is a multiple of four, else one by one. A software adapter pays for every read, whatever its width.
+ *
+ * @returns the form for so many elements.
+ */
+export function byWidth<Scalar extends string>(kernel: Kernel<Scalar>): (count: number) => Kernel<Scalar> {
+  const form = (width: 1 | 4): Kernel<Scalar> => {
+    const constants = { ...kernel.wgsl.constants, WIDTH: `${width}u` };
+    return { ...kernel, wgsl: { ...kernel.wgsl, constants, functions: valueTypes[width] } };
+  };
+  const [single, vector] = [form(1), form(4)];
+  return (count) => (count % 4 === 0 ? vector : single);
+}
+
 const maxWorkgroups = 65535;
 
 /** Workgroups for `count` independent elements: one row of groups, folded where the device's limit per axis ends. */

@@ -1,10 +1,10 @@
 import { dense, isDense } from '../../tensor/copy.ts';
-import { dispatch, elementwise, flatWorkgroups, type Kernel } from '../../tensor/kernel.ts';
+import { byWidth, dispatch, elementwise, flatWorkgroups } from '../../tensor/kernel.ts';
 import { scope } from '../../tensor/scope.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import { add } from './pointwise.ts';
 
-const accumulateKernel: Kernel<'count'> = {
+const accumulateKernel = byWidth<'count'>({
   name: 'accumulate',
   operands: ['read', 'update'],
   scalars: { count: 'u32' },
@@ -16,7 +16,7 @@ const accumulateKernel: Kernel<'count'> = {
     functions.accumulate(contribution, total, count);
     return true;
   },
-};
+});
 
 /**
  * The sum of two gradients, which it takes over. The first contribution is taken as it is; later ones are added in
@@ -31,7 +31,7 @@ export function accumulate(total: Tensor | undefined, contribution: Tensor): Ten
     return sum;
   }
   scope('gradient', () =>
-    dispatch(accumulateKernel, {
+    dispatch(accumulateKernel(total.size), {
       operands: [dense(contribution), total],
       scalars: { count: total.size },
       workgroups: flatWorkgroups(total.size, elementwise.elementsPerGroup),
