@@ -134,9 +134,17 @@ fn gradientOfQueries(
   var rowOfGradient: array<vec4f, VECTORS>;
   var sums: array<vec4f, VECTORS>;
   let startOfQuery = startOfRow(batch, query, head);
+  // Through loops that are not unrolled: see attention_forward.wgsl.
+  let vectors = select(VECTORS, VECTORS * min(scalars.heads, 1), SHUFFLE);
+  var stagedOne: array<vec4f, VECTORS>;
+  var stagedTwo: array<vec4f, VECTORS>;
+  for (var i = 0u; i < vectors; i++) {
+    stagedOne[i] = vectorOf(&q, startOfQuery, i);
+    stagedTwo[i] = vectorOf(&outputGradient, startOfQuery, i);
+  }
   for (var i = 0u; i < VECTORS; i++) {
-    rowOfQ[i] = vectorOf(&q, startOfQuery, i) * scalars.scale;
-    rowOfGradient[i] = vectorOf(&outputGradient, startOfQuery, i);
+    rowOfQ[i] = stagedOne[i] * scalars.scale;
+    rowOfGradient[i] = stagedTwo[i];
   }
 
   for (var firstKey = 0u; firstKey < lastEnd; firstKey += TILE) {
@@ -206,7 +214,10 @@ fn gradientOfQueries(
 
   if (query < scalars.time) {
     for (var i = 0u; i < VECTORS; i++) {
-      storeVector(&queryGradient, startOfQuery, i, sums[i] * scalars.scale);
+      stagedOne[i] = sums[i] * scalars.scale;
+    }
+    for (var i = 0u; i < vectors; i++) {
+      storeVector(&queryGradient, startOfQuery, i, stagedOne[i]);
     }
   }
 }
@@ -238,9 +249,17 @@ fn gradientsOfKeysAndValues(
   var sumsOfK: array<vec4f, VECTORS>;
   var sumsOfV: array<vec4f, VECTORS>;
   let startOfKey = startOfRow(batch, key, head);
+  // Through loops that are not unrolled: see attention_forward.wgsl.
+  let vectors = select(VECTORS, VECTORS * min(scalars.heads, 1), SHUFFLE);
+  var stagedOne: array<vec4f, VECTORS>;
+  var stagedTwo: array<vec4f, VECTORS>;
+  for (var i = 0u; i < vectors; i++) {
+    stagedOne[i] = vectorOf(&k, startOfKey, i);
+    stagedTwo[i] = vectorOf(&v, startOfKey, i);
+  }
   for (var i = 0u; i < VECTORS; i++) {
-    rowOfK[i] = vectorOf(&k, startOfKey, i) * scalars.scale;
-    rowOfV[i] = vectorOf(&v, startOfKey, i);
+    rowOfK[i] = stagedOne[i] * scalars.scale;
+    rowOfV[i] = stagedTwo[i];
   }
 
   for (var firstOfTile = firstQuery; firstOfTile < scalars.time; firstOfTile += TILE) {
@@ -327,8 +346,12 @@ fn gradientsOfKeysAndValues(
 
   if (key < scalars.time) {
     for (var i = 0u; i < VECTORS; i++) {
-      storeVector(&keyGradient, startOfKey, i, sumsOfK[i] * scalars.scale);
-      storeVector(&valueGradient, startOfKey, i, sumsOfV[i]);
+      stagedOne[i] = sumsOfK[i] * scalars.scale;
+      stagedTwo[i] = sumsOfV[i];
+    }
+    for (var i = 0u; i < vectors; i++) {
+      storeVector(&keyGradient, startOfKey, i, stagedOne[i]);
+      storeVector(&valueGradient, startOfKey, i, stagedTwo[i]);
     }
   }
 }
