@@ -41,6 +41,7 @@ struct Scalars {
   bRow: u32,
   bColumn: u32,
   useBias: u32,  // 0: the bias binding is a placeholder
+  addToResult: u32,  // 1: c holds values already, and the product is added to them
 }
 var<immediate> scalars: Scalars;
 
@@ -125,8 +126,12 @@ fn main(
     for (var group = 0u; group < THREAD_M / 4; group++) {
       for (var i = 0u; i < 4; i++) {
         let row = firstRow + 4 * (group * THREADS_M + local.y) + i;
-        let values = sums[4 * group + i][j] + biases;
+        var values = sums[4 * group + i][j] + biases;
         let index = (workgroup.z * scalars.m + row) * scalars.n + column;
+        if (scalars.addToResult != 0u) {
+          // Beyond the last row or column another value is read and not stored.
+          values += vec4f(c[index], c[index + 1], c[index + 2], c[index + 3]);
+        }
         if (row < scalars.m) {
           if (column < scalars.n) { c[index] = values.x; }
           if (column + 1 < scalars.n) { c[index + 1] = values.y; }

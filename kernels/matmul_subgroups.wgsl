@@ -37,6 +37,7 @@ struct Scalars {
   bRow: u32,
   bColumn: u32,
   useBias: u32,  // 0: the bias binding is a placeholder
+  addToResult: u32,  // 1: c holds values already, and the product is added to them
 }
 var<immediate> scalars: Scalars;
 
@@ -122,9 +123,13 @@ fn main(
     }
     for (var i = 0u; i < TILE_M; i++) {
       let row = firstRow + i;
-      let values = sums[i][j] + biases;
+      var values = sums[i][j] + biases;
       if (row < m && column < n) {
-        c[((workgroup.z * m + row) * n + column) / 4] = values;
+        let index = ((workgroup.z * m + row) * n + column) / 4;
+        if (scalars.addToResult != 0u) {
+          values += c[index];
+        }
+        c[index] = values;
       }
     }
   }

@@ -21,6 +21,7 @@ struct Scalars {
   lanes: u32,
   centered: u32,
   useBias: u32,  // 0: the bias binding is a placeholder
+  addToResult: u32,  // 1: inputGradient adds to what result holds
   epsilon: f32,
 }
 
@@ -127,6 +128,10 @@ fn inputGradient(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroup
   for (var column = lane; column < end; column += scalars.lanes) {
     let scaled = outputGradient[begin + column] * gain[column];
     let normal = (x[begin + column] - mean) * inverse;
-    result[begin + column] = inverse * (scaled - meanGradient - normal * means.y);
+    var gradient = inverse * (scaled - meanGradient - normal * means.y);
+    if (scalars.addToResult != 0u) {
+      gradient += result[begin + column];
+    }
+    result[begin + column] = gradient;
   }
 }

@@ -33,7 +33,7 @@ function build(version: Version, device: Awaited<ReturnType<typeof openVersion>>
   const [a, b, c] = [matrix(), matrix(), zeros([side, side], { device })];
   const operands: readonly Tensor[] = [a, b, a, c];
   const strides = { aOffset: 0, aBatch: 0, aRow: side, aColumn: 1, bOffset: 0, bBatch: 0, bRow: side, bColumn: 1 };
-  const scalars = { m: side, n: side, k: side, ...strides, useBias: 0 };
+  const scalars = { m: side, n: side, k: side, ...strides, useBias: 0, addToResult: 0 };
   const { kernel, tileM, tileN } = choiceOf(version, device, scalars);
   return {
     async run(times) {

@@ -22,6 +22,7 @@ struct Scalars {
   bRow: u32,
   bColumn: u32,
   useBias: u32,
+  addToResult: u32,  // not used here
 }
 var<immediate> scalars: Scalars;
 

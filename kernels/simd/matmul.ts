@@ -1,8 +1,9 @@
-// c[i, j] = sum over l of a[i, l] · b[l, j] (+ bias[j]) for each matrix of the batch.
+// c[i, j] = sum over l of a[i, l] · b[l, j] (+ bias[j]) (+ c[i, j]) for each matrix of the batch.
 //
 // Eight columns of b are packed side by side for up to 1,024 steps of l, so that they are read in order whatever the
 // strides of b were; four rows of a meet them in eight vectors of sums that stay in registers. a is read one number at a
-// time, spread over a vector, so its strides do not matter. Products longer than 1,024 add up in c.
+// time, spread over a vector, so its strides do not matter. Products longer than 1,024 add up in c, and so does a product
+// that is to be added to what c holds; such a one has no bias.
 
 const panelColumns: i32 = 8;
 const panelSteps: i32 = 1024;
@@ -18,7 +19,7 @@ export function matmul(
   batches: i32, m: i32, n: i32, k: i32,
   aBatch: i32, aRow: i32, aColumn: i32,
   bBatch: i32, bRow: i32, bColumn: i32,
-  useBias: i32,
+  useBias: i32, addToResult: i32,
 ): void {
   for (let batch = 0; batch < batches; batch++) {
     const a = aAddress + ((<usize>(batch * aBatch)) << 2);
@@ -35,7 +36,7 @@ export function matmul(
         for (let i = 0; i < m; i += tileRows) {
           const rows = min(tileRows, m - i);
           const target = c + ((<usize>(i * n + j)) << 2);
-          tile(aFirst + ((<usize>(i * aRow)) << 2), target, steps, rows, columns, aRow, aColumn, n, first > 0);
+          tile(aFirst + ((<usize>(i * aRow)) << 2), target, steps, rows, columns, aRow, aColumn, n, first > 0 || addToResult != 0);
         }
       }
     }

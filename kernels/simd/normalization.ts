@@ -39,7 +39,7 @@ export function normalize(
 
 export function normalizeGradient(
   x: usize, gain: usize, statistics: usize, outputGradient: usize, result: usize,
-  rows: i32, columns: i32, centered: i32,
+  rows: i32, columns: i32, centered: i32, addToResult: i32,
 ): void {
   const bytes = (<usize>columns) << 2;
   for (let row = 0; row < rows; row++) {
@@ -60,7 +60,9 @@ export function normalizeGradient(
       const scaled = f32x4.mul(v128.load(outputGradient + start + at), v128.load(gain + at));
       const normal = f32x4.mul(f32x4.sub(v128.load(x + start + at), f32x4.splat(mean)), f32x4.splat(inverse));
       const rest = f32x4.sub(f32x4.sub(scaled, meanGradient), f32x4.mul(normal, along));
-      v128.store(result + start + at, f32x4.mul(f32x4.splat(inverse), rest));
+      const gradient = f32x4.mul(f32x4.splat(inverse), rest);
+      const to = result + start + at;
+      v128.store(to, addToResult != 0 ? f32x4.add(v128.load(to), gradient) : gradient);
     }
   }
 }

@@ -6,7 +6,7 @@ import { formatShape, sameShape } from '../tensor/shape.ts';
 import { allocate, type Tensor } from '../tensor/tensor.ts';
 import { addToLeaf } from './leaf-gradient.ts';
 import { checkUnconsumed, type GraphNode, LeafNode, type OperationNode } from './node.ts';
-import { accumulate } from './operations/accumulate.ts';
+import { accumulate, isWritable } from './operations/accumulate.ts';
 import { isTracing, noGrad } from './record.ts';
 
 /**
@@ -100,8 +100,10 @@ function visit(
   for (const { inputs, saved, rule } of node.rules) {
     const wanted = inputs.map((input) => input !== undefined && live.has(input));
     if (!wanted.includes(true)) continue;
+    const total = inputs[0] && gradients.get(inputs[0]);
+    const writable = total && isWritable(total) ? total : null;
     const results = scope('gradient', () =>
-      rule.input ? [rule.gradient(gradient, saved)] : rule.gradient(gradient, saved, wanted),
+      rule.input ? [rule.gradient(gradient, saved, writable)] : rule.gradient(gradient, saved, wanted),
     );
     results.forEach((result, i) => {
       const input = inputs[i];

@@ -47,7 +47,11 @@ export interface OneInputRule {
   input: Tensor;
   inputs?: undefined;
   saves?: readonly Tensor[];
-  gradient(outputGradient: Tensor, saved: readonly Tensor[]): Tensor;
+  /**
+   * @param total the gradient that has already reached the input, where it may be written to, else null. A rule whose kernel
+   * can add to it on the way does so and returns `total` itself, which saves a pass; any other leaves it alone.
+   */
+  gradient(outputGradient: Tensor, saved: readonly Tensor[], total: Tensor | null): Tensor;
 }
 
 /** For kernels that compute several gradients in one pass; `live` tells which of them are wanted. */

@@ -28,7 +28,7 @@ test.skipIf(!webgpu)('every version of the lesson computes the product', async (
         const [a, b] = make(device);
         const c = zeros([m, n], { device });
         const strides = { aOffset: 0, aBatch: 0, aRow: k, aColumn: 1, bOffset: 0, bBatch: 0, bRow: n, bColumn: 1 };
-        const scalars = { m, n, k, ...strides, useBias: 0 };
+        const scalars = { m, n, k, ...strides, useBias: 0, addToResult: 0 };
         const { kernel, tileM, tileN } = choiceOf(version, device, scalars);
         const workgroups = [Math.ceil(n / tileN), Math.ceil(m / tileM), 1] as const;
         dispatch(kernel, { operands: [a, b, a, c], scalars, workgroups, flops: 0 });

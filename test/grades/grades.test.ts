@@ -91,6 +91,14 @@ describe('when a matrix freezes', () => {
     expect((await new Play(silent, options).run(50)).freezeSteps).toEqual([]);
   });
 
+  test('by default a check comes as often as leaves an average 192 samples', () => {
+    const intervalOf = (options: Partial<GradESOptions> & { steps: number }) =>
+      new Play(falling, { watch: one, ...options }).policy.settings.interval;
+    expect([1, 1200, 4799, 4800, 10_000].map((steps) => intervalOf({ steps }))).toEqual([1, 1, 1, 2, 4]);
+    expect(intervalOf({ steps: 10_000, horizon: 0 })).toBe(1);
+    expect(intervalOf({ steps: 10_000, interval: 1 })).toBe(1);
+  });
+
   test('samples begin where they are told to', async () => {
     const options = { steps: 1000, threshold: 1, grace: 0, patience: 0, horizon: 0.1, interval: 10, watch: one };
     const { policy } = await new Play(falling, { ...options, sampleFrom: 55 }).run(200);

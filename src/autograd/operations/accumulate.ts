@@ -18,13 +18,18 @@ const accumulateKernel = byWidth<'count'>({
   },
 });
 
+/** Whether a gradient may be added to in place: nobody else holds its buffer (`x + x` hands both its inputs the same). */
+export function isWritable(gradient: Tensor): boolean {
+  return gradient.storage.references === 1 && isDense(gradient);
+}
+
 /**
- * The sum of two gradients, which it takes over. The first contribution is taken as it is; later ones are added in
- * place where nobody else holds the buffer (`x + x` hands both its inputs one and the same gradient).
+ * The sum of two gradients, which it takes over. The first contribution is taken as it is, and so is the total itself,
+ * returned by a rule that has added to it; others are added, in place where that may be.
  */
 export function accumulate(total: Tensor | undefined, contribution: Tensor): Tensor {
-  if (total === undefined) return contribution;
-  if (total.storage.references > 1 || !isDense(total)) {
+  if (total === undefined || total === contribution) return contribution;
+  if (!isWritable(total)) {
     const sum = scope('gradient', () => add(total, contribution));
     total.release('its gradient was summed');
     contribution.release('its gradient was summed');

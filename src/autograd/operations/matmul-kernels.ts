@@ -71,7 +71,7 @@ function suitsSubgroups(s: MatmulScalars): boolean {
 function kernelOf(file: string, constants: Readonly<Record<string, string>>): Kernel<keyof MatmulScalars> {
   return getOrCreate(kernels, `${file} ${Object.values(constants).join(' ')}`, () => ({
     name: 'matmul',
-    operands: ['strided', 'strided', 'read', 'write'],
+    operands: ['strided', 'strided', 'read', 'update'],
     scalars: {
       m: 'u32',
       n: 'u32',
@@ -85,6 +85,7 @@ function kernelOf(file: string, constants: Readonly<Record<string, string>>): Ke
       bRow: 'u32',
       bColumn: 'u32',
       useBias: 'u32',
+      addToResult: 'u32',
     },
     wgsl: { file, constants, subgroups: file === 'matmul_subgroups' },
     reference: matmulReference,
@@ -98,6 +99,6 @@ function matmulOnVectors({ functions, addresses, sizes, scalars: s }: SimdCall<k
   const batches = sizes[3] / (s.m * s.n);
   const [aFirst, bFirst] = [a + 4 * s.aOffset, b + 4 * s.bOffset];
   const walks = [s.aBatch, s.aRow, s.aColumn, s.bBatch, s.bRow, s.bColumn];
-  functions.matmul(aFirst, bFirst, bias, c, batches, s.m, s.n, s.k, ...walks, s.useBias);
+  functions.matmul(aFirst, bFirst, bias, c, batches, s.m, s.n, s.k, ...walks, s.useBias, s.addToResult);
   return true;
 }

@@ -1,7 +1,7 @@
 import { copy, dense } from '../../tensor/copy.ts';
 import { BackwardError, ShapeError } from '../../tensor/errors.ts';
 import { dispatch } from '../../tensor/kernel.ts';
-import { broadcastShapes, collapseAxes, formatShape, type Shape, sizeOf } from '../../tensor/shape.ts';
+import { broadcastShapes, collapseAxes, formatShape, type Shape, sameShape, sizeOf } from '../../tensor/shape.ts';
 import { allocate, type Tensor } from '../../tensor/tensor.ts';
 import { type GradientRule, LeafNode } from '../node.ts';
 import { begin, record } from '../record.ts';
@@ -32,7 +32,16 @@ export function matmul(a: Tensor, b: Tensor, bias: Tensor | null = null): Tensor
   const result = product(a, b, bias);
   const leaf = b.node;
   const rules: GradientRule[] = [
-    { input: a, saves: [b], gradient: (g, [b]) => sumToShape(product(g, transposed(b)), a.shape) },
+    {
+      input: a,
+      saves: [b],
+      gradient(g, [b], total) {
+        const isWhole = sameShape(g.shape.slice(0, -2), a.shape.slice(0, -2));
+        if (!total || !isWhole) return sumToShape(product(g, transposed(b)), a.shape);
+        product(g, transposed(b), null, total);
+        return total;
+      },
+    },
     {
       input: b,
       saves: [a],
@@ -71,15 +80,15 @@ function asMatrix(x: Tensor): Tensor {
   return x.rank === 2 ? x : reshapeView(x, [sizeOf(x.shape.slice(0, -1)), x.shape[x.rank - 1]]);
 }
 
-/** The product without its gradient. */
-function product(a: Tensor, b: Tensor, bias: Tensor | null = null): Tensor {
+/** The product without its gradient: a new tensor, or added to `total`, which is dense and has the shape of the result. */
+function product(a: Tensor, b: Tensor, bias: Tensor | null = null, total: Tensor | null = null): Tensor {
   const [m, k] = a.shape.slice(-2);
   const n = b.shape[b.rank - 1];
   if (b.rank === 2 && a.rank > 2) {
-    return reshapeView(product(asMatrix(a), b, bias), [...a.shape.slice(0, -1), n]);
+    return reshapeView(product(asMatrix(a), b, bias, total && asMatrix(total)), [...a.shape.slice(0, -1), n]);
   }
   const batchShape = broadcastShapes('matmul', a.shape.slice(0, -2), b.shape.slice(0, -2));
-  const result = allocate(a.device, a.dtype, [...batchShape, m, n], 'matmul');
+  const result = total ?? allocate(a.device, a.dtype, [...batchShape, m, n], 'matmul');
   if (result.size === 0) return result;
   const batch = sizeOf(batchShape);
   const [left, right, batchStrides] = oneBatchAxis(a, b, batchShape);
@@ -98,13 +107,14 @@ function product(a: Tensor, b: Tensor, bias: Tensor | null = null): Tensor {
     bRow,
     bColumn,
     useBias: bias ? 1 : 0,
+    addToResult: total ? 1 : 0,
   };
   const { kernel, tileM, tileN } = chooseMatmul(a.device, scalars);
   dispatch(kernel, {
     operands: [left, right, bias ? dense(bias) : placeholder(left), result],
     scalars: { ...scalars },
     workgroups: [Math.ceil(n / tileN), Math.ceil(m / tileM), batch],
-    flops: 2 * batch * m * n * k,
+    flops: (2 * k + (total ? 1 : 0)) * result.size,
   });
   return result;
 }

@@ -9,7 +9,7 @@ import { reduceAxes } from './reduction-kernel.ts';
 import { rowsOf, rowWork, rowWorkgroupSize } from './row-kernel.ts';
 import { reshapeView } from './views.ts';
 
-type RowKernel = Kernel<'rows' | 'columns' | 'lanes' | 'centered' | 'useBias' | 'epsilon'>;
+type RowKernel = Kernel<'rows' | 'columns' | 'lanes' | 'centered' | 'useBias' | 'addToResult' | 'epsilon'>;
 
 const rowScalars = {
   rows: 'u32',
@@ -17,6 +17,7 @@ const rowScalars = {
   lanes: 'u32',
   centered: 'u32',
   useBias: 'u32',
+  addToResult: 'u32',
   epsilon: 'f32',
 } as const;
 const constants = { WORKGROUP_SIZE: `${rowWorkgroupSize}u` };
@@ -57,10 +58,10 @@ const forwardKernel: RowKernel = {
 
 const inputGradientKernel: RowKernel = {
   name: 'normalize-gradient',
-  operands: ['read', 'read', 'read', 'read', 'write'],
+  operands: ['read', 'read', 'read', 'read', 'update'],
   scalars: rowScalars,
   wgsl: { file: 'normalization', entry: 'inputGradient', constants },
-  reference([x, gain, statistics, outputGradient, result], { rows, columns, centered }) {
+  reference([x, gain, statistics, outputGradient, result], { rows, columns, centered, addToResult }) {
     for (let row = 0; row < rows; row++) {
       const start = row * columns;
       const inverse = statistics[row];
@@ -76,13 +77,14 @@ const inputGradientKernel: RowKernel = {
       for (let column = 0; column < columns; column++) {
         const scaled = outputGradient[start + column] * gain[column];
         const normal = (x[start + column] - mean) * inverse;
-        result[start + column] = inverse * (scaled - meanGradient - (normal * product) / columns);
+        const gradient = inverse * (scaled - meanGradient - (normal * product) / columns);
+        result[start + column] = addToResult ? result[start + column] + gradient : gradient;
       }
     }
   },
-  simd({ functions, addresses, scalars: { rows, columns, centered } }) {
+  simd({ functions, addresses, scalars: { rows, columns, centered, addToResult } }) {
     if (columns % 4 !== 0) return false;
-    functions.normalizeGradient(...addresses, rows, columns, centered);
+    functions.normalizeGradient(...addresses, rows, columns, centered, addToResult);
     return true;
   },
 };
@@ -169,7 +171,7 @@ function normalize(
   const statistics = allocate(x.device, x.dtype, [1 + centered, rows], operation);
   const result = allocate(x.device, x.dtype, x.shape, operation);
   const { lanes, workgroups } = rowWork({ rows, columns });
-  const scalars = { rows, columns, lanes, centered, useBias: bias ? 1 : 0, epsilon };
+  const scalars = { rows, columns, lanes, centered, useBias: bias ? 1 : 0, addToResult: 0, epsilon };
   const denseGain = dense(gain);
   dispatch(forwardKernel, {
     operands: [dense(x), denseGain, bias ? dense(bias) : denseGain, statistics, result],
@@ -179,13 +181,17 @@ function normalize(
     flops: (4 + 2 * centered + scalars.useBias) * x.size,
   });
 
-  const inputGradient = (outputGradient: Tensor, [x, gain, statistics]: readonly Tensor[]): Tensor => {
-    const gradient = allocate(x.device, x.dtype, x.shape, `${operation}-gradient`);
+  const inputGradient = (
+    outputGradient: Tensor,
+    [x, gain, statistics]: readonly Tensor[],
+    total: Tensor | null,
+  ): Tensor => {
+    const gradient = total ?? allocate(x.device, x.dtype, x.shape, `${operation}-gradient`);
     dispatch(inputGradientKernel, {
       operands: [dense(x), dense(gain), statistics, dense(outputGradient), gradient],
-      scalars,
+      scalars: { ...scalars, addToResult: total ? 1 : 0 },
       workgroups,
-      flops: (9 + 3 * centered) * x.size,
+      flops: (9 + 3 * centered + (total ? 1 : 0)) * x.size,
     });
     return gradient;
   };

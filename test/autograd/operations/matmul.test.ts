@@ -116,6 +116,44 @@ describe('the kernel, and the loop on vectors, agree with the reference loop', (
       }
     });
 
+    test('a second gradient is added to the first by the product itself, around the edges of a tile', async () => {
+      for (const [m, n, k] of [
+        [33, 31, 65],
+        [32, 64, 32],
+        [2, 1025, 3],
+      ]) {
+        await step(async () => {
+          const [expected, actual] = [reference, each].map((device) => {
+            const x = requireGradient(random([2, m, k], { seed: 1, device }));
+            // Not a leaf: a leaf's gradients may come from several passes, and are added apart.
+            const inner = x.mul(1);
+            const [a, b] = [2, 3].map((seed) => inner.matmul(random([k, n], { seed, device })));
+            const sum = a.add(b);
+            const before = snapshotWork(device);
+            sum.backward(random([2, m, n], { seed: 4, device }));
+            expect(workSince(device, before).dispatches.get('accumulate')).toBeUndefined();
+            return x.gradient;
+          });
+          if (!expected || !actual) expect.fail('no gradient');
+          await expectClose(actual, expected, { absolute: 2 ** -23 * (16 + 4 * n), relative: 0 });
+        });
+      }
+    });
+
+    test('where the other operand brought the leading axes, the gradient is summed before it is added', async () => {
+      await step(async () => {
+        const [expected, actual] = [reference, each].map((device) => {
+          const x = requireGradient(random([5, 4], { seed: 1, device }));
+          const inner = x.mul(1);
+          const products = [2, 3].map((seed) => inner.matmul(random([3, 4, 6], { seed, device })));
+          sum(products[0].add(products[1])).backward();
+          return x.gradient;
+        });
+        if (!expected || !actual) expect.fail('no gradient');
+        await expectClose(actual, expected, { absolute: 1e-4, relative: 0 });
+      });
+    });
+
     test('gradients, around the edges of a tile', async () => {
       for (const [m, n, k] of [
         [33, 31, 65],

@@ -5,13 +5,14 @@ import { gradcheck } from '../../../src/autograd/gradcheck.ts';
 import { gradientOf } from '../../../src/autograd/leaf-gradient.ts';
 import { OperationNode, requireGradient } from '../../../src/autograd/node.ts';
 import { layerNorm, type NormOptions, rmsNorm } from '../../../src/autograd/operations/normalization.ts';
+import { add, mul } from '../../../src/autograd/operations/pointwise.ts';
 import { sum } from '../../../src/autograd/operations/reduction.ts';
 import { tensor } from '../../../src/tensor/create.ts';
 import { snapshotWork, workSince } from '../../../src/tensor/device.ts';
 import { ArgumentError, DeviceMismatchError, DTypeError, ShapeError } from '../../../src/tensor/errors.ts';
 import { step } from '../../../src/tensor/scope.ts';
 import type { Tensor } from '../../../src/tensor/tensor.ts';
-import { cpu, onEachDevice, webgpu } from '../../devices.ts';
+import { cpu, onEachDevice, reference, webgpu } from '../../devices.ts';
 import { baseShape, expectClose, inLayout, layout, random, runs, shapes } from '../../shapes.ts';
 import { columnCounts, expectAgreement, leaf, rowCounts } from './agreement.ts';
 
@@ -84,6 +85,26 @@ describe('kernels agree with the reference loops', () => {
 });
 
 onEachDevice((device) => {
+  test('beside a residual, the gradient is added to what is there', async () => {
+    for (const columns of [1, 5, 8, 130]) {
+      for (const norm of [rmsNorm, layerNorm]) {
+        await step(async () => {
+          const [expected, actual] = [reference, device].map((each) => {
+            const x = requireGradient(random([7, columns], { seed: 1, device: each }));
+            const inner = mul(x, 1);
+            const before = snapshotWork(each);
+            const result = add(inner, norm(inner, random([columns], { seed: 2, device: each })));
+            backward(result, random([7, columns], { seed: 3, device: each }));
+            expect(workSince(each, before).dispatches.get('accumulate')).toBeUndefined();
+            return gradientOf(x);
+          });
+          if (!expected || !actual) expect.fail('no gradient');
+          await expectClose(actual, expected, { absolute: 1e-4, relative: 1e-4 });
+        });
+      }
+    }
+  });
+
   test('by hand: rows of mean square 1, and of mean 0 and variance 1', async () => {
     await step(async () => {
       const x = tensor(
