@@ -1,5 +1,5 @@
 import { ours, peerMeasurements, peersAreInstalled } from './implementations.ts';
-import { benchDevices } from './options.ts';
+import { type BenchDevice, benchDevices } from './options.ts';
 import { type Measurement, perform } from './perform.ts';
 import { isBusy, type Row, summarize } from './row.ts';
 import type { Suite } from './suite.ts';
@@ -8,18 +8,28 @@ export interface OperationSuiteOptions {
   /** Of the suite, and of its folder and the peers' scripts. */
   name: string;
   title: string;
+  /** Where it runs; by default on every device that is there. */
+  devices?: readonly BenchDevice[];
+  /** Whether the peers have scripts for it; by default they do. */
+  hasPeers?: boolean;
   format(rows: readonly Row[]): string;
 }
 
 /** A suite that measures one operation at several sizes: ours, the peers, and ours again, all in the same minutes. */
-export function operationSuite({ name, title, format }: OperationSuiteOptions): Suite {
+export function operationSuite({
+  name,
+  title,
+  devices: all = benchDevices,
+  hasPeers = true,
+  format,
+}: OperationSuiteOptions): Suite {
   return {
     title,
-    hasPeers: true,
+    hasPeers,
     format,
     async run(options) {
       const { device, quick } = options;
-      const devices = device ? [device] : benchDevices;
+      const devices = device ? all.filter((kind) => kind === device) : all;
       const own = devices.map(
         (kind): Measurement => ({
           implementation: ours,
@@ -30,7 +40,9 @@ export function operationSuite({ name, title, format }: OperationSuiteOptions): 
         }),
       );
       const peers =
-        !quick && peersAreInstalled() ? devices.flatMap((kind) => peerMeasurements(kind, `-${name}`, 400)) : [];
+        hasPeers && !quick && peersAreInstalled()
+          ? devices.flatMap((kind) => peerMeasurements(kind, `-${name}`, 400))
+          : [];
       const { measured, ...outcome } = await perform([...own, ...peers, ...(peers.length > 0 ? own : [])], options);
       const groups = new Map<string, Row & { all: number[] }>();
       for (const { measurement, report } of measured) {

@@ -11,6 +11,7 @@ export const suites = [
   'overhead',
   'growth',
   'lesson',
+  'tune',
 ] as const;
 export type SuiteName = (typeof suites)[number];
 
@@ -39,6 +40,7 @@ npm run bench -- <suite> [options]
   overhead         what a step costs in JavaScript, phase by phase, and what a steady step makes
   growth           time and memory of a step over sequence length, width, depth and batch
   lesson           the versions of a kernel that docs/kernels.md tells of
+  tune             tiles of the matrix product on your adapter, the table's own and others
 
   --json FILE      also write the rows to this file
   --device NAME    ${benchDevices.join(' | ')}: only this device (default: every one that is there)

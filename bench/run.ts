@@ -11,6 +11,7 @@ import { helpText, messageOf, OptionError, type Options, parseOptions, type Suit
 import { overheadSuite } from './overhead/suite.ts';
 import { stepSuite } from './step/suite.ts';
 import type { Suite } from './suite.ts';
+import { tuneSuite } from './tune/suite.ts';
 import { watchSuite } from './watch/suite.ts';
 
 const suites: Readonly<Record<SuiteName, Suite>> = {
@@ -23,6 +24,7 @@ const suites: Readonly<Record<SuiteName, Suite>> = {
   overhead: overheadSuite,
   growth: growthSuite,
   lesson: lessonSuite,
+  tune: tuneSuite,
 };
 
 const PEERS_HINT = 'peers: not installed, so not measured. To install them and measure again: npm run bench:peers';

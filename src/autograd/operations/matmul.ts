@@ -5,9 +5,9 @@ import { broadcastShapes, collapseAxes, formatShape, type Shape, sameShape, size
 import { allocate, type Tensor } from '../../tensor/tensor.ts';
 import { type GradientRule, LeafNode } from '../node.ts';
 import { begin, record } from '../record.ts';
-import { chooseMatmul } from './matmul-kernels.ts';
+import { chooseMatmul, partsOfInner } from './matmul-kernels.ts';
 import type { MatmulScalars } from './matmul-reference.ts';
-import { sumToShape } from './reduction-kernel.ts';
+import { reduceAxes, sumToShape } from './reduction-kernel.ts';
 import { broadcastView, reshapeView } from './views.ts';
 
 /**
@@ -87,6 +87,8 @@ function product(a: Tensor, b: Tensor, bias: Tensor | null = null, total: Tensor
   if (b.rank === 2 && a.rank > 2) {
     return reshapeView(product(asMatrix(a), b, bias, total && asMatrix(total)), [...a.shape.slice(0, -1), n]);
   }
+  const parts = a.rank > 2 || bias || total ? 1 : partsOfInner(a.device, m, k, n);
+  if (parts > 1) return sumOfParts(a, b, parts);
   const batchShape = broadcastShapes('matmul', a.shape.slice(0, -2), b.shape.slice(0, -2));
   const result = total ?? allocate(a.device, a.dtype, [...batchShape, m, n], 'matmul');
   if (result.size === 0) return result;
@@ -117,6 +119,16 @@ function product(a: Tensor, b: Tensor, bias: Tensor | null = null, total: Tensor
     flops: (2 * k + (total ? 1 : 0)) * result.size,
   });
   return result;
+}
+
+/** a · b with the inner axis cut in equal parts, as a batch of products that is summed in a fixed order. */
+function sumOfParts(a: Tensor, b: Tensor, parts: number): Tensor {
+  const [[m, k], n] = [a.shape, b.shape[1]];
+  const length = k / parts;
+  const [[aRow, aColumn], [bRow, bColumn]] = [a.strides, b.strides];
+  const left = a.view({ shape: [parts, m, length], strides: [length * aColumn, aRow, aColumn] }, 'matmul');
+  const right = b.view({ shape: [parts, length, n], strides: [length * bRow, bRow, bColumn] }, 'matmul');
+  return reduceAxes('sum', product(left, right), [0]).view({ shape: [m, n] }, 'matmul');
 }
 
 /** Something to bind where there is no bias. */

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { partsOfInner } from '../../../src/autograd/operations/matmul-kernels.ts';
 import {
   DeviceLimitError,
   DTypeError,
@@ -16,7 +17,8 @@ import {
   zeros,
 } from '../../../src/index.ts';
 import type { Shape } from '../../../src/tensor/shape.ts';
-import { cpu, onEachDevice, onWebGpu, reference } from '../../devices.ts';
+import { WebGpuDevice } from '../../../src/tensor/webgpu/webgpu-device.ts';
+import { cpu, onEachDevice, onWebGpu, reference, webgpu } from '../../devices.ts';
 import { baseShape, expectClose, inLayout, type Layout, layout, random, runs } from '../../shapes.ts';
 
 interface Case {
@@ -176,6 +178,48 @@ describe('the kernel, and the loop on vectors, agree with the reference loop', (
         });
       }
     });
+  });
+});
+
+describe('the form for graphics hardware', () => {
+  test.skipIf(!webgpu)('splits a long inner axis among workgroups, and adds the parts up', async () => {
+    const device = await WebGpuDevice.open({ kernelSet: 'hardware' });
+    for (const [m, k, n] of [
+      [5, 512, 3],
+      [70, 768, 65],
+      [33, 301, 31],
+    ]) {
+      await step(async () => {
+        const before = snapshotWork(device);
+        const [expected, actual] = [reference, device].map((each) => {
+          const a = requireGradient(random([m, k], { seed: 1, device: each }));
+          // The gradient of b sums over the rows of a: k of them, where a comes transposed.
+          const b = requireGradient(random([m, n], { seed: 2, device: each }));
+          const product = matmul(a, random([k, n], { seed: 3, device: each }));
+          matmul(a.transpose(), b).backward(random([k, n], { seed: 4, device: each }));
+          return [product, a.gradient, b.gradient];
+        });
+        expect(workSince(device, before).dispatches.get('sum-columns') ?? 0).toBe(k % 256 === 0 ? 2 : 0);
+        for (const [i, value] of expected.entries()) {
+          const kernel = actual[i];
+          if (!value || !kernel) expect.fail(`no gradient for operand ${i}`);
+          await expectClose(kernel, value, { absolute: 2 ** -23 * (8 + 2 * k), relative: 0 });
+        }
+      });
+    }
+    device.trim();
+    expect(device.memory().liveBytes).toBe(0);
+  });
+
+  test('parts are equal and not too short, and there are as many as a card has work for', () => {
+    const hardware = { kernelSet: 'hardware' } as const;
+    const parts = (m: number, k: number, n: number) => partsOfInner(hardware, m, k, n);
+    expect(parts(128, 256, 512)).toBe(2);
+    expect(parts(128, 4096, 128)).toBe(32);
+    expect(parts(1024, 4096, 1024)).toBe(1);
+    expect(parts(128, 255, 128)).toBe(1);
+    expect(parts(64, 100, 64)).toBe(1);
+    expect(partsOfInner(cpu, 128, 4096, 128)).toBe(1);
   });
 });
 

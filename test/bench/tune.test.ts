@@ -1,0 +1,36 @@
+import { expect, test } from 'vitest';
+import { candidates, isChosen } from '../../bench/tune/candidates.ts';
+import { matmulWithTile } from '../../src/autograd/operations/matmul-kernels.ts';
+import { matmul, step, zeros } from '../../src/index.ts';
+import { dispatch } from '../../src/tensor/kernel.ts';
+import { reference, webgpu } from '../devices.ts';
+import { expectClose, random } from '../shapes.ts';
+
+test('the choice of the table is among the candidates', () => {
+  for (const kernelSet of ['hardware', 'software', 'software-subgroups'] as const) {
+    expect(candidates[kernelSet].filter((tile) => isChosen(tile, kernelSet))).toHaveLength(1);
+  }
+});
+
+test.skipIf(!webgpu)('every candidate computes the product', async () => {
+  const device = webgpu;
+  if (!device) return;
+  const [m, k, n] = [68, 20, 72];
+  for (const tile of candidates[device.kernelSet]) {
+    await step(async () => {
+      const make = (on: typeof device | typeof reference) => [
+        random([m, k], { seed: 1, device: on }),
+        random([k, n], { seed: 2, device: on }),
+      ];
+      const [a, b] = make(device);
+      const c = zeros([m, n], { device });
+      const strides = { aOffset: 0, aBatch: 0, aRow: k, aColumn: 1, bOffset: 0, bBatch: 0, bRow: n, bColumn: 1 };
+      const scalars = { m, n, k, ...strides, useBias: 0, addToResult: 0 };
+      const { kernel, tileM, tileN } = matmulWithTile(tile, device, scalars);
+      const workgroups = [Math.ceil(n / tileN), Math.ceil(m / tileM), 1] as const;
+      dispatch(kernel, { operands: [a, b, a, c], scalars, workgroups, flops: 0 });
+      const [left, right] = make(reference);
+      await expectClose(c, matmul(left, right), { absolute: 1e-5, relative: 0 });
+    });
+  }
+});
