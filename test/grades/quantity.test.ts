@@ -191,50 +191,54 @@ test('a horizon of 0 averages nothing', () => {
 });
 
 onEachDevice((device) => {
-  test('the product of the halves is that of two gradients over half the batch each', async () => {
-    const linear = new Linear(6, 5, { device, random: new Random(4) });
-    const { weight } = linear;
-    releaseLater(weight);
-    const optimizer = releaseLater(new SGD([weight], { learningRate: 0 }));
-    const [batch, time] = [4, 3];
-    // Σ over all samples, so that the gradient of the batch is the sum of those of its halves.
-    const lossOf = (x: Tensor, y: Tensor) => {
-      const error = sub(linear.call(x), y);
-      return mul(error, error).sum();
-    };
-    const inputs = () => [
-      randomTensor([batch, time, 6], { seed: 1, device }),
-      randomTensor([batch, time, 5], { seed: 2, device }),
-    ];
-    const gradients: number[][] = [];
-    for (const [from, to] of [
-      [0, 2],
-      [2, 4],
-    ]) {
-      await step(async () => {
-        const [x, y] = inputs().map((each) => each.slice([from], [to]));
-        backward(lossOf(x, y));
-        gradients.push(Array.from(await weight.gradient!.data()));
-      });
-    }
-    const expected = sumsOf(gradients[0], gradients[1]);
-    const measured = async (halves: boolean) => {
-      weight.leaf.splitHalves = halves;
-      await step(() => {
-        const [x, y] = inputs();
-        backward(lossOf(x, y));
-        optimizer.step();
-      });
-      return (await optimizer.report()).gradients.get(weight)!;
-    };
-    const [split, whole] = [await measured(true), await measured(false)];
-    expect(whole.halvesProduct).toBeNull();
-    expect(split.halvesProduct! / expected.halvesProduct).toBeCloseTo(1, 4);
-    for (const sums of [split, whole]) {
-      expect(sums.absolute / expected.absolute).toBeCloseTo(1, 4);
-      expect(sums.squares / expected.squares).toBeCloseTo(1, 4);
-    }
-  });
+  // 30 elements, which the kernels walk one by one, and 48, which they walk four at a time.
+  test.each([5, 8])(
+    'the product of the halves is that of two gradients over half the batch each, with %d outputs',
+    async (outputs) => {
+      const linear = new Linear(6, outputs, { device, random: new Random(4) });
+      const { weight } = linear;
+      releaseLater(weight);
+      const optimizer = releaseLater(new SGD([weight], { learningRate: 0 }));
+      const [batch, time] = [4, 3];
+      // Σ over all samples, so that the gradient of the batch is the sum of those of its halves.
+      const lossOf = (x: Tensor, y: Tensor) => {
+        const error = sub(linear.call(x), y);
+        return mul(error, error).sum();
+      };
+      const inputs = () => [
+        randomTensor([batch, time, 6], { seed: 1, device }),
+        randomTensor([batch, time, outputs], { seed: 2, device }),
+      ];
+      const gradients: number[][] = [];
+      for (const [from, to] of [
+        [0, 2],
+        [2, 4],
+      ]) {
+        await step(async () => {
+          const [x, y] = inputs().map((each) => each.slice([from], [to]));
+          backward(lossOf(x, y));
+          gradients.push(Array.from(await weight.gradient!.data()));
+        });
+      }
+      const expected = sumsOf(gradients[0], gradients[1]);
+      const measured = async (halves: boolean) => {
+        weight.leaf.splitHalves = halves;
+        await step(() => {
+          const [x, y] = inputs();
+          backward(lossOf(x, y));
+          optimizer.step();
+        });
+        return (await optimizer.report()).gradients.get(weight)!;
+      };
+      const [split, whole] = [await measured(true), await measured(false)];
+      expect(whole.halvesProduct).toBeNull();
+      expect(split.halvesProduct! / expected.halvesProduct).toBeCloseTo(1, 4);
+      for (const sums of [split, whole]) {
+        expect(sums.absolute / expected.absolute).toBeCloseTo(1, 4);
+        expect(sums.squares / expected.squares).toBeCloseTo(1, 4);
+      }
+    },
+  );
 
   test('halves of micro-batches add up like their gradients', async () => {
     const linear = new Linear(3, 2, { device, random: new Random(4) });
