@@ -54,7 +54,7 @@ export interface Device {
   download(buffer: DeviceBuffer, byteOffset: number, byteLength: number): Promise<ArrayBuffer>;
   run(call: KernelCall): void;
 
-  /** Ends a step: submits it, gives the event loop a turn, and waits while more than two steps are in flight. */
+  /** Ends a step: submits it, gives the event loop a turn, and waits while more steps are in flight than the device allows. */
   finishStep(): Promise<void>;
   /** Resolves when everything enqueued so far is done. Rethrows what the device reported meanwhile. */
   synchronize(): Promise<void>;

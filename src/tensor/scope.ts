@@ -91,8 +91,8 @@ export function inStep<T>(body: () => T): T {
  * One step of a training or evaluation loop. Every tensor made in it, across awaits, belongs to it and goes back to the
  * pool when it ends; what must live on is a parameter, an optimizer's state, or was kept by name with `keep`.
  *
- * The end of a step is where work is submitted. At most two steps are in flight, and the event loop gets a turn, so a
- * loop that never reads a value neither queues without bound nor misses Ctrl-C.
+ * The end of a step is where work is submitted. At most two steps are in flight (none on a software adapter), and the
+ * event loop gets a turn, so a loop that never reads a value neither queues without bound nor misses Ctrl-C.
  *
  * @throws StepError where another step is open: steps follow one another.
  */

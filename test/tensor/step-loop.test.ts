@@ -109,7 +109,7 @@ onEachDevice(
 );
 
 onWebGpu((webgpu) => {
-  test('a loop that never awaits a value is held to two steps in flight', async () => {
+  test('a loop that never awaits a value is held to two steps in flight, and to none on a software adapter', async () => {
     const { queue } = webgpu.gpu;
     const onSubmittedWorkDone = queue.onSubmittedWorkDone.bind(queue);
     let [begun, done, most] = [0, 0, 0];
@@ -129,7 +129,7 @@ onWebGpu((webgpu) => {
         most = Math.max(most, begun - done);
       }
       expect(begun).toBe(20);
-      expect(most).toBeLessThanOrEqual(2);
+      expect(most).toBeLessThanOrEqual(webgpu.software ? 0 : 2);
     } finally {
       Reflect.deleteProperty(queue, 'onSubmittedWorkDone');
     }

@@ -87,7 +87,7 @@ function product(a: Tensor, b: Tensor, bias: Tensor | null = null, total: Tensor
   if (b.rank === 2 && a.rank > 2) {
     return reshapeView(product(asMatrix(a), b, bias, total && asMatrix(total)), [...a.shape.slice(0, -1), n]);
   }
-  const parts = a.rank > 2 || bias || total ? 1 : partsOfInner(a.device, m, k, n);
+  const parts = a.rank > 2 || b.rank > 2 || bias || total ? 1 : partsOfInner(a.device, m, k, n);
   if (parts > 1) return sumOfParts(a, b, parts);
   const batchShape = broadcastShapes('matmul', a.shape.slice(0, -2), b.shape.slice(0, -2));
   const result = total ?? allocate(a.device, a.dtype, [...batchShape, m, n], 'matmul');

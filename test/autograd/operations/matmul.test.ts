@@ -207,6 +207,12 @@ describe('the form for graphics hardware', () => {
         }
       });
     }
+    await step(async () => {
+      const [expected, actual] = [reference, device].map((each) =>
+        matmul(random([5, 512], { seed: 1, device: each }), random([2, 512, 3], { seed: 2, device: each })),
+      );
+      await expectClose(actual, expected, { absolute: 2 ** -23 * 520, relative: 0 });
+    });
     device.trim();
     expect(device.memory().liveBytes).toBe(0);
   });
