@@ -30,6 +30,9 @@ export function operationSuite({
     async run(options) {
       const { device, quick } = options;
       const devices = device ? all.filter((kind) => kind === device) : all;
+      if (devices.length === 0) {
+        return { rows: [], missing: [`${name} runs on ${all.join(' and ')}, not on ${device}`], failed: true };
+      }
       const own = devices.map(
         (kind): Measurement => ({
           implementation: ours,

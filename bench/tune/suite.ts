@@ -18,6 +18,7 @@ export const tuneSuite = operationSuite({
 });
 
 function format(rows: readonly Row[]): string {
+  if (rows.length === 0) return '';
   const shapes = [...new Set(rows.map((row) => shapeOf(row)))];
   const tables = shapes.map((shape) => {
     const group = rows.filter((row) => shapeOf(row) === shape).toSorted((a, b) => a.median - b.median);

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
+import { dispatchProduct } from '../../bench/dense-product.ts';
 import { choiceOf, openVersion, versions } from '../../bench/lesson/versions.ts';
 import { DeviceLimitError, matmul, step, zeros } from '../../src/index.ts';
-import { dispatch } from '../../src/tensor/kernel.ts';
 import { reference, webgpu } from '../devices.ts';
 import { expectClose, random } from '../shapes.ts';
 
@@ -27,11 +27,7 @@ test.skipIf(!webgpu)('every version of the lesson computes the product', async (
         ];
         const [a, b] = make(device);
         const c = zeros([m, n], { device });
-        const strides = { aOffset: 0, aBatch: 0, aRow: k, aColumn: 1, bOffset: 0, bBatch: 0, bRow: n, bColumn: 1 };
-        const scalars = { m, n, k, ...strides, useBias: 0, addToResult: 0 };
-        const { kernel, tileM, tileN } = choiceOf(version, device, scalars);
-        const workgroups = [Math.ceil(n / tileN), Math.ceil(m / tileM), 1] as const;
-        dispatch(kernel, { operands: [a, b, a, c], scalars, workgroups, flops: 0 });
+        dispatchProduct(a, b, c, (s) => choiceOf(version, device, s));
         const [left, right] = make(reference);
         await expectClose(c, matmul(left, right), { absolute: 1e-5, relative: 0 });
       });
