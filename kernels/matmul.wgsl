@@ -1,4 +1,4 @@
-// Matrix product, any strides:  c[batch, row, column] = sum over k of a[batch, row, k] * b[batch, k, column]  (+ bias[column])
+// Matrix product, any strides:  c[batch, row, column] = sum over k of a[batch, row, k] * b[batch, k, column]  (+ bias[column]) (+ what c holds)
 //
 // a and b are read through strides, so transposed, sliced and broadcast operands (batch stride 0) need no copy.
 // c is dense, (batch, m, n).

@@ -1,4 +1,4 @@
-// Matrix product by one subgroup per tile:  c[batch, row, column] = sum over k of a[batch, row, k] * b[batch, k, column]  (+ bias[column])
+// Matrix product by one subgroup per tile:  c[batch, row, column] = sum over k of a[batch, row, k] * b[batch, k, column]  (+ bias[column]) (+ what c holds)
 //
 // The same product, scalars and bindings as matmul.wgsl, for adapters that emulate a subgroup with the vector registers of a CPU
 // (Mesa's lavapipe: 8 lanes). There a multiply-add of a whole subgroup is two instructions, while every read from memory,

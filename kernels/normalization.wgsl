@@ -3,7 +3,8 @@
 //
 //   forward         result = (x - mean) * inverse * gain + bias,   inverse = 1 / sqrt(mean of (x - mean)^2 + epsilon)
 //   inputGradient   result = inverse * (h - mean of h - normal * mean of h * normal),
-//                   where h = outputGradient * gain and normal = (x - mean) * inverse
+//                   where h = outputGradient * gain and normal = (x - mean) * inverse; added to what result holds where
+//                   addToResult is 1: the gradient of a residual may be there already
 //
 // All means run over one row. RMS normalization is the same with `centered` 0: its mean is 0 by definition, and so is
 // the "mean of h" that it would give rise to. `statistics` keeps inverse for each row, followed, where centered, by the

@@ -17,7 +17,7 @@ const throughWorkgroupMemory: readonly MatmulTile[] = [
   shared(32, 32, 16, 8, 8),
   shared(64, 64, 16, 4, 4),
   shared(64, 64, 16, 8, 8),
-  shared(64, 64, 32, 4, 4),
+  shared(64, 64, 8, 4, 4),
   shared(128, 64, 16, 8, 8),
   shared(128, 128, 8, 8, 8),
 ];

@@ -360,7 +360,7 @@ const defaults = {
 const samplesOfAverage = 192;
 
 function withDefaults({ watch: _, ...options }: GradESOptions): GradES['settings'] {
-  const { quantity, scale } = { ...defaults, ...options };
+  const { quantity, scale, horizon } = { ...defaults, ...options };
   oneOf('quantity', quantity, quantities);
   oneOf('scale', scale, scales);
   const ownThreshold = scale === 'peak' ? (quantity === 'split-half' ? 0.3 : 0.5) : undefined;
@@ -368,7 +368,6 @@ function withDefaults({ watch: _, ...options }: GradESOptions): GradES['settings
   if (threshold === undefined) {
     throw new ArgumentError(`GradES: the scale ${scale} has no threshold of its own: give one, tau of the paper`);
   }
-  const { horizon } = { ...defaults, ...options };
   const interval = Math.max(1, Math.floor((horizon * options.steps) / samplesOfAverage));
   return { ...defaults, interval, ...options, threshold };
 }

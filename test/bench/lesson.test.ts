@@ -1,15 +1,14 @@
 import { expect, test } from 'vitest';
-import { dispatchProduct } from '../../bench/dense-product.ts';
 import { choiceOf, openVersion, versions } from '../../bench/lesson/versions.ts';
-import { DeviceLimitError, matmul, step, zeros } from '../../src/index.ts';
-import { reference, webgpu } from '../devices.ts';
-import { expectClose, random } from '../shapes.ts';
+import { DeviceLimitError } from '../../src/index.ts';
+import { webgpu } from '../devices.ts';
+import { expectProduct } from './expect-product.ts';
 
 const shapes = [
   [33, 20, 12],
   [5, 3, 7],
   [64, 64, 64],
-];
+] as const;
 
 test.skipIf(!webgpu)('every version of the lesson computes the product', async () => {
   for (const version of versions) {
@@ -19,19 +18,7 @@ test.skipIf(!webgpu)('every version of the lesson computes the product', async (
       throw error;
     });
     if (!device) continue;
-    for (const [m, k, n] of shapes) {
-      await step(async () => {
-        const make = (on: typeof device | typeof reference) => [
-          random([m, k], { seed: 1, device: on }),
-          random([k, n], { seed: 2, device: on }),
-        ];
-        const [a, b] = make(device);
-        const c = zeros([m, n], { device });
-        dispatchProduct(a, b, c, (s) => choiceOf(version, device, s));
-        const [left, right] = make(reference);
-        await expectClose(c, matmul(left, right), { absolute: 1e-5, relative: 0 });
-      });
-    }
+    for (const shape of shapes) await expectProduct(device, shape, (s) => choiceOf(version, device, s));
     device.trim();
     expect(device.memory().liveBytes).toBe(0);
   }
