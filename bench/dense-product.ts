@@ -11,10 +11,10 @@ export type Choose = (scalars: MatmulScalars) => MatmulChoice;
 export function dispatchProduct(a: Tensor, b: Tensor, c: Tensor, choose: Choose): void {
   const [[m, k], n] = [a.shape, b.shape[1]];
   const strides = { aOffset: 0, aBatch: 0, aRow: k, aColumn: 1, bOffset: 0, bBatch: 0, bRow: n, bColumn: 1 };
-  const scalars = { m, n, k, ...strides, useBias: 0, addToResult: 0 };
+  const scalars = { m, n, k, ...strides, useBias: 0, addToResult: 0, useResidual: 0, rectify: 0 };
   const { kernel, tileM, tileN } = choose(scalars);
   const workgroups = [Math.ceil(n / tileN), Math.ceil(m / tileM), 1] as const;
-  dispatch(kernel, { operands: [a, b, a, c], scalars, workgroups, flops: 2 * m * n * k });
+  dispatch(kernel, { operands: [a, b, a, a, c], scalars, workgroups, flops: 2 * m * n * k });
 }
 
 /** The same as something to be measured. */

@@ -1,5 +1,5 @@
 // Attention, backward, without ever holding the time x time matrix. See attention_forward.wgsl for the shapes, the masks, the
-// two forms of sharing and the constants.
+// two forms of sharing and the constants. q, k and v are stored alike, so Element1 and Element2 are Element0; gradients are f32.
 //
 // The forward pass left logSumExp, so any softmax weight can be had again from one dot product:
 //   weight[t, s] = exp(scale * q[t] . k[s] - logSumExp[t])
@@ -35,15 +35,15 @@ struct Scalars {
 var<immediate> scalars: Scalars;
 
 // Of delta.
-@group(0) @binding(0) var<storage, read> output: array<vec4f>;
+@group(0) @binding(0) var<storage, read> output: array<vec4<Element0>>;
 @group(0) @binding(1) var<storage, read> gradientOfOutput: array<vec4f>;
 @group(0) @binding(2) var<storage, read> logSumExp: array<f32>;
 @group(0) @binding(3) var<storage, read_write> statisticsResult: array<vec2f>;
 
 // Of gradientOfQueries and gradientsOfKeysAndValues.
-@group(0) @binding(0) var<storage, read> q: array<vec4f>;
-@group(0) @binding(1) var<storage, read> k: array<vec4f>;
-@group(0) @binding(2) var<storage, read> v: array<vec4f>;
+@group(0) @binding(0) var<storage, read> q: array<vec4<Element0>>;
+@group(0) @binding(1) var<storage, read> k: array<vec4<Element0>>;
+@group(0) @binding(2) var<storage, read> v: array<vec4<Element0>>;
 @group(0) @binding(3) var<storage, read> lengths: array<i32>;
 @group(0) @binding(4) var<storage, read> outputGradient: array<vec4f>;
 @group(0) @binding(5) var<storage, read> statistics: array<vec2f>;
@@ -61,7 +61,18 @@ fn startOfRow(batch: u32, time: u32, head: u32) -> u32 {
 }
 
 // Elements 4 * i to 4 * i + 3 of the row that starts at `start`.
-fn vectorOf(source: ptr<storage, array<vec4f>, read>, start: u32, i: u32) -> vec4f {
+fn vectorOf(source: ptr<storage, array<vec4<Element0>>, read>, start: u32, i: u32) -> vec4f {
+  if (HEAD_SIZE % 4 == 0) { return vec4f(source[start / 4 + i]); }
+  var result = vec4f();
+  for (var j = 0u; j < 4; j++) {
+    let index = start + 4 * i + j;
+    if (4 * i + j < HEAD_SIZE) { result[j] = f32(source[index / 4][index % 4]); }
+  }
+  return result;
+}
+
+// The same of a gradient, which is f32 whatever q is.
+fn gradientVectorOf(source: ptr<storage, array<vec4f>, read>, start: u32, i: u32) -> vec4f {
   if (HEAD_SIZE % 4 == 0) { return source[start / 4 + i]; }
   var result = vec4f();
   for (var j = 0u; j < 4; j++) {
@@ -72,7 +83,7 @@ fn vectorOf(source: ptr<storage, array<vec4f>, read>, start: u32, i: u32) -> vec
 }
 
 // Writes what vectorOf reads. With a head size that is no multiple of 4, one vector can hold the end of one row and the start of the
-// next, so there each component is written alone (4 bytes of its own in every language that Dawn compiles to).
+// next, so there each component is written alone (memory of its own in every language that Dawn compiles to).
 fn storeVector(destination: ptr<storage, array<vec4f>, read_write>, start: u32, i: u32, values: vec4f) {
   if (HEAD_SIZE % 4 == 0) {
     destination[start / 4 + i] = values;
@@ -101,7 +112,7 @@ fn delta(
   // Not counted from 0 on purpose: a count known in advance is unrolled, which makes compiling ten times as slow and nothing faster.
   for (var element = start; element < start + HEAD_SIZE; element += 4) {
     let i = (element - start) / 4;
-    sum += dot(vectorOf(&output, start, i), vectorOf(&gradientOfOutput, start, i));
+    sum += dot(vectorOf(&output, start, i), gradientVectorOf(&gradientOfOutput, start, i));
   }
   if (query < scalars.time) {
     let index = (workgroup.z * scalars.heads + workgroup.y) * scalars.time + query;
@@ -140,7 +151,7 @@ fn gradientOfQueries(
   var stagedTwo: array<vec4f, VECTORS>;
   for (var i = 0u; i < vectors; i++) {
     stagedOne[i] = vectorOf(&q, startOfQuery, i);
-    stagedTwo[i] = vectorOf(&outputGradient, startOfQuery, i);
+    stagedTwo[i] = gradientVectorOf(&outputGradient, startOfQuery, i);
   }
   for (var i = 0u; i < VECTORS; i++) {
     rowOfQ[i] = stagedOne[i] * scalars.scale;
@@ -272,7 +283,7 @@ fn gradientsOfKeysAndValues(
       for (var read = 0u; read < READS; read++) {
         let i = min(read * LANES_PER_ROW + thread % LANES_PER_ROW, VECTORS - 1);
         heldQ[read] = vectorOf(&q, start, i);
-        heldGradient[read] = vectorOf(&outputGradient, start, i);
+        heldGradient[read] = gradientVectorOf(&outputGradient, start, i);
       }
       heldStatistics = vec4f(statistics[startOfStatistics + min(query, scalars.time - 1)], 0, 0);
     } else {
@@ -280,7 +291,7 @@ fn gradientsOfKeysAndValues(
       for (var index = thread; index < TILE * VECTORS; index += THREADS) {
         let start = startOfRow(batch, firstOfTile + index / VECTORS, head);
         tileOne[index] = vectorOf(&q, start, index % VECTORS);
-        tileTwo[index] = vectorOf(&outputGradient, start, index % VECTORS);
+        tileTwo[index] = gradientVectorOf(&outputGradient, start, index % VECTORS);
       }
       workgroupBarrier();
     }

@@ -26,7 +26,7 @@
 //   GROUP: u32, keys whose scores are computed before their values are added: divides TILE; with SHUFFLE equal to TILE.
 //   SHUFFLE: bool; and the function fn shuffle(value: vec4f, lane: u32) -> vec4f, which is subgroupShuffle where
 //     SHUFFLE is true, and is never called where it is false.
-// The host rounds the sizes of the bound buffers up to 16 bytes.
+// q, k and v are stored alike: Element1 and Element2 are Element0. The host rounds the sizes of the bound buffers up to 16 bytes.
 
 const VECTORS = (HEAD_SIZE + 3) / 4;  // a row of q, k or v, in vectors of four, the last one filled up with 0
 const LANES_PER_ROW = select(1, THREADS / TILE, SHUFFLE);
@@ -43,11 +43,11 @@ struct Scalars {
 }
 var<immediate> scalars: Scalars;
 
-@group(0) @binding(0) var<storage, read> q: array<vec4f>;
-@group(0) @binding(1) var<storage, read> k: array<vec4f>;
-@group(0) @binding(2) var<storage, read> v: array<vec4f>;
+@group(0) @binding(0) var<storage, read> q: array<vec4<Element0>>;
+@group(0) @binding(1) var<storage, read> k: array<vec4<Element0>>;
+@group(0) @binding(2) var<storage, read> v: array<vec4<Element0>>;
 @group(0) @binding(3) var<storage, read> lengths: array<i32>;
-@group(0) @binding(4) var<storage, read_write> output: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> output: array<vec4<Element4>>;
 @group(0) @binding(5) var<storage, read_write> logSumExp: array<f32>;
 
 var<workgroup> tileOfK: array<vec4f, select(TILE * VECTORS, 1, SHUFFLE)>;
@@ -59,25 +59,25 @@ fn startOfRow(batch: u32, time: u32, head: u32) -> u32 {
 }
 
 // Elements 4 * i to 4 * i + 3 of the row that starts at `start`.
-fn vectorOf(source: ptr<storage, array<vec4f>, read>, start: u32, i: u32) -> vec4f {
-  if (HEAD_SIZE % 4 == 0) { return source[start / 4 + i]; }
+fn vectorOf(source: ptr<storage, array<vec4<Element0>>, read>, start: u32, i: u32) -> vec4f {
+  if (HEAD_SIZE % 4 == 0) { return vec4f(source[start / 4 + i]); }
   var result = vec4f();
   for (var j = 0u; j < 4; j++) {
     let index = start + 4 * i + j;
-    if (4 * i + j < HEAD_SIZE) { result[j] = source[index / 4][index % 4]; }
+    if (4 * i + j < HEAD_SIZE) { result[j] = f32(source[index / 4][index % 4]); }
   }
   return result;
 }
 
 // Writes what vectorOf reads. With a head size that is no multiple of 4, one vector can hold the end of one row and the start of the
-// next, so there each component is written alone (4 bytes of its own in every language that Dawn compiles to).
-fn storeVector(destination: ptr<storage, array<vec4f>, read_write>, start: u32, i: u32, values: vec4f) {
+// next, so there each component is written alone (memory of its own in every language that Dawn compiles to).
+fn storeVector(destination: ptr<storage, array<vec4<Element4>>, read_write>, start: u32, i: u32, values: vec4f) {
   if (HEAD_SIZE % 4 == 0) {
-    destination[start / 4 + i] = values;
+    destination[start / 4 + i] = vec4<Element4>(values);
   } else {
     for (var j = 0u; j < 4; j++) {
       let index = start + 4 * i + j;
-      if (4 * i + j < HEAD_SIZE) { destination[index / 4][index % 4] = values[j]; }
+      if (4 * i + j < HEAD_SIZE) { destination[index / 4][index % 4] = Element4(values[j]); }
     }
   }
 }

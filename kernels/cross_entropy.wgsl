@@ -30,7 +30,7 @@ var<immediate> scalars: Scalars;
 
 // forward
 @group(0) @binding(1) var<storage, read> divisor: array<f32>;
-@group(0) @binding(2) var<storage, read> logits: array<f32>;
+@group(0) @binding(2) var<storage, read> logits: array<Element2>;
 @group(0) @binding(3) var<storage, read_write> losses: array<f32>;
 @group(0) @binding(4) var<storage, read_write> logSumExp: array<f32>;
 
@@ -63,7 +63,7 @@ fn forward(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) wor
 
   var largest = -3.4028234e38;
   for (var column = lane; column < end; column += scalars.lanes) {
-    let logit = logits[begin + column];
+    let logit = f32(logits[begin + column]);
     largest = select(largest, logit, logit > largest);
   }
   partialMaxima[thread] = largest;
@@ -74,7 +74,7 @@ fn forward(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) wor
 
   var sum = 0.0;
   for (var column = lane; column < end; column += scalars.lanes) {
-    sum += exp(logits[begin + column] - largest);
+    sum += exp(f32(logits[begin + column]) - largest);
   }
   partialSums[thread] = sum;
   workgroupBarrier();
@@ -90,7 +90,7 @@ fn forward(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) wor
     var loss = 0.0;
     if (classOfRow != scalars.ignoreIndex) {
       // In this order the difference loses nothing where the target's logit is large.
-      loss = (largest - logits[begin + u32(classOfRow)] + logarithm) / divisor[0] + invalidTarget(classOfRow);
+      loss = (largest - f32(logits[begin + u32(classOfRow)]) + logarithm) / divisor[0] + invalidTarget(classOfRow);
     }
     losses[row] = loss;
   }
@@ -107,7 +107,7 @@ fn backward(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) wo
   let classOfRow = targets[row];
   var gradient = 0.0;
   if (classOfRow != scalars.ignoreIndex) {
-    let probability = exp(logits[i] - savedLogSumExp[row]);
+    let probability = exp(f32(logits[i]) - savedLogSumExp[row]);
     let onehot = select(0.0, 1.0, i % scalars.classes == u32(classOfRow));
     let scale = outputGradient[row * scalars.gradientStep] / divisor[0];
     gradient = (probability - onehot) * scale + invalidTarget(classOfRow);

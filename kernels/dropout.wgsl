@@ -14,8 +14,8 @@ struct Scalars {
 
 var<immediate> scalars: Scalars;
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read_write> result: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<Element0>;
+@group(0) @binding(1) var<storage, read_write> result: array<Element1>;
 
 // The upper 32 bits of the 64-bit product.
 fn multiplyHigh(a: u32, b: u32) -> u32 {
@@ -52,7 +52,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
     for (var j = 0u; j < 4u; j++) {
       let i = 4u * counter + j;
       if (i < scalars.count) {
-        result[i] = select(0.0, x[i] * scalars.scale, words[j] >= scalars.lowest);
+        result[i] = Element1(select(0.0, f32(x[i]) * scalars.scale, words[j] >= scalars.lowest));
       }
     }
   }

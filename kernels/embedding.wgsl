@@ -27,8 +27,8 @@ var<immediate> scalars: Scalars;
 @group(0) @binding(0) var<storage, read> indices: array<i32>;
 
 // gather
-@group(0) @binding(1) var<storage, read> table: array<f32>;
-@group(0) @binding(2) var<storage, read_write> result: array<f32>;
+@group(0) @binding(1) var<storage, read> table: array<Element1>;
+@group(0) @binding(2) var<storage, read_write> result: array<Element2>;
 
 // link
 @group(0) @binding(1) var<storage, read_write> links: array<i32>;
@@ -48,7 +48,8 @@ fn gather(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) work
   let index = u32(indices[i / scalars.width]);  // a negative index becomes a huge one
   let isInside = index < scalars.count;
   let notANumber = bitcast<f32>(select(0x7fc00000u, 0u, isInside));
-  result[i] = select(notANumber, table[select(0u, index * scalars.width, isInside) + i % scalars.width], isInside);
+  let element = f32(table[select(0u, index * scalars.width, isInside) + i % scalars.width]);
+  result[i] = Element2(select(notANumber, element, isInside));
 }
 
 @compute @workgroup_size(WORKGROUP_SIZE)

@@ -1,7 +1,9 @@
-// Matrix product, any strides:  c[batch, row, column] = sum over k of a[batch, row, k] * b[batch, k, column]  (+ bias[column]) (+ what c holds)
+// Matrix product, any strides:
+//   c[batch, row, column] = relu( sum over k of a[batch, row, k] * b[batch, k, column] + bias[column] + residual[batch, row, column] + what c holds )
+// where everything but the sum is optional: each would be a pass over c of its own.
 //
 // a and b are read through strides, so transposed, sliced and broadcast operands (batch stride 0) need no copy.
-// c is dense, (batch, m, n).
+// c and residual are dense, (batch, m, n).
 //
 // How the work is split. A workgroup computes a TILE_M x TILE_N tile of c. It walks along k in steps of TILE_K: all threads
 // together copy one tile of a and one of b into workgroup memory, then every thread multiplies what it needs from there.
@@ -42,13 +44,16 @@ struct Scalars {
   bColumn: u32,
   useBias: u32,  // 0: the bias binding is a placeholder
   addToResult: u32,  // 1: c holds values already, and the product is added to them
+  useResidual: u32,  // 0: the residual binding is a placeholder
+  rectify: u32,  // 1: values below 0 become 0 (ReLU), after everything is added
 }
 var<immediate> scalars: Scalars;
 
-@group(0) @binding(0) var<storage, read> a: array<f32>;
-@group(0) @binding(1) var<storage, read> b: array<f32>;
-@group(0) @binding(2) var<storage, read> bias: array<f32>;
-@group(0) @binding(3) var<storage, read_write> c: array<f32>;
+@group(0) @binding(0) var<storage, read> a: array<Element0>;
+@group(0) @binding(1) var<storage, read> b: array<Element1>;
+@group(0) @binding(2) var<storage, read> bias: array<Element2>;
+@group(0) @binding(3) var<storage, read> residual: array<Element3>;
+@group(0) @binding(4) var<storage, read_write> c: array<Element4>;
 
 var<workgroup> tileA: array<vec4f, TILE_K * LINE_A>;  // [k][group of four rows]
 var<workgroup> tileB: array<vec4f, TILE_K * LINE_B>;  // [k][group of four columns]
@@ -56,12 +61,12 @@ var<workgroup> tileB: array<vec4f, TILE_K * LINE_B>;  // [k][group of four colum
 // Outside the matrices both answer 0, which adds nothing. A select instead of a branch: cheaper everywhere we measured.
 fn elementOfA(base: u32, row: u32, k: u32) -> f32 {
   let inside = row < scalars.m && k < scalars.k;
-  return select(0.0, a[select(0u, base + row * scalars.aRow + k * scalars.aColumn, inside)], inside);
+  return select(0.0, f32(a[select(0u, base + row * scalars.aRow + k * scalars.aColumn, inside)]), inside);
 }
 
 fn elementOfB(base: u32, k: u32, column: u32) -> f32 {
   let inside = column < scalars.n && k < scalars.k;
-  return select(0.0, b[select(0u, base + k * scalars.bRow + column * scalars.bColumn, inside)], inside);
+  return select(0.0, f32(b[select(0u, base + k * scalars.bRow + column * scalars.bColumn, inside)]), inside);
 }
 
 @compute @workgroup_size(THREADS_N, THREADS_M)
@@ -119,7 +124,7 @@ fn main(
     var biases = vec4f();
     if (scalars.useBias != 0u) {
       for (var i = 0u; i < 4; i++) {
-        biases[i] = bias[min(column + i, scalars.n - 1)];
+        biases[i] = f32(bias[min(column + i, scalars.n - 1)]);
       }
     }
     // Two short loops, not one of THREAD_M: a long body is not unrolled, and then sums does not live in registers.
@@ -128,15 +133,21 @@ fn main(
         let row = firstRow + 4 * (group * THREADS_M + local.y) + i;
         var values = sums[4 * group + i][j] + biases;
         let index = (workgroup.z * scalars.m + row) * scalars.n + column;
+        // Beyond the last row or column another value is read and not stored.
         if (scalars.addToResult != 0u) {
-          // Beyond the last row or column another value is read and not stored.
-          values += vec4f(c[index], c[index + 1], c[index + 2], c[index + 3]);
+          values += vec4f(f32(c[index]), f32(c[index + 1]), f32(c[index + 2]), f32(c[index + 3]));
+        }
+        if (scalars.useResidual != 0u) {
+          values += vec4f(f32(residual[index]), f32(residual[index + 1]), f32(residual[index + 2]), f32(residual[index + 3]));
+        }
+        if (scalars.rectify != 0u) {
+          values = select(vec4f(), values, values > vec4f());
         }
         if (row < scalars.m) {
-          if (column < scalars.n) { c[index] = values.x; }
-          if (column + 1 < scalars.n) { c[index + 1] = values.y; }
-          if (column + 2 < scalars.n) { c[index + 2] = values.z; }
-          if (column + 3 < scalars.n) { c[index + 3] = values.w; }
+          if (column < scalars.n) { c[index] = Element4(values.x); }
+          if (column + 1 < scalars.n) { c[index + 1] = Element4(values.y); }
+          if (column + 2 < scalars.n) { c[index + 2] = Element4(values.z); }
+          if (column + 3 < scalars.n) { c[index + 3] = Element4(values.w); }
         }
       }
     }

@@ -1,4 +1,5 @@
-// Matrix product by one subgroup per tile:  c[batch, row, column] = sum over k of a[batch, row, k] * b[batch, k, column]  (+ bias[column]) (+ what c holds)
+// Matrix product by one subgroup per tile:
+//   c[batch, row, column] = relu( sum over k of a[batch, row, k] * b[batch, k, column] + bias[column] + residual[batch, row, column] + what c holds )
 //
 // The same product, scalars and bindings as matmul.wgsl, for adapters that emulate a subgroup with the vector registers of a CPU
 // (Mesa's lavapipe: 8 lanes). There a multiply-add of a whole subgroup is two instructions, while every read from memory,
@@ -38,13 +39,16 @@ struct Scalars {
   bColumn: u32,
   useBias: u32,  // 0: the bias binding is a placeholder
   addToResult: u32,  // 1: c holds values already, and the product is added to them
+  useResidual: u32,  // 0: the residual binding is a placeholder
+  rectify: u32,  // 1: values below 0 become 0 (ReLU), after everything is added
 }
 var<immediate> scalars: Scalars;
 
-@group(0) @binding(0) var<storage, read> a: array<vec4f>;
-@group(0) @binding(1) var<storage, read> b: array<vec4f>;
-@group(0) @binding(2) var<storage, read> bias: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> c: array<vec4f>;
+@group(0) @binding(0) var<storage, read> a: array<vec4<Element0>>;
+@group(0) @binding(1) var<storage, read> b: array<vec4<Element1>>;
+@group(0) @binding(2) var<storage, read> bias: array<vec4<Element2>>;
+@group(0) @binding(3) var<storage, read> residual: array<vec4<Element3>>;
+@group(0) @binding(4) var<storage, read_write> c: array<vec4<Element4>>;
 
 @compute @workgroup_size(LANES)
 fn main(
@@ -69,12 +73,12 @@ fn main(
         // A vector is four rows at one k; four neighbouring lanes hold the four k of the same rows.
         let row = min(firstRow + (i * LANES + lane) / 4 * 4, m - 4);
         let inner = firstK + lane % 4;
-        let values = a[(baseA + row + min(inner, k - 1) * scalars.aColumn) / 4];
+        let values = vec4f(a[(baseA + row + min(inner, k - 1) * scalars.aColumn) / 4]);
         valuesOfA[i] = select(vec4f(), values, inner < k);
       } else {
         // A vector is four k of one row; a lane holds one row.
         let row = min(firstRow + i * LANES + lane, m - 1);
-        valuesOfA[i] = a[(baseA + row * scalars.aRow + firstK) / 4];
+        valuesOfA[i] = vec4f(a[(baseA + row * scalars.aRow + firstK) / 4]);
       }
     }
 
@@ -84,11 +88,12 @@ fn main(
       if (TRANSPOSED_B) {
         let first = (baseB + column * scalars.bColumn + firstK) / 4;
         let stride = scalars.bColumn / 4;
-        let block = transpose(mat4x4f(b[first], b[first + stride], b[first + 2 * stride], b[first + 3 * stride]));
+        let block = transpose(mat4x4f(
+          vec4f(b[first]), vec4f(b[first + stride]), vec4f(b[first + 2 * stride]), vec4f(b[first + 3 * stride])));
         valuesOfB = array(block[0], block[1], block[2], block[3]);
       } else {
         for (var inner = 0u; inner < 4; inner++) {
-          let values = b[(baseB + min(firstK + inner, k - 1) * scalars.bRow + column) / 4];
+          let values = vec4f(b[(baseB + min(firstK + inner, k - 1) * scalars.bRow + column) / 4]);
           valuesOfB[inner] = select(vec4f(), values, firstK + inner < k);
         }
       }
@@ -119,19 +124,24 @@ fn main(
     let column = firstColumn + 4 * (j * LANES + lane);
     var biases = vec4f();
     if (scalars.useBias != 0u) {
-      biases = bias[min(column, n - 4) / 4];
+      biases = vec4f(bias[min(column, n - 4) / 4]);
     }
     // A loop of its own, of a length that the compiler cannot know: unrolled, these reads would take it half a second more.
     var before: array<vec4f, TILE_M>;
-    let rowsBefore = select(0, TILE_M, scalars.addToResult != 0u);
+    let rowsBefore = select(0, TILE_M, scalars.addToResult + scalars.useResidual != 0u);
     for (var i = 0u; i < rowsBefore; i++) {
-      before[i] = c[((workgroup.z * m + min(firstRow + i, m - 1)) * n + min(column, n - 4)) / 4];
+      let index = ((workgroup.z * m + min(firstRow + i, m - 1)) * n + min(column, n - 4)) / 4;
+      before[i] = select(vec4f(), vec4f(c[index]), scalars.addToResult != 0u);
+      if (scalars.useResidual != 0u) {
+        before[i] += vec4f(residual[index]);
+      }
     }
     for (var i = 0u; i < TILE_M; i++) {
       let row = firstRow + i;
-      let values = sums[i][j] + biases + before[i];
+      var values = sums[i][j] + biases + before[i];
+      values = select(values, vec4f(), (values <= vec4f()) & vec4<bool>(scalars.rectify != 0u));
       if (row < m && column < n) {
-        c[((workgroup.z * m + row) * n + column) / 4] = values;
+        c[((workgroup.z * m + row) * n + column) / 4] = vec4<Element4>(values);
       }
     }
   }

@@ -29,11 +29,11 @@ struct Scalars {
 var<immediate> scalars: Scalars;
 
 // forward
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read> gain: array<f32>;
-@group(0) @binding(2) var<storage, read> bias: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<Element0>;
+@group(0) @binding(1) var<storage, read> gain: array<Element1>;
+@group(0) @binding(2) var<storage, read> bias: array<Element2>;
 @group(0) @binding(3) var<storage, read_write> statistics: array<f32>;
-@group(0) @binding(4) var<storage, read_write> result: array<f32>;
+@group(0) @binding(4) var<storage, read_write> result: array<Element4>;
 
 // inputGradient: x, gain and result as above, and
 @group(0) @binding(2) var<storage, read> savedStatistics: array<f32>;
@@ -71,21 +71,21 @@ fn forward(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) wor
   if (scalars.centered != 0u) {
     var sum = 0.0;
     for (var column = lane; column < end; column += scalars.lanes) {
-      sum += x[begin + column];
+      sum += f32(x[begin + column]);
     }
     mean = sumOverLanes(sum, 0.0, thread).x / columns;
   }
 
   var squares = 0.0;
   for (var column = lane; column < end; column += scalars.lanes) {
-    let deviation = x[begin + column] - mean;
+    let deviation = f32(x[begin + column]) - mean;
     squares += deviation * deviation;
   }
   let inverse = 1.0 / sqrt(sumOverLanes(squares, 0.0, thread).x / columns + scalars.epsilon);
 
   for (var column = lane; column < end; column += scalars.lanes) {
-    let scaled = (x[begin + column] - mean) * inverse * gain[column];
-    result[begin + column] = scaled + select(0.0, bias[column], scalars.useBias != 0u);
+    let scaled = (f32(x[begin + column]) - mean) * inverse * f32(gain[column]);
+    result[begin + column] = Element4(scaled + select(0.0, f32(bias[column]), scalars.useBias != 0u));
   }
   if (isRow && lane == 0u) {
     statistics[row] = inverse;
@@ -119,20 +119,20 @@ fn inputGradient(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroup
   var sum = 0.0;
   var product = 0.0;
   for (var column = lane; column < end; column += scalars.lanes) {
-    let scaled = outputGradient[begin + column] * gain[column];
+    let scaled = outputGradient[begin + column] * f32(gain[column]);
     sum += scaled;
-    product += scaled * (x[begin + column] - mean) * inverse;
+    product += scaled * (f32(x[begin + column]) - mean) * inverse;
   }
   let means = sumOverLanes(sum, product, thread) / columns;
   let meanGradient = select(0.0, means.x, isCentered);
 
   for (var column = lane; column < end; column += scalars.lanes) {
-    let scaled = outputGradient[begin + column] * gain[column];
-    let normal = (x[begin + column] - mean) * inverse;
+    let scaled = outputGradient[begin + column] * f32(gain[column]);
+    let normal = (f32(x[begin + column]) - mean) * inverse;
     var gradient = inverse * (scaled - meanGradient - normal * means.y);
     if (scalars.addToResult != 0u) {
-      gradient += result[begin + column];
+      gradient += f32(result[begin + column]);
     }
-    result[begin + column] = gradient;
+    result[begin + column] = Element4(gradient);
   }
 }

@@ -18,7 +18,7 @@ struct Scalars {
 var<immediate> scalars: Scalars;
 
 @group(0) @binding(0) var<storage, read> outputGradient: array<f32>;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read> x: array<Element1>;
 @group(0) @binding(2) var<storage, read> statistics: array<f32>;
 @group(0) @binding(3) var<storage, read_write> partialSums: array<f32>;
 
@@ -39,7 +39,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
       mean = statistics[scalars.rows + row];
     }
     let i = row * scalars.columns + column;
-    sum += outputGradient[i] * (x[i] - mean) * statistics[row];
+    sum += outputGradient[i] * (f32(x[i]) - mean) * statistics[row];
   }
   partialSums[index] = sum;
 }

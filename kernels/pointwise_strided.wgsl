@@ -22,9 +22,9 @@ struct Scalars {
 
 var<immediate> scalars: Scalars;
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read> y: array<f32>;
-@group(0) @binding(2) var<storage, read_write> result: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<Element0>;
+@group(0) @binding(1) var<storage, read> y: array<Element1>;
+@group(0) @binding(2) var<storage, read_write> result: array<Element2>;
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgroups: vec3u,
@@ -41,5 +41,5 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
   let i = i32(planes / scalars.size1);
   let xIndex = i32(scalars.xOffset) + i * scalars.xStride0 + j * scalars.xStride1 + k * scalars.xStride2 + l * scalars.xStride3;
   let yIndex = i32(scalars.yOffset) + i * scalars.yStride0 + j * scalars.yStride1 + k * scalars.yStride2 + l * scalars.yStride3;
-  result[index] = operation(x[xIndex], y[yIndex], 0.0);
+  result[index] = Element2(operation(f32(x[xIndex]), f32(y[yIndex]), 0.0));
 }

@@ -16,7 +16,7 @@ struct Scalars {
 
 var<immediate> scalars: Scalars;
 
-@group(0) @binding(0) var<storage, read> source: array<f32>;
+@group(0) @binding(0) var<storage, read> source: array<Element0>;
 @group(0) @binding(1) var<storage, read_write> result: array<f32>;
 
 @compute @workgroup_size(WORKGROUP_SIZE)
@@ -34,7 +34,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
   let end = min(scalars.length, (chunk + 1u) * chunkLength);
   var value = START;
   for (var k = chunk * chunkLength; k < end; k++) {
-    value = combine(value, source[(row * scalars.length + k) * scalars.inner + column]);
+    value = combine(value, f32(source[(row * scalars.length + k) * scalars.inner + column]));
   }
   result[index] = value * scalars.scale;
 }

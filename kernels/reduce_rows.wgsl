@@ -15,7 +15,7 @@ struct Scalars {
 
 var<immediate> scalars: Scalars;
 
-@group(0) @binding(0) var<storage, read> source: array<f32>;
+@group(0) @binding(0) var<storage, read> source: array<Element0>;
 @group(0) @binding(1) var<storage, read_write> result: array<f32>;
 
 var<workgroup> partial: array<f32, WORKGROUP_SIZE>;
@@ -31,7 +31,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
   var value = START;
   if (row < scalars.outer) {
     for (var k = chunk * chunkLength + thread; k < end; k += WORKGROUP_SIZE) {
-      value = combine(value, source[row * scalars.length + k]);
+      value = combine(value, f32(source[row * scalars.length + k]));
     }
   }
   partial[thread] = value;

@@ -30,9 +30,9 @@ struct Scalars {
 
 var<immediate> scalars: Scalars;
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<Element0>;
 @group(0) @binding(1) var<storage, read> turns: array<vec2f>;
-@group(0) @binding(2) var<storage, read_write> result: array<f32>;
+@group(0) @binding(2) var<storage, read_write> result: array<Element2>;
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgroups: vec3u,
@@ -54,9 +54,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
   let sine = scalars.sign * (fine.x * coarse.y + fine.y * coarse.x);
 
   let source = scalars.xOffset + batch * scalars.xBatch + time * scalars.xTime + head * scalars.xHead + j * scalars.xElement;
-  let first = x[source];
-  let second = x[source + scalars.half * scalars.xElement];
+  let first = f32(x[source]);
+  let second = f32(x[source + scalars.half * scalars.xElement]);
   let to = vector * 2u * scalars.half + j;
-  result[to] = first * cosine - second * sine;
-  result[to + scalars.half] = second * cosine + first * sine;
+  result[to] = Element2(first * cosine - second * sine);
+  result[to + scalars.half] = Element2(second * cosine + first * sine);
 }

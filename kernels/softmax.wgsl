@@ -25,12 +25,12 @@ struct Scalars {
 var<immediate> scalars: Scalars;
 
 // forward
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read_write> result: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<Element0>;
+@group(0) @binding(1) var<storage, read_write> result: array<Element1>;
 
 // backward
 @group(0) @binding(0) var<storage, read> outputGradient: array<f32>;
-@group(0) @binding(1) var<storage, read> saved: array<f32>;
+@group(0) @binding(1) var<storage, read> saved: array<Element1>;
 @group(0) @binding(2) var<storage, read_write> inputGradient: array<f32>;
 
 var<workgroup> partialSums: array<f32, WORKGROUP_SIZE>;
@@ -68,17 +68,17 @@ fn forward(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) wor
 
   var largest = -3.4028234e38;
   for (var i = begin; i < end; i += scalars.lanes) {
-    let value = x[i];
+    let value = f32(x[i]);
     largest = select(largest, value, value > largest);
   }
   let maximum = maximumOverLanes(largest, thread);
 
   var sum = 0.0;
   for (var i = begin; i < end; i += scalars.lanes) {
-    let exponential = exp(x[i] - maximum);
+    let exponential = exp(f32(x[i]) - maximum);
     sum += exponential;
     if (!LOGARITHM) {
-      result[i] = exponential;
+      result[i] = Element1(exponential);
     }
   }
   let total = sumOverLanes(sum, thread);
@@ -86,9 +86,9 @@ fn forward(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) wor
   let logarithm = log(total);
   for (var i = begin; i < end; i += scalars.lanes) {
     if (LOGARITHM) {
-      result[i] = x[i] - maximum - logarithm;
+      result[i] = Element1(f32(x[i]) - maximum - logarithm);
     } else {
-      result[i] /= total;
+      result[i] = Element1(f32(result[i]) / total);
     }
   }
 }
@@ -103,15 +103,15 @@ fn backward(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) wo
 
   var sum = 0.0;
   for (var i = begin; i < end; i += scalars.lanes) {
-    sum += select(outputGradient[i] * saved[i], outputGradient[i], LOGARITHM);
+    sum += select(outputGradient[i] * f32(saved[i]), outputGradient[i], LOGARITHM);
   }
   let total = sumOverLanes(sum, thread);
 
   for (var i = begin; i < end; i += scalars.lanes) {
     if (LOGARITHM) {
-      inputGradient[i] = outputGradient[i] - exp(saved[i]) * total;
+      inputGradient[i] = outputGradient[i] - exp(f32(saved[i])) * total;
     } else {
-      inputGradient[i] = saved[i] * (outputGradient[i] - total);
+      inputGradient[i] = f32(saved[i]) * (outputGradient[i] - total);
     }
   }
 }

@@ -28,12 +28,40 @@ export { Graph, type GraphSummary, traced } from './autograd/graph.ts';
 export { gradientOf } from './autograd/leaf-gradient.ts';
 export { detach, requireGradient } from './autograd/node.ts';
 export { type AttentionOptions, attention } from './autograd/operations/attention.ts';
+export { cast } from './autograd/operations/cast.ts';
 export { type CrossEntropyOptions, crossEntropy } from './autograd/operations/cross-entropy.ts';
 export { dropout } from './autograd/operations/dropout.ts';
 export { embedding } from './autograd/operations/embedding.ts';
-export { matmul } from './autograd/operations/matmul.ts';
+export { type MatmulOptions, matmul } from './autograd/operations/matmul.ts';
 export { layerNorm, type NormOptions, rmsNorm } from './autograd/operations/normalization.ts';
-export * from './autograd/operations/pointwise.ts';
+export {
+  add,
+  div,
+  equal,
+  exp,
+  gelu,
+  greater,
+  greaterEqual,
+  less,
+  lessEqual,
+  log,
+  maximum,
+  minimum,
+  mul,
+  neg,
+  notEqual,
+  type Operand,
+  pow,
+  relu,
+  rsqrt,
+  sigmoid,
+  silu,
+  sqrt,
+  sub,
+  swiglu,
+  tanh,
+  where,
+} from './autograd/operations/pointwise.ts';
 export { max, mean, type ReduceOptions, sum } from './autograd/operations/reduction.ts';
 export { type RotaryOptions, rotary } from './autograd/operations/rotary.ts';
 export { logSoftmax, softmax } from './autograd/operations/softmax.ts';

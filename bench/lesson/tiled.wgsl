@@ -22,14 +22,16 @@ struct Scalars {
   bRow: u32,
   bColumn: u32,
   useBias: u32,
-  addToResult: u32,  // not used here
+  addToResult: u32,  // this and the rest are not used here, nor is binding 3
+  useResidual: u32,
+  rectify: u32,
 }
 var<immediate> scalars: Scalars;
 
 @group(0) @binding(0) var<storage, read> a: array<f32>;
 @group(0) @binding(1) var<storage, read> b: array<f32>;
 @group(0) @binding(2) var<storage, read> bias: array<f32>;
-@group(0) @binding(3) var<storage, read_write> c: array<f32>;
+@group(0) @binding(4) var<storage, read_write> c: array<f32>;
 
 var<workgroup> tileA: array<f32, TILE * TILE>;
 var<workgroup> tileB: array<f32, TILE * TILE>;

@@ -1,9 +1,9 @@
-// c[i, j] = sum over l of a[i, l] · b[l, j] (+ bias[j]) (+ c[i, j]) for each matrix of the batch.
+// c[i, j] = relu( sum over l of a[i, l] · b[l, j] + bias[j] + before[i, j] ) for each matrix of the batch; everything but the sum is
+// optional. `before` is a residual, or c itself; its address is 0 where there is neither.
 //
 // Eight columns of b are packed side by side for up to 1,024 steps of l, so that they are read in order whatever the
 // strides of b were; four rows of a meet them in eight vectors of sums that stay in registers. a is read one number at a
-// time, spread over a vector, so its strides do not matter. Products longer than 1,024 add up in c, and so does a product
-// that is to be added to what c holds; such a one has no bias.
+// time, spread over a vector, so its strides do not matter. Products longer than 1,024 add up in c.
 
 const panelColumns: i32 = 8;
 const panelSteps: i32 = 1024;
@@ -15,37 +15,40 @@ const edge: usize = memory.data(4 * 8 * 4, 16);
 const biasPanel: usize = memory.data(8 * 4, 16);
 
 export function matmul(
-  aAddress: usize, bAddress: usize, biasAddress: usize, cAddress: usize,
+  aAddress: usize, bAddress: usize, biasAddress: usize, beforeAddress: usize, cAddress: usize,
   batches: i32, m: i32, n: i32, k: i32,
   aBatch: i32, aRow: i32, aColumn: i32,
   bBatch: i32, bRow: i32, bColumn: i32,
-  useBias: i32, addToResult: i32,
+  useBias: i32, rectify: i32,
 ): void {
   for (let batch = 0; batch < batches; batch++) {
     const a = aAddress + ((<usize>(batch * aBatch)) << 2);
     const b = bAddress + ((<usize>(batch * bBatch)) << 2);
-    const c = cAddress + ((<usize>(batch * m * n)) << 2);
     for (let j = 0; j < n; j += panelColumns) {
       const columns = min(panelColumns, n - j);
-      packBias(biasAddress, j, columns, useBias);
       // A product over nothing is its bias.
       for (let first = 0; first < max(k, 1); first += panelSteps) {
         const steps = min(panelSteps, k - first);
+        const rectifies = rectify != 0 && first + panelSteps >= k;
+        packBias(biasAddress, j, columns, useBias != 0 && first == 0);
         pack(b + ((<usize>(first * bRow + j * bColumn)) << 2), steps, columns, bRow, bColumn);
         const aFirst = a + ((<usize>(first * aColumn)) << 2);
         for (let i = 0; i < m; i += tileRows) {
           const rows = min(tileRows, m - i);
-          const target = c + ((<usize>(i * n + j)) << 2);
-          tile(aFirst + ((<usize>(i * aRow)) << 2), target, steps, rows, columns, aRow, aColumn, n, first > 0 || addToResult != 0);
+          const offset = (<usize>(batch * m * n + i * n + j)) << 2;
+          let from: usize = 0;
+          if (first > 0) from = cAddress + offset;
+          else if (beforeAddress != 0) from = beforeAddress + offset;
+          tile(aFirst + ((<usize>(i * aRow)) << 2), from, cAddress + offset, steps, rows, columns, aRow, aColumn, n, rectifies);
         }
       }
     }
   }
 }
 
-function packBias(bias: usize, j: i32, columns: i32, useBias: i32): void {
+function packBias(bias: usize, j: i32, columns: i32, useBias: bool): void {
   for (let column = 0; column < panelColumns; column++) {
-    const value = useBias != 0 && column < columns ? load<f32>(bias + ((<usize>(j + column)) << 2)) : <f32>0;
+    const value = useBias && column < columns ? load<f32>(bias + ((<usize>(j + column)) << 2)) : <f32>0;
     store<f32>(biasPanel + ((<usize>column) << 2), value);
   }
 }
@@ -73,9 +76,9 @@ function pack(b: usize, steps: i32, columns: i32, bRow: i32, bColumn: i32): void
   }
 }
 
-/** Four rows and eight columns of sums; rows beyond the last repeat it and are not written. */
+/** Four rows and eight columns of sums, added to what stands at `from`; rows beyond the last repeat it and are not written. */
 function tile(
-  a: usize, c: usize, steps: i32, rows: i32, columns: i32, aRow: i32, aColumn: i32, n: i32, accumulate: bool,
+  a: usize, from: usize, c: usize, steps: i32, rows: i32, columns: i32, aRow: i32, aColumn: i32, n: i32, rectifies: bool,
 ): void {
   const rowBytes = (<usize>aRow) << 2;
   const stepBytes = (<usize>aColumn) << 2;
@@ -149,10 +152,11 @@ function tile(
   }
   const width = (<usize>n) << 2;
   if (columns == panelColumns) {
-    writeWhole(c, s00, s01, accumulate);
-    if (rows > 1) writeWhole(c + width, s10, s11, accumulate);
-    if (rows > 2) writeWhole(c + 2 * width, s20, s21, accumulate);
-    if (rows > 3) writeWhole(c + 3 * width, s30, s31, accumulate);
+    const next: usize = from == 0 ? 0 : width;
+    writeWhole(c, from, s00, s01, rectifies);
+    if (rows > 1) writeWhole(c + width, from + next, s10, s11, rectifies);
+    if (rows > 2) writeWhole(c + 2 * width, from + 2 * next, s20, s21, rectifies);
+    if (rows > 3) writeWhole(c + 3 * width, from + 3 * next, s30, s31, rectifies);
     return;
   }
   v128.store(edge, s00);
@@ -165,20 +169,25 @@ function tile(
   v128.store(edge, s31, 112);
   for (let row = 0; row < rows; row++) {
     for (let column = 0; column < columns; column++) {
-      const to = c + <usize>row * width + ((<usize>column) << 2);
-      const sum = load<f32>(edge + ((<usize>(row * panelColumns + column)) << 2));
-      store<f32>(to, accumulate ? load<f32>(to) + sum - load<f32>(biasPanel + ((<usize>column) << 2)) : sum);
+      const offset = <usize>row * width + ((<usize>column) << 2);
+      let sum = load<f32>(edge + ((<usize>(row * panelColumns + column)) << 2));
+      if (from != 0) sum += load<f32>(from + offset);
+      store<f32>(c + offset, rectifies && !(sum > 0) ? 0 : sum);
     }
   }
 }
 
 // @ts-ignore: decorator
 @inline
-function writeWhole(to: usize, first: v128, second: v128, accumulate: bool): void {
-  if (accumulate) {
-    // The bias is in the sums of the first panel already.
-    first = f32x4.add(v128.load(to), f32x4.sub(first, v128.load(biasPanel)));
-    second = f32x4.add(v128.load(to, 16), f32x4.sub(second, v128.load(biasPanel, 16)));
+function writeWhole(to: usize, from: usize, first: v128, second: v128, rectifies: bool): void {
+  if (from != 0) {
+    first = f32x4.add(v128.load(from), first);
+    second = f32x4.add(v128.load(from, 16), second);
+  }
+  if (rectifies) {
+    // pmax answers its first argument where the second is not larger, so NaN becomes 0 as in the other forms.
+    first = f32x4.pmax(f32x4.splat(0), first);
+    second = f32x4.pmax(f32x4.splat(0), second);
   }
   v128.store(to, first);
   v128.store(to, second, 16);

@@ -1,5 +1,6 @@
 import { fill } from '../tensor/copy.ts';
 import { snapshotWork, workSince } from '../tensor/device.ts';
+import { computeDType } from '../tensor/dtype.ts';
 import { BackwardError, ShapeError } from '../tensor/errors.ts';
 import { inStep, scope } from '../tensor/scope.ts';
 import { formatShape, sameShape } from '../tensor/shape.ts';
@@ -36,7 +37,7 @@ export function backward(output: Tensor, seed?: Tensor): void {
   const walk = () => {
     const first = seed
       ? seed.view({ shape: seed.shape, strides: seed.strides }, 'seed')
-      : fill(allocate(output.device, output.dtype, output.shape, 'seed'), 1);
+      : fill(allocate(output.device, computeDType(output.dtype), output.shape, 'seed'), 1);
     contribute(gradients, root, first, 'backward');
     for (const node of order) {
       const gradient = gradients.get(node);
@@ -123,7 +124,7 @@ function visit(
 function contribute(gradients: Map<GraphNode, Tensor>, input: GraphNode, result: Tensor, operation: string): void {
   const isLeaf = input instanceof LeafNode;
   const shape = isLeaf ? input.tensor.shape : input.shape;
-  const dtype = isLeaf ? input.tensor.dtype : input.output.dtype;
+  const dtype = computeDType(isLeaf ? input.tensor.dtype : input.output.dtype);
   const halves = isLeaf && input.splitHalves && sameShape(result.shape, [2, ...shape]);
   if (!(halves || sameShape(result.shape, shape)) || result.dtype !== dtype) {
     throw new ShapeError(

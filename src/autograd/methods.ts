@@ -1,10 +1,12 @@
 /** The operations as methods, so that expressions read from left to right: `x.matmul(w).add(b).relu().mean()`. */
 import { tensor } from '../tensor/create.ts';
 import type { Device } from '../tensor/device.ts';
+import type { DType } from '../tensor/dtype.ts';
 import { Tensor } from '../tensor/tensor.ts';
 import { backward } from './backward.ts';
 import { gradientOf } from './leaf-gradient.ts';
-import { matmul } from './operations/matmul.ts';
+import { cast } from './operations/cast.ts';
+import { type MatmulOptions, matmul } from './operations/matmul.ts';
 import * as pointwise from './operations/pointwise.ts';
 import { max, mean, sum } from './operations/reduction.ts';
 import { permute, reshape, slice, transpose } from './operations/views.ts';
@@ -28,10 +30,11 @@ declare module '../tensor/tensor.ts' {
     relu(): Tensor;
     gelu(): Tensor;
     silu(): Tensor;
-    matmul(b: Tensor, bias?: Tensor | null): Tensor;
+    matmul(b: Tensor, bias?: Tensor | null, options?: MatmulOptions): Tensor;
     sum(...options: Rest<typeof sum>): Tensor;
     mean(...options: Rest<typeof mean>): Tensor;
     max(...options: Rest<typeof max>): Tensor;
+    cast(dtype: Exclude<DType, 'i32'>): Tensor;
     reshape(shape: readonly number[]): Tensor;
     transpose(first?: number, second?: number): Tensor;
     permute(order: readonly number[]): Tensor;
@@ -88,8 +91,8 @@ const methods = {
   silu(this: Tensor) {
     return pointwise.silu(this);
   },
-  matmul(this: Tensor, b: Tensor, bias: Tensor | null = null) {
-    return matmul(this, b, bias);
+  matmul(this: Tensor, b: Tensor, bias: Tensor | null = null, options: MatmulOptions = {}) {
+    return matmul(this, b, bias, options);
   },
   sum(this: Tensor, ...options: Rest<typeof sum>) {
     return sum(this, ...options);
@@ -99,6 +102,9 @@ const methods = {
   },
   max(this: Tensor, ...options: Rest<typeof max>) {
     return max(this, ...options);
+  },
+  cast(this: Tensor, dtype: Exclude<DType, 'i32'>) {
+    return cast(this, dtype);
   },
   reshape(this: Tensor, shape: readonly number[]) {
     return reshape(this, shape);

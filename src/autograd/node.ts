@@ -103,7 +103,8 @@ export function isLive(node: GraphNode | undefined): boolean {
 
 /** Makes `tensor` a leaf: the backward pass leaves its gradient for `gradientOf(tensor)`. */
 export function requireGradient<T extends Tensor>(tensor: T, name?: string): T {
-  if (tensor.dtype === 'i32') throw new DTypeError('requireGradient: integers have no gradient (allowed: f32, f64)');
+  if (tensor.dtype === 'i32')
+    throw new DTypeError('requireGradient: integers have no gradient (allowed: f16, f32, f64)');
   tensor.node = new LeafNode(tensor, name);
   return tensor;
 }

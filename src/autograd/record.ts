@@ -1,4 +1,5 @@
 import { snapshotWork, type WorkReport, workSince } from '../tensor/device.ts';
+import { computeDType } from '../tensor/dtype.ts';
 import { DeviceMismatchError, DTypeError } from '../tensor/errors.ts';
 import { currentStep } from '../tensor/scope.ts';
 import { formatShape } from '../tensor/shape.ts';
@@ -34,16 +35,17 @@ export function noGrad<T>(body: () => T): T {
 let workBefore: WorkReport | null = null;
 
 /**
- * Every operation that computes begins with this: its operands are usable, on one device, and of one floating dtype.
+ * Every operation that computes begins with this: its operands are usable, on one device, and of one floating dtype; f16 and
+ * f32 count as one, because both are computed in f32.
  *
  * @throws ReleasedTensorError, DeviceMismatchError or DTypeError that names the operation and what came.
  */
 export function begin(operation: string, ...operands: readonly Tensor[]): void {
   beginView(operation, ...operands);
   for (const operand of operands) {
-    if (operand.dtype !== 'i32' && operand.dtype === operands[0].dtype) continue;
+    if (operand.dtype !== 'i32' && computeDType(operand.dtype) === computeDType(operands[0].dtype)) continue;
     const dtypes = operands.map((each) => each.dtype).join(' and ');
-    throw new DTypeError(`${operation}: operands have dtype ${dtypes} (allowed: all f32, or all f64)`);
+    throw new DTypeError(`${operation}: operands have dtype ${dtypes} (allowed: all f32 or f16, or all f64)`);
   }
 }
 

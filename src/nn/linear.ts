@@ -1,5 +1,5 @@
-import { matmul } from '../autograd/operations/matmul.ts';
-import { add } from '../autograd/operations/pointwise.ts';
+import { type MatmulOptions, matmul } from '../autograd/operations/matmul.ts';
+import { add, relu } from '../autograd/operations/pointwise.ts';
 import { normal, zeros } from '../tensor/create.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { type BuildOptions, Module } from './module.ts';
@@ -17,9 +17,9 @@ export interface LinearAdapter extends Module {
 
 /**
  * x · W (+ b): (…, inputs) → (…, outputs). W starts normal with deviation 1/√inputs, b at 0. An adapter (see `lora.ts`) adds
- * its output, unless it is merged into W.
+ * its output, unless it is merged into W. What a layer adds behind it, a residual or a ReLU, it can do on the way, see `matmul`.
  */
-export class Linear extends Module {
+export class Linear extends Module<[Tensor, MatmulOptions?]> {
   readonly weight: Parameter;
   readonly bias: Parameter | null;
   adapter: LinearAdapter | null = null;
@@ -33,8 +33,9 @@ export class Linear extends Module {
     this.bias = bias ? new Parameter(zeros([outputs], options), 'bias') : null;
   }
 
-  forward(x: Tensor): Tensor {
-    const result = matmul(x, this.weight, this.bias);
-    return this.adapter && !this.isMerged ? add(result, this.adapter.call(x)) : result;
+  forward(x: Tensor, { residual = null, activation = null }: MatmulOptions = {}): Tensor {
+    if (!this.adapter || this.isMerged) return matmul(x, this.weight, this.bias, { residual, activation });
+    const adapted = add(matmul(x, this.weight, this.bias, { residual }), this.adapter.call(x));
+    return activation === 'relu' ? relu(adapted) : adapted;
   }
 }

@@ -2,7 +2,7 @@ import { matmul } from '../autograd/operations/matmul.ts';
 import { add, mul } from '../autograd/operations/pointwise.ts';
 import { noGrad } from '../autograd/record.ts';
 import { copy, copyInto } from '../tensor/copy.ts';
-import { normal, tensor, zeros } from '../tensor/create.ts';
+import { normal, zeros } from '../tensor/create.ts';
 import { ArgumentError } from '../tensor/errors.ts';
 import type { Random } from '../tensor/random.ts';
 import { scope } from '../tensor/scope.ts';
@@ -61,7 +61,7 @@ export class LoRAAdapter extends Module {
   }
 
   #scaled(x: Tensor): Tensor {
-    return this.scale === 1 ? x : mul(x, tensor(this.scale, { device: x.device, dtype: x.dtype }));
+    return this.scale === 1 ? x : mul(x, this.scale);
   }
 }
 

@@ -39,13 +39,18 @@ export class Parameter extends Tensor {
   /**
    * Takes over the values of `initial`, which is released.
    *
-   * @throws DTypeError for integers, which have no gradient; ArgumentError for what is a parameter already.
+   * @throws DTypeError for integers, which have no gradient, and f16, too coarse to be trained; ArgumentError for what is a parameter already.
    */
   constructor(initial: Tensor, kind: ParameterKind) {
     if (initial instanceof Parameter) {
       throw new ArgumentError(`Parameter: ${initial.name} is one already; hold it in both modules to share it`);
     }
-    if (initial.dtype === 'i32') throw new DTypeError(`Parameter: ${kind} has dtype i32 (allowed: f32, f64)`);
+    if (initial.dtype === 'i32' || initial.dtype === 'f16') {
+      // An update is a thousandth of a weight and less: rounded to 11 bits it would often not arrive.
+      throw new DTypeError(
+        `Parameter: ${kind} has dtype ${initial.dtype} (allowed: f32, f64; values between layers may be f16)`,
+      );
+    }
     const ownsAll = initial.storage.references === 1 && initial.storage.buffer.byteLength === initial.byteLength;
     const own = initial.isContiguous && ownsAll ? initial : copy(initial);
     super(own.storage, own.dtype, own, kind, null);

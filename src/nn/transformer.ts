@@ -1,9 +1,11 @@
 import { attention } from '../autograd/operations/attention.ts';
-import { add, gelu, mul, relu, swiglu } from '../autograd/operations/pointwise.ts';
+import { cast } from '../autograd/operations/cast.ts';
+import { add, gelu, mul, swiglu } from '../autograd/operations/pointwise.ts';
 import { mean, sum } from '../autograd/operations/reduction.ts';
 import { rotary } from '../autograd/operations/rotary.ts';
 import { reshape, slice } from '../autograd/operations/views.ts';
 import { tensor } from '../tensor/create.ts';
+import { computeDType } from '../tensor/dtype.ts';
 import { ArgumentError, ShapeError } from '../tensor/errors.ts';
 import { formatShape } from '../tensor/shape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
@@ -32,15 +34,23 @@ export interface TransformerConfig {
   feedForward?: 'swiglu' | 'relu' | 'gelu';
   /** Standard deviation of the initial embeddings. */
   embeddingDeviation?: number;
+  /**
+   * How the values between the layers are stored, and with them what the backward pass keeps of them; f32 by default (the
+   * dtype of the parameters). With f16 they take half the memory. Parameters, gradients and everything summed stay in f32.
+   */
+  activations?: 'f16';
 }
 
 type Lengths = Tensor | null;
+/** What a block adds to the output of its part; null for nothing. */
+type Residual = Tensor | null;
 
 /**
  * Self-attention of several heads (Vaswani et al., arXiv 1706.03762): (batch, time, width) → the same. Query, key,
- * value and output are four matrices of their own, so that each can converge and freeze at its own time.
+ * value and output are four matrices of their own, so that each can converge and freeze at its own time. A residual is added
+ * in the last product.
  */
-export class Attention extends Module<[Tensor, Lengths?]> {
+export class Attention extends Module<[Tensor, Lengths?, Residual?]> {
   readonly query: Linear;
   readonly key: Linear;
   readonly value: Linear;
@@ -61,7 +71,7 @@ export class Attention extends Module<[Tensor, Lengths?]> {
     this.useRotary = positions === 'rotary';
   }
 
-  forward(x: Tensor, lengths: Lengths = null): Tensor {
+  forward(x: Tensor, lengths: Lengths = null, residual: Residual = null): Tensor {
     const [batch, time, width] = x.shape;
     const byHead = (projected: Tensor) => reshape(projected, [batch, time, this.heads, width / this.heads]);
     const turn = (projected: Tensor) => (this.useRotary ? rotary(byHead(projected)) : byHead(projected));
@@ -69,12 +79,12 @@ export class Attention extends Module<[Tensor, Lengths?]> {
     const key = turn(this.key.call(x));
     const value = byHead(this.value.call(x));
     const mixed = attention(query, key, value, { causal: this.causal, lengths });
-    return this.output.call(reshape(mixed, [batch, time, width]));
+    return this.output.call(reshape(mixed, [batch, time, width]), { residual });
   }
 }
 
-/** The gated feed-forward part (Shazeer, arXiv 2002.05202): down( silu(gate x) · up x ). */
-export class SwiGLU extends Module {
+/** The gated feed-forward part (Shazeer, arXiv 2002.05202): down( silu(gate x) · up x ), plus a residual. */
+export class SwiGLU extends Module<[Tensor, Residual?]> {
   readonly gate: Linear;
   readonly up: Linear;
   readonly down: Linear;
@@ -86,26 +96,28 @@ export class SwiGLU extends Module {
     this.down = new Linear(hidden, width, { ...options, kind: 'down' });
   }
 
-  forward(x: Tensor): Tensor {
-    return this.down.call(swiglu(this.gate.call(x), this.up.call(x)));
+  forward(x: Tensor, residual: Residual = null): Tensor {
+    return this.down.call(swiglu(this.gate.call(x), this.up.call(x)), { residual });
   }
 }
 
-/** The plain feed-forward part: down( activation(up x) ). */
-export class FeedForward extends Module {
+/** The plain feed-forward part: down( activation(up x) ), plus a residual. */
+export class FeedForward extends Module<[Tensor, Residual?]> {
   readonly up: Linear;
   readonly down: Linear;
-  readonly activation: (x: Tensor) => Tensor;
+  readonly activation: 'relu' | 'gelu';
 
   constructor({ width, hidden, feedForward }: TransformerConfig, options: BuildOptions) {
     super();
     this.up = new Linear(width, hidden, { ...options, kind: 'up' });
     this.down = new Linear(hidden, width, { ...options, kind: 'down' });
-    this.activation = feedForward === 'gelu' ? gelu : relu;
+    this.activation = feedForward === 'gelu' ? 'gelu' : 'relu';
   }
 
-  forward(x: Tensor): Tensor {
-    return this.down.call(this.activation(this.up.call(x)));
+  forward(x: Tensor, residual: Residual = null): Tensor {
+    const hidden =
+      this.activation === 'gelu' ? gelu(this.up.call(x)) : this.up.call(x, { activation: this.activation });
+    return this.down.call(hidden, { residual });
   }
 }
 
@@ -126,8 +138,8 @@ export class Block extends Module<[Tensor, Lengths?]> {
   }
 
   forward(x: Tensor, lengths: Lengths = null): Tensor {
-    const attended = add(x, this.attention.call(this.attentionNorm.call(x), lengths));
-    return add(attended, this.feedForward.call(this.feedForwardNorm.call(attended)));
+    const attended = this.attention.call(this.attentionNorm.call(x), lengths, x);
+    return this.feedForward.call(this.feedForwardNorm.call(attended), attended);
   }
 }
 
@@ -174,6 +186,7 @@ export class Transformer extends Module<[Tensor, Lengths?]> {
     }
     let x = this.tokens.call(tokens);
     if (this.positions) x = add(x, this.#learnedPositions(this.positions, tokens.shape[1]));
+    if (this.config.activations) x = cast(x, this.config.activations);
     for (const block of this.blocks) x = block.call(x, lengths);
     const normalized = this.norm.call(x);
     return this.head.call(this.config.head === 'language-model' ? normalized : meanOverTime(normalized, lengths));
@@ -197,7 +210,8 @@ function meanOverTime(x: Tensor, lengths: Lengths): Tensor {
     const count = Math.min(time, counts[lengths.offset + Math.floor(i / time) * lengths.strides[0]]);
     return i % time < count ? 1 / count : 0;
   });
-  const { device, dtype } = x;
+  const { device } = x;
+  const dtype = computeDType(x.dtype);
   return sum(mul(x, tensor(weights, { device, dtype, shape: [batch, time, 1] })), { axes: 1 });
 }
 

@@ -1,4 +1,4 @@
-import { bytesPerElement } from './dtype.ts';
+import { bytesPerElement, computeDType, type DType } from './dtype.ts';
 import { dispatch, elementwise, flatWorkgroups, type Kernel } from './kernel.ts';
 import { scope } from './scope.ts';
 import { collapseAxes, rowMajorStrides, type Strides, sizeOf } from './shape.ts';
@@ -7,10 +7,12 @@ import { allocate, type Tensor } from './tensor.ts';
 const workgroupSize = 64;
 const maxRank = 4;
 
-/** Copies a view of any strides into a view of any strides; both have the same shape of at most four axes. */
-const stridedCopy: Kernel<
+type CopyKernel = Kernel<
   'count' | `size${1 | 2 | 3}` | `${'source' | 'target'}Stride${0 | 1 | 2 | 3}` | `${'source' | 'target'}Offset`
-> = {
+>;
+
+/** Copies a view of any strides into a view of any strides; both have the same shape of at most four axes. */
+const stridedCopy: CopyKernel = {
   name: 'strided-copy',
   operands: ['strided', 'update'],
   scalars: {
@@ -29,7 +31,7 @@ const stridedCopy: Kernel<
     sourceOffset: 'u32',
     targetOffset: 'u32',
   },
-  wgsl: { file: 'strided_copy' },
+  wgsl: { file: 'strided_copy', functions: 'alias Source = u32;\nalias Target = u32;\n' },
   reference([source, target], s) {
     const size0 = s.count / (s.size1 * s.size2 * s.size3);
     for (let i = 0; i < size0; i++) {
@@ -42,6 +44,13 @@ const stridedCopy: Kernel<
       }
     }
   },
+};
+
+/** The same where either is stored in f16; rounds where the target is narrower. */
+const convertingCopy: CopyKernel = {
+  ...stridedCopy,
+  name: 'converting-copy',
+  wgsl: { file: 'strided_copy', functions: 'alias Source = Element0;\nalias Target = Element1;\n' },
 };
 
 const fillKernel: Kernel<'count' | 'value'> = {
@@ -67,7 +76,7 @@ export function fill(target: Tensor, value: number): Tensor {
 
 /**
  * Copies `source` into the part of the dense tensor `target` that starts at `offset` and is walked with `strides`
- * (both in elements; the part has the shape of `source`).
+ * (both in elements; the part has the shape of `source`). Floats of different dtypes are converted.
  */
 export function copyInto(source: Tensor, target: Tensor, strides: Strides, offset = 0): void {
   if (source.size === 0) return;
@@ -80,6 +89,7 @@ export function copyInto(source: Tensor, target: Tensor, strides: Strides, offse
   const [s0, s1, s2, s3] = pad(sourceStrides);
   const [t0, t1, t2, t3] = pad(targetStrides);
   const count = sizeOf(inner);
+  const kernel = source.dtype === 'f16' || target.dtype === 'f16' ? convertingCopy : stridedCopy;
 
   // More axes than the kernel has are walked here, one dispatch for each combination of the outer ones.
   const walk = (axis: number, sourceOffset: number, targetOffset: number): void => {
@@ -89,7 +99,7 @@ export function copyInto(source: Tensor, target: Tensor, strides: Strides, offse
       }
       return;
     }
-    dispatch(stridedCopy, {
+    dispatch(kernel, {
       operands: [source, target],
       scalars: {
         count,
@@ -114,9 +124,9 @@ export function copyInto(source: Tensor, target: Tensor, strides: Strides, offse
   walk(0, source.offset, offset);
 }
 
-/** A dense copy of `source`, of its own. */
-export function copy(source: Tensor, operation = 'copy'): Tensor {
-  const target = allocate(source.device, source.dtype, source.shape, operation);
+/** A dense copy of `source`, of its own; converted where another floating dtype is asked for. */
+export function copy(source: Tensor, operation = 'copy', dtype: DType = source.dtype): Tensor {
+  const target = allocate(source.device, dtype, source.shape, operation);
   copyInto(source, target, rowMajorStrides(source.shape));
   return target;
 }
@@ -135,10 +145,11 @@ export function dense(source: Tensor): Tensor {
   return isDense(source) ? source : copy(source, source.origin);
 }
 
-/** The bytes of all elements in row-major order. */
+/** The bytes of all elements in row-major order, in the dtype they are computed in. */
 export function readDense(source: Tensor): Promise<ArrayBuffer> {
   return scope('read-back', () => {
-    const readable = dense(source);
+    const dtype = computeDType(source.dtype);
+    const readable = dtype === source.dtype ? dense(source) : copy(source, source.origin, dtype);
     const byteOffset = readable.offset * bytesPerElement[readable.dtype];
     return [source.device.download(readable.storage.buffer, byteOffset, readable.byteLength)];
   })[0];

@@ -1,7 +1,7 @@
-import { fill } from './copy.ts';
+import { copyInto, fill } from './copy.ts';
 import { CpuDevice } from './cpu/cpu-device.ts';
 import type { Device } from './device.ts';
-import { type DType, type NumericArray, typedArray } from './dtype.ts';
+import { computeDType, type DType, dtypes, type NumericArray, typedArray } from './dtype.ts';
 import { ArgumentError, DTypeError, ShapeError } from './errors.ts';
 import type { Random } from './random.ts';
 import { currentScope, type Scope } from './scope.ts';
@@ -43,7 +43,7 @@ export function tensor(
   checkShape(name, shape);
   const dtype = options.dtype ?? (isTyped ? dtypeOf(data) : 'f32');
   checkDType(name, device, dtype);
-  const values = typedArray(dtype, sizeOf(shape));
+  const values = typedArray(computeDType(dtype), sizeOf(shape));
   const count = isTyped ? data.length : flatten(data, values, 0);
   if (isTyped && count === values.length) values.set(data);
   if (dtype === 'i32' && !(data instanceof Int32Array)) checkWhole(name, data);
@@ -55,7 +55,13 @@ export function tensor(
   const integers = values instanceof Int32Array ? values : null;
   const storage = new Storage(device, device.allocate(values.byteLength), integers);
   if (values.length > 0) device.upload(storage.buffer, values);
-  return new Tensor(storage, dtype, { shape }, name, owner);
+  const made = new Tensor(storage, computeDType(dtype), { shape }, name, owner);
+  if (made.dtype === dtype) return made;
+  // The device rounds: Node 20 has no array of f16.
+  const rounded = allocate(device, dtype, shape, name, owner);
+  copyInto(made, rounded, rounded.strides);
+  made.release('it was converted');
+  return rounded;
 }
 
 export function full(shape: Shape, value: number, options: CreateOptions = {}): Tensor {
@@ -94,14 +100,18 @@ export function normal(
 
 function sample(name: string, shape: Shape, options: CreateOptions, draw: () => number): Tensor {
   checkShape(name, shape);
-  const values = typedArray(options.dtype ?? 'f32', sizeOf(shape));
+  const { device, dtype = 'f32' } = options;
+  const values = typedArray(computeDType(dtype), sizeOf(shape));
   for (let i = 0; i < values.length; i++) values[i] = draw();
-  return tensor(values, { device: options.device, shape, name });
+  return tensor(values, { device, dtype, shape, name });
 }
 
-function checkDType(operation: string, device: Device, dtype: DType): void {
+export function checkDType(operation: string, device: Device, dtype: DType): void {
   if (device.supports(dtype)) return;
-  throw new DTypeError(`${operation}: dtype ${dtype} is not available on ${device.kind} (allowed there: f32, i32)`);
+  const allowed = dtypes.filter((each) => device.supports(each)).join(', ');
+  throw new DTypeError(
+    `${operation}: dtype ${dtype} is not available on ${device.kind} (${device.adapter}; allowed there: ${allowed})`,
+  );
 }
 
 /** @throws DTypeError where a number would lose its fraction, or is none, in an i32 tensor. */

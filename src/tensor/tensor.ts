@@ -1,6 +1,6 @@
 import { readDense } from './copy.ts';
 import type { Device } from './device.ts';
-import { bytesPerElement, type DType, type NumericArray, typedArray } from './dtype.ts';
+import { bytesPerElement, computeDType, type DType, type NumericArray, typedArray } from './dtype.ts';
 import { ReleasedTensorError, ShapeError } from './errors.ts';
 import { currentScope, type Releasable, type Scope } from './scope.ts';
 import { formatShape, isRowMajor, rowMajorStrides, type Shape, type Strides, sizeOf } from './shape.ts';
@@ -78,11 +78,12 @@ export class Tensor implements Releasable {
     return new Tensor(this.storage, this.dtype, { offset: this.offset, ...view }, operation, owner);
   }
 
-  /** All elements in row-major order. Waits for the device. */
+  /** All elements in row-major order, f16 as f32. Waits for the device. */
   async data(): Promise<NumericArray> {
     this.assertUsable('data');
-    if (this.size === 0) return typedArray(this.dtype, 0);
-    return typedArray(this.dtype, this.size, await readDense(this));
+    const dtype = computeDType(this.dtype);
+    if (this.size === 0) return typedArray(dtype, 0);
+    return typedArray(dtype, this.size, await readDense(this));
   }
 
   /** All elements as nested arrays. Waits for the device. */

@@ -1,5 +1,5 @@
 import { dense } from '../../tensor/copy.ts';
-import type { Device } from '../../tensor/device.ts';
+import { computeDType } from '../../tensor/dtype.ts';
 import { ArgumentError, DTypeError, ShapeError } from '../../tensor/errors.ts';
 import { getOrCreate } from '../../tensor/get-or-create.ts';
 import { type Access, dispatch, type Kernel, type SimdCall } from '../../tensor/kernel.ts';
@@ -14,6 +14,7 @@ import {
   attentionQueryGradient,
 } from './attention-reference.ts';
 import { type AttentionTile, chooseAttentionTile } from './attention-tiles.ts';
+import { constant } from './pointwise-kernel.ts';
 
 const largestHead = 128;
 
@@ -136,6 +137,11 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOpt
     throw new ShapeError(`attention: headSize ${headSize} is out of range (allowed: 1 … ${largestHead})`);
   }
   if (!Number.isFinite(scale)) throw new ArgumentError(`attention: scale ${scale} must be a finite number`);
+  if (k.dtype !== q.dtype || v.dtype !== q.dtype) {
+    throw new DTypeError(
+      `attention: q, k and v have dtype ${q.dtype}, ${k.dtype} and ${v.dtype} (allowed: one for all)`,
+    );
+  }
   checkLengths(lengths, q);
 
   const tile = chooseAttentionTile(q.device, headSize);
@@ -150,10 +156,11 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOpt
     });
 
   const inputs = [q, k, v].map(dense);
-  const like = (device: Device) => allocate(device, q.dtype, q.shape, 'attention');
-  const output = like(q.device);
-  const logSumExp = allocate(q.device, q.dtype, [batch, heads, time], 'attention');
-  const keyCounts = lengths ? dense(lengths) : inputs[0];
+  const dtype = computeDType(q.dtype);
+  const output = allocate(q.device, q.dtype, q.shape, 'attention');
+  const logSumExp = allocate(q.device, dtype, [batch, heads, time], 'attention');
+  // Without lengths something is bound that the kernels do not read.
+  const keyCounts = lengths ? dense(lengths) : constant(q.device, dtype, 0);
   run('forward', [...inputs, keyCounts, output, logSumExp], (4 * headSize + 5) * pairs);
 
   const gradient = (g: Tensor, saved: readonly Tensor[], live: readonly boolean[]) => {
@@ -162,12 +169,13 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOpt
     const outputGradient = dense(g);
     const statistics = allocate(g.device, g.dtype, [...logSumExp.shape, 2], 'attention');
     run('delta', [output, outputGradient, logSumExp, statistics], 2 * output.size);
-    const operands = [q, k, v, lengths ? saved[5] : q, outputGradient, statistics];
-    const queryGradient = wantsQuery ? like(g.device) : null;
+    const operands = [q, k, v, lengths ? saved[5] : constant(g.device, dtype, 0), outputGradient, statistics];
+    const like = () => allocate(g.device, dtype, q.shape, 'attention');
+    const queryGradient = wantsQuery ? like() : null;
     if (queryGradient) run('queryGradient', [...operands, queryGradient], (6 * headSize + 4) * pairs);
     if (!wantsKey && !wantsValue) return [queryGradient, null, null];
-    const keyGradient = like(g.device);
-    const valueGradient = like(g.device);
+    const keyGradient = like();
+    const valueGradient = like();
     run('keyValueGradient', [...operands, keyGradient, valueGradient], (8 * headSize + 4) * pairs);
     return [queryGradient, wantsKey ? keyGradient : null, wantsValue ? valueGradient : null];
   };

@@ -1,4 +1,5 @@
 import { dense } from '../../tensor/copy.ts';
+import { computeDType } from '../../tensor/dtype.ts';
 import { ArgumentError, ShapeError } from '../../tensor/errors.ts';
 import { dispatch, flatWorkgroups, type Kernel } from '../../tensor/kernel.ts';
 import { formatShape, sameShape } from '../../tensor/shape.ts';
@@ -110,7 +111,8 @@ export function crossEntropy(
   }
   checkIndexOperand('crossEntropy', targets, logits, classes, ignoreIndex);
 
-  const { device, dtype } = logits;
+  const { device } = logits;
+  const dtype = computeDType(logits.dtype);
   const { lanes, workgroups } = rowWork({ rows, columns: classes });
   const settings = { rows, classes, ignoreIndex, lanes, gradientStep: reduction === 'none' ? 1 : 0 };
 

@@ -96,7 +96,7 @@ function suitsSubgroups(s: MatmulScalars): boolean {
 function kernelOf(file: string, constants: Readonly<Record<string, string>>): Kernel<keyof MatmulScalars> {
   return getOrCreate(kernels, `${file} ${Object.values(constants).join(' ')}`, () => ({
     name: 'matmul',
-    operands: ['strided', 'strided', 'read', 'update'],
+    operands: ['strided', 'strided', 'read', 'read', 'update'],
     scalars: {
       m: 'u32',
       n: 'u32',
@@ -111,6 +111,8 @@ function kernelOf(file: string, constants: Readonly<Record<string, string>>): Ke
       bColumn: 'u32',
       useBias: 'u32',
       addToResult: 'u32',
+      useResidual: 'u32',
+      rectify: 'u32',
     },
     wgsl: { file, constants, subgroups: file === 'matmul_subgroups' },
     reference: matmulReference,
@@ -118,12 +120,14 @@ function kernelOf(file: string, constants: Readonly<Record<string, string>>): Ke
   }));
 }
 
-/** kernels/simd/matmul.ts */
+/** kernels/simd/matmul.ts, which adds to one thing at most: to a residual, or to what the result holds. */
 function matmulOnVectors({ functions, addresses, sizes, scalars: s }: SimdCall<keyof MatmulScalars>): boolean {
-  const [a, b, bias, c] = addresses;
-  const batches = sizes[3] / (s.m * s.n);
+  if (s.addToResult + s.useResidual > 1) return false;
+  const [a, b, bias, residual, c] = addresses;
+  const batches = sizes[4] / (s.m * s.n);
+  const before = s.addToResult ? c : s.useResidual ? residual : 0;
   const [aFirst, bFirst] = [a + 4 * s.aOffset, b + 4 * s.bOffset];
   const walks = [s.aBatch, s.aRow, s.aColumn, s.bBatch, s.bRow, s.bColumn];
-  functions.matmul(aFirst, bFirst, bias, c, batches, s.m, s.n, s.k, ...walks, s.useBias, s.addToResult);
+  functions.matmul(aFirst, bFirst, bias, before, c, batches, s.m, s.n, s.k, ...walks, s.useBias, s.rectify);
   return true;
 }

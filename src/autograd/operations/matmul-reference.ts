@@ -16,17 +16,22 @@ export interface MatmulScalars {
   useBias: number;
   /** 1: c holds values already, and the product is added to them. */
   addToResult: number;
+  /** 0: the residual is a placeholder. */
+  useResidual: number;
+  /** 1: values below 0 become 0, after everything is added. */
+  rectify: number;
 }
 
 /**
- * c[i, j] = Σ_k a[i, k] · b[k, j] (+ bias[j]) (+ c[i, j]) for each matrix of the batch.
+ * c[i, j] = relu( Σ_k a[i, k] · b[k, j] + bias[j] + residual[i, j] + c[i, j] ) for each matrix of the batch, everything but the
+ * sum optional.
  *
  * Four columns of b are copied side by side, and two rows of a meet them: eight sums stay in registers while k runs, and
  * each value read serves two or four of them. Four times as fast as the textbook loop, and exact to double precision.
  */
 export function matmulReference(
-  [a, b, bias, c]: readonly NumericArray[],
-  { m, n, k, aOffset, aBatch, aRow, aColumn, bOffset, bBatch, bRow, bColumn, useBias, addToResult }: MatmulScalars,
+  [a, b, bias, residual, c]: readonly NumericArray[],
+  { m, n, k, aOffset, aBatch, aRow, aColumn, bOffset, bBatch, bRow, bColumn, ...options }: MatmulScalars,
 ): void {
   const batches = m * n === 0 ? 0 : c.length / (m * n);
   const columns = new Float64Array(4 * k);
@@ -60,7 +65,7 @@ export function matmulReference(
           s13 += a1 * b3;
         }
         const to = (batch * m + i) * n + j;
-        if (addToResult === 1) {
+        if (options.addToResult === 1) {
           addRow(c, to, width, s00, s01, s02, s03);
           if (height === 2) addRow(c, to + n, width, s10, s11, s12, s13);
         } else {
@@ -70,8 +75,9 @@ export function matmulReference(
       }
     }
   }
-  if (useBias === 0) return;
-  for (let i = 0; i < c.length; i++) c[i] += bias[i % n];
+  if (options.useBias === 1) for (let i = 0; i < c.length; i++) c[i] += bias[i % n];
+  if (options.useResidual === 1) for (let i = 0; i < c.length; i++) c[i] += residual[i];
+  if (options.rectify === 1) for (let i = 0; i < c.length; i++) c[i] = c[i] > 0 ? c[i] : 0;
 }
 
 function writeRow(c: NumericArray, to: number, width: number, v0: number, v1: number, v2: number, v3: number): void {

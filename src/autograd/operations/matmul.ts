@@ -1,4 +1,5 @@
 import { copy, dense } from '../../tensor/copy.ts';
+import { computeDType, type DType } from '../../tensor/dtype.ts';
 import { BackwardError, ShapeError } from '../../tensor/errors.ts';
 import { dispatch } from '../../tensor/kernel.ts';
 import { broadcastShapes, collapseAxes, formatShape, type Shape, sameShape, sizeOf } from '../../tensor/shape.ts';
@@ -7,17 +8,33 @@ import { type GradientRule, LeafNode } from '../node.ts';
 import { begin, record } from '../record.ts';
 import { chooseMatmul, partsOfInner } from './matmul-kernels.ts';
 import type { MatmulScalars } from './matmul-reference.ts';
+import { recordRelu } from './pointwise.ts';
+import { widestDType } from './pointwise-kernel.ts';
 import { reduceAxes, sumToShape } from './reduction-kernel.ts';
 import { broadcastView, reshapeView } from './views.ts';
 
+export interface MatmulOptions {
+  /** Added to the product: the value a residual connection carries past a layer. Of the shape of the result. */
+  residual?: Tensor | null;
+  /** Applied last. ReLU alone, because its derivative needs its result alone: nothing else has to be written. */
+  activation?: 'relu' | null;
+}
+
 /**
- * a · b (+ bias): (…, m, k) · (…, k, n) → (…, m, n). Leading axes broadcast; a `b` of two axes is one matrix for all of
- * `a`, as in a linear layer. `bias` has shape (n). Transposed views cost no copy. 2·m·n·k operations a matrix.
+ * activation( a · b + bias + residual ), where everything but the product is optional and costs no pass of its own:
+ * (…, m, k) · (…, k, n) → (…, m, n). Leading axes broadcast; a `b` of two axes is one matrix for all of `a`, as in a linear
+ * layer. `bias` has shape (n). Transposed views cost no copy. 2·m·n·k operations a matrix. The result is stored as `a` is, but
+ * in f32 where the residual is f32.
  *
- * @throws ShapeError where the inner extents, the leading axes or the bias do not fit.
+ * @throws ShapeError where the inner extents, the leading axes, the bias or the residual do not fit.
  */
-export function matmul(a: Tensor, b: Tensor, bias: Tensor | null = null): Tensor {
-  begin('matmul', a, b, ...(bias ? [bias] : []));
+export function matmul(
+  a: Tensor,
+  b: Tensor,
+  bias: Tensor | null = null,
+  { residual = null, activation = null }: MatmulOptions = {},
+): Tensor {
+  begin('matmul', a, b, ...[bias, residual].filter((each) => each !== null));
   const k = a.shape[a.rank - 1];
   const n = b.shape[b.rank - 1];
   if (a.rank < 2 || b.rank < 2 || k !== b.shape[b.rank - 2]) {
@@ -29,16 +46,23 @@ export function matmul(a: Tensor, b: Tensor, bias: Tensor | null = null): Tensor
   if (bias && (bias.rank !== 1 || bias.shape[0] !== n)) {
     throw new ShapeError(`matmul: bias ${formatShape(bias.shape)} must have shape ${formatShape([n])}`);
   }
-  const result = product(a, b, bias);
+  const batchShape = broadcastShapes('matmul', a.shape.slice(0, -2), b.shape.slice(0, -2));
+  const shape = [...batchShape, a.shape[a.rank - 2], n];
+  if (residual && !sameShape(residual.shape, shape)) {
+    throw new ShapeError(`matmul: residual ${formatShape(residual.shape)} must have shape ${formatShape(shape)}`);
+  }
+  const dtype = residual ? widestDType([a, residual]) : a.dtype;
+  const result = product(a, b, dtype, { bias, residual, rectify: activation === 'relu' });
   const leaf = b.node;
+  const gradientDType = computeDType(dtype);
   const rules: GradientRule[] = [
     {
       input: a,
       saves: [b],
       gradient(g, [b], total) {
         const isWhole = sameShape(g.shape.slice(0, -2), a.shape.slice(0, -2));
-        if (!total || !isWhole) return sumToShape(product(g, transposed(b)), a.shape);
-        product(g, transposed(b), null, total);
+        if (!total || !isWhole) return sumToShape(product(g, transposed(b), gradientDType), a.shape);
+        product(g, transposed(b), gradientDType, { total });
         return total;
       },
     },
@@ -46,14 +70,16 @@ export function matmul(a: Tensor, b: Tensor, bias: Tensor | null = null): Tensor
       input: b,
       saves: [a],
       gradient: (g, [a]) => {
-        if (b.rank > 2) return sumToShape(product(transposed(a), g), b.shape);
+        if (b.rank > 2) return sumToShape(product(transposed(a), g, gradientDType), b.shape);
         if (leaf instanceof LeafNode && leaf.splitHalves) return gradientHalves(a, g, leaf.name);
-        return product(transposed(asMatrix(a)), asMatrix(g));
+        return product(transposed(asMatrix(a)), asMatrix(g), gradientDType);
       },
     },
   ];
   if (bias) rules.push({ input: bias, gradient: (g) => sumToShape(g, bias.shape) });
-  return record('matmul', result, rules);
+  if (residual) rules.push({ input: residual, gradient: (g) => g });
+  record('matmul', result, rules);
+  return activation === 'relu' ? recordRelu(result) : result;
 }
 
 /** aᵀ · g for the first half of the batch and for the second, (2, k, n). The batch is the first axis of a. */
@@ -66,7 +92,7 @@ function gradientHalves(a: Tensor, g: Tensor, name: string): Tensor {
     );
   }
   const half = (x: Tensor) => reshapeView(x, [2, sizeOf(x.shape.slice(0, -1)) / 2, x.shape[x.rank - 1]]);
-  return product(transposed(half(a)), half(g));
+  return product(transposed(half(a)), half(g), computeDType(a.dtype));
 }
 
 function transposed(x: Tensor): Tensor {
@@ -80,17 +106,28 @@ function asMatrix(x: Tensor): Tensor {
   return x.rank === 2 ? x : reshapeView(x, [sizeOf(x.shape.slice(0, -1)), x.shape[x.rank - 1]]);
 }
 
-/** The product without its gradient: a new tensor, or added to `total`, which is dense and has the shape of the result. */
-function product(a: Tensor, b: Tensor, bias: Tensor | null = null, total: Tensor | null = null): Tensor {
+interface ProductOptions {
+  bias?: Tensor | null;
+  residual?: Tensor | null;
+  rectify?: boolean;
+  /** Dense, and of the shape of the result: the product is added to it. */
+  total?: Tensor | null;
+}
+
+/** The product without its gradient: a new tensor of `dtype`, or `total`. */
+function product(a: Tensor, b: Tensor, dtype: DType, options: ProductOptions = {}): Tensor {
+  const { bias = null, residual = null, rectify = false, total = null } = options;
   const [m, k] = a.shape.slice(-2);
   const n = b.shape[b.rank - 1];
   if (b.rank === 2 && a.rank > 2) {
-    return reshapeView(product(asMatrix(a), b, bias, total && asMatrix(total)), [...a.shape.slice(0, -1), n]);
+    const flat = { ...options, residual: residual && asMatrix(residual), total: total && asMatrix(total) };
+    return reshapeView(product(asMatrix(a), b, dtype, flat), [...a.shape.slice(0, -1), n]);
   }
-  const parts = a.rank > 2 || b.rank > 2 || bias || total ? 1 : partsOfInner(a.device, m, k, n);
-  if (parts > 1) return sumOfParts(a, b, parts);
+  const isPlain = a.rank === 2 && b.rank === 2 && !bias && !residual && !rectify && !total && dtype !== 'f16';
+  const parts = isPlain ? partsOfInner(a.device, m, k, n) : 1;
+  if (parts > 1) return sumOfParts(a, b, dtype, parts);
   const batchShape = broadcastShapes('matmul', a.shape.slice(0, -2), b.shape.slice(0, -2));
-  const result = total ?? allocate(a.device, a.dtype, [...batchShape, m, n], 'matmul');
+  const result = total ?? allocate(a.device, dtype, [...batchShape, m, n], 'matmul');
   if (result.size === 0) return result;
   const batch = sizeOf(batchShape);
   const [left, right, batchStrides] = oneBatchAxis(a, b, batchShape);
@@ -110,28 +147,30 @@ function product(a: Tensor, b: Tensor, bias: Tensor | null = null, total: Tensor
     bColumn,
     useBias: bias ? 1 : 0,
     addToResult: total ? 1 : 0,
+    useResidual: residual ? 1 : 0,
+    rectify: rectify ? 1 : 0,
   };
   const { kernel, tileM, tileN } = chooseMatmul(a.device, scalars);
   dispatch(kernel, {
-    operands: [left, right, bias ? dense(bias) : placeholder(left), result],
+    operands: [left, right, ...[bias, residual].map((each) => (each ? dense(each) : placeholder(left))), result],
     scalars: { ...scalars },
     workgroups: [Math.ceil(n / tileN), Math.ceil(m / tileM), batch],
-    flops: (2 * k + (total ? 1 : 0)) * result.size,
+    flops: (2 * k + (total ? 1 : 0) + (residual ? 1 : 0) + (rectify ? 1 : 0)) * result.size,
   });
   return result;
 }
 
 /** a · b with the inner axis cut in equal parts, as a batch of products that is summed in a fixed order. */
-function sumOfParts(a: Tensor, b: Tensor, parts: number): Tensor {
+function sumOfParts(a: Tensor, b: Tensor, dtype: DType, parts: number): Tensor {
   const [[m, k], n] = [a.shape, b.shape[1]];
   const length = k / parts;
   const [[aRow, aColumn], [bRow, bColumn]] = [a.strides, b.strides];
   const left = a.view({ shape: [parts, m, length], strides: [length * aColumn, aRow, aColumn] }, 'matmul');
   const right = b.view({ shape: [parts, length, n], strides: [length * bRow, bRow, bColumn] }, 'matmul');
-  return reduceAxes('sum', product(left, right), [0]).view({ shape: [m, n] }, 'matmul');
+  return reduceAxes('sum', product(left, right, dtype), [0]).view({ shape: [m, n] }, 'matmul');
 }
 
-/** Something to bind where there is no bias. */
+/** Something to bind where there is no bias, or no residual. */
 function placeholder(x: Tensor): Tensor {
   return x.view({ shape: [0], offset: 0 }, 'matmul');
 }

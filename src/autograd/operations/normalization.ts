@@ -1,4 +1,5 @@
 import { dense } from '../../tensor/copy.ts';
+import { computeDType } from '../../tensor/dtype.ts';
 import { ArgumentError, ShapeError } from '../../tensor/errors.ts';
 import { dispatch, flatWorkgroups, type Kernel } from '../../tensor/kernel.ts';
 import { formatShape } from '../../tensor/shape.ts';
@@ -168,7 +169,8 @@ function normalize(
     throw new ArgumentError(`${operation}: epsilon is ${epsilon} (allowed: a finite number of at least 0)`);
   }
   const centered = isCentered ? 1 : 0;
-  const statistics = allocate(x.device, x.dtype, [1 + centered, rows], operation);
+  const dtype = computeDType(x.dtype);
+  const statistics = allocate(x.device, dtype, [1 + centered, rows], operation);
   const result = allocate(x.device, x.dtype, x.shape, operation);
   const { lanes, workgroups } = rowWork({ rows, columns });
   const scalars = { rows, columns, lanes, centered, useBias: bias ? 1 : 0, addToResult: 0, epsilon };
@@ -186,7 +188,7 @@ function normalize(
     [x, gain, statistics]: readonly Tensor[],
     total: Tensor | null,
   ): Tensor => {
-    const gradient = total ?? allocate(x.device, x.dtype, x.shape, `${operation}-gradient`);
+    const gradient = total ?? allocate(x.device, dtype, x.shape, `${operation}-gradient`);
     dispatch(inputGradientKernel, {
       operands: [dense(x), dense(gain), statistics, dense(outputGradient), gradient],
       scalars: { ...scalars, addToResult: total ? 1 : 0 },
@@ -198,7 +200,7 @@ function normalize(
 
   const gainGradient = (outputGradient: Tensor, [x, statistics]: readonly Tensor[]): Tensor => {
     const chunkRows = Math.max(8, Math.ceil(Math.sqrt(rows)));
-    const partialSums = allocate(x.device, x.dtype, [Math.ceil(rows / chunkRows), columns], `${operation}-gradient`);
+    const partialSums = allocate(x.device, dtype, [Math.ceil(rows / chunkRows), columns], `${operation}-gradient`);
     dispatch(gainGradientKernel, {
       operands: [dense(outputGradient), dense(x), statistics, partialSums],
       scalars: { rows, columns, chunkRows, centered },

@@ -2,7 +2,7 @@ import { copy, dense } from '../../tensor/copy.ts';
 import type { SimdFunctionName } from '../../tensor/cpu/linear-memory.ts';
 import { tensor } from '../../tensor/create.ts';
 import type { Device } from '../../tensor/device.ts';
-import type { DType, NumericArray } from '../../tensor/dtype.ts';
+import { computeDType, type DType, type NumericArray } from '../../tensor/dtype.ts';
 import { getOrCreate } from '../../tensor/get-or-create.ts';
 import { dispatch, elementwise, flatWorkgroups, type Kernel } from '../../tensor/kernel.ts';
 import { broadcastShapes, broadcastStrides, collapseAxes, sameShape, sizeOf } from '../../tensor/shape.ts';
@@ -126,11 +126,19 @@ function makeKernels({ name, parameters, wgsl, reference, simd }: Expression): E
   };
 }
 
-/** Computes `expression` over one to three operands that broadcast to one shape. Knows nothing of gradients. */
-export function pointwise(expression: Expression, operands: readonly Tensor[]): Tensor {
+/**
+ * Computes `expression` over one to three operands that broadcast to one shape. Knows nothing of gradients.
+ *
+ * @param dtype how the result is stored; f16 where all operands are, by default.
+ */
+export function pointwise(
+  expression: Expression,
+  operands: readonly Tensor[],
+  dtype: DType = widestDType(operands),
+): Tensor {
   const [first] = operands;
   const shape = broadcastShapes(expression.name, ...operands.map((operand) => operand.shape));
-  const result = allocate(first.device, first.dtype, shape, expression.name);
+  const result = allocate(first.device, dtype, shape, expression.name);
   if (result.size === 0) return result;
   const fits = (operand: Tensor) => operand.size === 1 || (operand.isContiguous && sameShape(operand.shape, shape));
   if (operands.every(fits)) return runDense(expression, operands, result);
@@ -140,6 +148,12 @@ export function pointwise(expression: Expression, operands: readonly Tensor[]): 
     return copy(operand.view({ shape, strides: broadcastStrides(operand.shape, operand.strides, shape) }, 'broadcast'));
   });
   return runDense(expression, stretched, result);
+}
+
+/** f16 among f16 alone. */
+export function widestDType(operands: readonly Tensor[]): DType {
+  const [{ dtype }] = operands;
+  return operands.every((operand) => operand.dtype === dtype) ? dtype : computeDType(dtype);
 }
 
 function runDense(expression: Expression, operands: readonly Tensor[], result: Tensor): Tensor {
@@ -180,7 +194,7 @@ function runStrided(expression: Expression, operands: readonly Tensor[], result:
 const constants = new WeakMap<Device, Map<string, Tensor>>();
 const maxConstants = 256;
 
-/** A number as an operand that broadcasts to anything. */
+/** A number as an operand that broadcasts to anything; f32 or f64. */
 export function constant(device: Device, dtype: DType, value: number): Tensor {
   const known = getOrCreate(constants, device, () => new Map<string, Tensor>());
   const key = `${dtype} ${Object.is(value, -0) ? '-0' : value}`;

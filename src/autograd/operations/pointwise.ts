@@ -4,13 +4,13 @@
  * added by adding a row.
  */
 import type { SimdFunctionName } from '../../tensor/cpu/linear-memory.ts';
-import { isFloat } from '../../tensor/dtype.ts';
+import { computeDType, isFloat } from '../../tensor/dtype.ts';
 import { DTypeError } from '../../tensor/errors.ts';
 import { getOrCreate } from '../../tensor/get-or-create.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import type { GradientRule } from '../node.ts';
-import { begin, record } from '../record.ts';
-import { constant, type Expression, pointwise } from './pointwise-kernel.ts';
+import { begin, beginView, record } from '../record.ts';
+import { constant, type Expression, pointwise, widestDType } from './pointwise-kernel.ts';
 import { sumToShape } from './reduction-kernel.ts';
 
 /** An operand may be a plain number. */
@@ -295,7 +295,8 @@ export function applyPointwise(name: PointwiseName, ...operands: readonly Operan
   const tensors = asTensors(name, operands);
   begin(name, ...tensors);
   const { forward, derivatives } = expressionsOf(name);
-  const result = pointwise(forward, tensors);
+  const dtype = widestDType(operands.filter((operand) => typeof operand !== 'number'));
+  const result = pointwise(forward, tensors, dtype);
   const rules = row.derivatives.flatMap((derivative, i): GradientRule[] => {
     const input = tensors[i];
     if (derivative === null) return [];
@@ -308,13 +309,24 @@ export function applyPointwise(name: PointwiseName, ...operands: readonly Operan
   return record(name, result, rules);
 }
 
-/** Numbers become constants on the device, and in the dtype, of the first tensor. */
+/** Enters a ReLU into the graph that the kernel before it has already applied to its result. */
+export function recordRelu(result: Tensor): Tensor {
+  beginView('relu', result);
+  const [derivative] = expressionsOf('relu').derivatives;
+  const rectified = result.view({ shape: result.shape, strides: result.strides }, 'relu');
+  if (!derivative) return rectified;
+  const gradient = (g: Tensor, [rectified]: readonly Tensor[]) => pointwise(derivative, [g, rectified]);
+  return record('relu', rectified, [{ input: result, saves: [rectified], gradient }]);
+}
+
+/** Numbers become constants on the device of the first tensor, as precise as it is computed. */
 function asTensors(name: string, operands: readonly Operand[]): Tensor[] {
   const model = operands.find((operand) => typeof operand !== 'number');
   if (model === undefined) throw new DTypeError(`${name}: at least one operand must be a tensor`);
-  if (!isFloat(model.dtype)) throw new DTypeError(`${name}: operands have dtype ${model.dtype} (allowed: f32, f64)`);
+  if (!isFloat(model.dtype))
+    throw new DTypeError(`${name}: operands have dtype ${model.dtype} (allowed: f16, f32, f64)`);
   return operands.map((operand) =>
-    typeof operand === 'number' ? constant(model.device, model.dtype, operand) : operand,
+    typeof operand === 'number' ? constant(model.device, computeDType(model.dtype), operand) : operand,
   );
 }
 

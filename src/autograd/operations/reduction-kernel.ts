@@ -1,4 +1,5 @@
 import { dense } from '../../tensor/copy.ts';
+import { computeDType } from '../../tensor/dtype.ts';
 import { dispatch, flatWorkgroups, type Kernel } from '../../tensor/kernel.ts';
 import { type Shape, sizeOf } from '../../tensor/shape.ts';
 import { allocate, type Tensor } from '../../tensor/tensor.ts';
@@ -59,7 +60,7 @@ const chunkLength = 64;
 
 /**
  * Reduces `axes` (ascending, from the front) to extent 1; the rank stays. Neighbouring axes go in one pass. Results are
- * multiplied by `scale`.
+ * multiplied by `scale`. f16 is reduced to f32: a sum soon leaves what f16 can hold.
  */
 export function reduceAxes(reduction: Reduction, x: Tensor, axes: readonly number[], scale = 1): Tensor {
   let current = dense(x);
@@ -88,7 +89,7 @@ function reduceMiddle(
   const layout = inner === 1 ? 'rows' : 'columns';
   const wantsChunks = outer * inner < enoughResults && length > 4 * chunkLength;
   const run = (source: Tensor, from: number, chunks: number, target: Shape, factor: number): Tensor => {
-    const result = allocate(x.device, x.dtype, target, reduction);
+    const result = allocate(x.device, computeDType(x.dtype), target, reduction);
     const count = outer * chunks * inner;
     dispatch(kernels[reduction][layout], {
       operands: [source, result],

@@ -1,6 +1,6 @@
 import { tensor } from '../../tensor/create.ts';
 import type { Device } from '../../tensor/device.ts';
-import { type DType, typedArray } from '../../tensor/dtype.ts';
+import { computeDType, type HostDType, typedArray } from '../../tensor/dtype.ts';
 import { ArgumentError, ShapeError } from '../../tensor/errors.ts';
 import { getOrCreate } from '../../tensor/get-or-create.ts';
 import { dispatch, flatWorkgroups, type Kernel } from '../../tensor/kernel.ts';
@@ -98,7 +98,7 @@ export function rotary(x: Tensor, { base = 10000, positionOffset = 0 }: RotaryOp
     const result = allocate(source.device, source.dtype, source.shape, 'rotary');
     const [xBatch, xTime, xHead, xElement] = source.strides;
     const half = headSize / 2;
-    const turns = turnsFor(source.device, source.dtype, base, half, positionOffset + time);
+    const turns = turnsFor(source.device, computeDType(source.dtype), base, half, positionOffset + time);
     dispatch(rotaryKernel, {
       operands: [source, turns, result],
       scalars: {
@@ -133,7 +133,7 @@ const tables = new WeakMap<Device, Map<string, Tensor>>();
  * (cos, sin) of position · base^(-j / half) for the positions 0, 1, … 63, then for 0, 64, 128, … up to `positions`; one
  * line of `half` pairs for each.
  */
-function turnsFor(device: Device, dtype: DType, base: number, half: number, positions: number): Tensor {
+function turnsFor(device: Device, dtype: HostDType, base: number, half: number, positions: number): Tensor {
   const known = getOrCreate(tables, device, () => new Map<string, Tensor>());
   const key = `${dtype} ${base} ${half}`;
   const previous = known.get(key);

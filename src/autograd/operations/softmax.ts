@@ -100,7 +100,7 @@ function alongRows(operation: string, x: Tensor, forward: SoftmaxKernel, backwar
   begin(operation, x);
   const { rows, columns } = rowsOf(operation, x);
   const run = (kernel: SoftmaxKernel, inputs: readonly Tensor[]): Tensor => {
-    const result = allocate(x.device, x.dtype, x.shape, kernel.name);
+    const result = allocate(x.device, inputs[0].dtype, x.shape, kernel.name);
     const { lanes, workgroups } = rowWork({ rows, columns });
     // Per element: compare, exponential, sum, division; in the gradient two products, a sum, a difference.
     const flops = 4 * result.size;

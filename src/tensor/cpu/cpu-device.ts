@@ -1,7 +1,7 @@
 import { totalmem } from 'node:os';
 import { BufferPool, type DeviceBuffer, type MemoryReport } from '../buffer-pool.ts';
 import { countWork, type Device, type KernelCall, type WorkReport } from '../device.ts';
-import { bytesPerElement, type DType, type NumericArray, typedArray } from '../dtype.ts';
+import { bytesPerElement, computeDType, type DType, type NumericArray, typedArray } from '../dtype.ts';
 import type { Tensor } from '../tensor.ts';
 import { type LinearMemory, linearMemory } from './linear-memory.ts';
 
@@ -51,8 +51,8 @@ export class CpuDevice implements Device {
     });
   }
 
-  supports(_dtype: DType): boolean {
-    return true;
+  supports(dtype: DType): boolean {
+    return dtype !== 'f16';
   }
 
   allocate(byteLength: number): DeviceBuffer {
@@ -132,7 +132,7 @@ export class CpuDevice implements Device {
     const known = block.views[operand.dtype];
     if (known) return known;
     const length = Math.floor(block.byteLength / bytesPerElement[operand.dtype]);
-    const view = typedArray(operand.dtype, length, block.buffer, block.byteOffset);
+    const view = typedArray(computeDType(operand.dtype), length, block.buffer, block.byteOffset);
     block.views[operand.dtype] = view;
     return view;
   }

@@ -2,9 +2,12 @@ import { readFileSync } from 'node:fs';
 import { DeviceLimitError, FrostgradError } from '../errors.ts';
 import { getOrCreate } from '../get-or-create.ts';
 import type { Kernel } from '../kernel.ts';
+import type { Tensor } from '../tensor.ts';
 
 const kernelFolder = new URL('../../../kernels/', import.meta.url);
 const maxScalars = 16;
+/** Bindings that every adapter has, and the most that a kernel with an f16 operand uses. */
+const mostOperands = 8;
 
 /** A kernel ready to be encoded. */
 export interface Pipeline {
@@ -21,10 +24,15 @@ interface Layout {
   group: GPUBindGroupLayout;
 }
 
-/** Makes one pipeline for each kernel, at its first dispatch, and one layout for each pattern of operands. */
+/**
+ * Makes one pipeline for each kernel and choice of its operands that are stored in f16, at its first dispatch, and one layout
+ * for each pattern of operands.
+ */
 export class PipelineCache {
   readonly #device: GPUDevice;
-  readonly #pipelines = new Map<Kernel, Pipeline>();
+  /** By kernel, then by the set of f16 operands: bit i stands for operand i. */
+  readonly #pipelines = new Map<Kernel, Map<number, Pipeline>>();
+  #count = 0;
   readonly #layouts = new Map<string, Layout>();
   readonly #files = new Map<string, string>();
 
@@ -33,19 +41,23 @@ export class PipelineCache {
   }
 
   get size(): number {
-    return this.#pipelines.size;
+    return this.#count;
   }
 
-  get(kernel: Kernel): Pipeline {
-    return getOrCreate(this.#pipelines, kernel, () => this.#compile(kernel));
+  get(kernel: Kernel, operands: readonly Tensor[]): Pipeline {
+    let halves = 0;
+    for (let i = 0; i < operands.length; i++) if (operands[i].dtype === 'f16') halves |= 1 << i;
+    const variants = getOrCreate(this.#pipelines, kernel, () => new Map<number, Pipeline>());
+    return getOrCreate(variants, halves, () => this.#compile(kernel, halves));
   }
 
-  #compile(kernel: Kernel): Pipeline {
+  #compile(kernel: Kernel, halves: number): Pipeline {
+    this.#count++;
     const names = Object.keys(kernel.scalars);
     const types = Object.values(kernel.scalars);
     if (names.length > maxScalars) throw new FrostgradError(`${kernel.name}: more than ${maxScalars} scalars`);
     const layout = this.#layout(kernel);
-    const code = this.#source(kernel);
+    const code = this.#source(kernel, halves);
     const module = this.#device.createShaderModule({ label: kernel.name, code });
     const pipeline = this.#device.createComputePipeline({
       label: kernel.name,
@@ -92,11 +104,20 @@ export class PipelineCache {
     });
   }
 
-  #source({ wgsl }: Kernel): string {
+  /** `Element0`, `Element1` … are how the operands are stored, by binding. */
+  #source({ name, wgsl }: Kernel, halves: number): string {
     const path = new URL(`${wgsl.file}.wgsl`, kernelFolder);
     const file = getOrCreate(this.#files, wgsl.file, () => readFileSync(path, 'utf8'));
     const constants = Object.entries(wgsl.constants ?? {}).map(([name, value]) => `const ${name} = ${value};\n`);
-    const enable = wgsl.subgroups ? 'enable subgroups;\n' : '';
-    return `${enable}requires immediate_address_space;\n${constants.join('')}${file}\n${wgsl.functions ?? ''}`;
+    const elements = Array.from({ length: mostOperands }, (_, i) => {
+      const isHalf = (halves & (1 << i)) !== 0;
+      if (isHalf && !`${file}${wgsl.functions}`.includes(`Element${i}`)) {
+        throw new FrostgradError(`${name}: operand ${i} is stored in f16, which this kernel does not read`);
+      }
+      return `alias Element${i} = ${isHalf ? 'f16' : 'f32'};\n`;
+    });
+    const features = [...(wgsl.subgroups ? ['subgroups'] : []), ...(halves !== 0 ? ['f16'] : [])];
+    const directives = `${features.map((each) => `enable ${each};\n`).join('')}requires immediate_address_space;\n`;
+    return `${directives}${elements.join('')}${constants.join('')}${file}\n${wgsl.functions ?? ''}`;
   }
 }

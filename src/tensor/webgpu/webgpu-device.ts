@@ -81,6 +81,7 @@ export class WebGpuDevice implements Device {
     }
     const usesSubgroups = kernelSet === 'software-subgroups';
     const requiredFeatures: GPUFeatureName[] = usesSubgroups ? ['subgroups'] : [];
+    if (adapter.features.has('shader-f16')) requiredFeatures.push('shader-f16');
     const gpu = await adapter.requestDevice({ label: 'frostgrad', requiredLimits, requiredFeatures });
     return new WebGpuDevice(gpu, { name, software, kernelSet, subgroupSize: usesSubgroups ? lanes : 0 }, options);
   }
@@ -116,7 +117,7 @@ export class WebGpuDevice implements Device {
   }
 
   supports(dtype: DType): boolean {
-    return dtype !== 'f64';
+    return dtype === 'f16' ? this.gpu.features.has('shader-f16') : dtype !== 'f64';
   }
 
   allocate(byteLength: number): DeviceBuffer {
@@ -161,7 +162,7 @@ export class WebGpuDevice implements Device {
   }
 
   run({ kernel, operands, scalars, workgroups, flops }: KernelCall): void {
-    const pipeline = this.#pipelines.get(kernel);
+    const pipeline = this.#pipelines.get(kernel, operands);
     const limit = this.gpu.limits.maxComputeWorkgroupsPerDimension;
     if (Math.max(...workgroups) > limit) {
       throw new DeviceLimitError(`${kernel.name}: ${workgroups.join(' x ')} workgroups, but the device takes ${limit}`);
