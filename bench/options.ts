@@ -10,6 +10,7 @@ export const suites = [
   'memory',
   'overhead',
   'growth',
+  'precision',
   'lesson',
   'tune',
 ] as const;
@@ -39,6 +40,7 @@ npm run bench -- <suite> [options]
   memory           bytes on the device during that step, beside the peers, and over 2,000 steps
   overhead         what a step costs in JavaScript, phase by phase, and what a steady step makes
   growth           time and memory of a step over sequence length, width, depth and batch
+  precision        the same with the values between layers in f32 and in f16, on webgpu
   lesson           the versions of a kernel that docs/kernels.md tells of
   tune             tiles of the matrix product on your adapter, the table's own and others
 

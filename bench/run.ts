@@ -9,6 +9,7 @@ import { matmulSuite } from './matmul/suite.ts';
 import { memorySuite } from './memory/suite.ts';
 import { helpText, messageOf, OptionError, type Options, parseOptions, type SuiteName } from './options.ts';
 import { overheadSuite } from './overhead/suite.ts';
+import { precisionSuite } from './precision/suite.ts';
 import { stepSuite } from './step/suite.ts';
 import type { Suite } from './suite.ts';
 import { tuneSuite } from './tune/suite.ts';
@@ -23,6 +24,7 @@ const suites: Readonly<Record<SuiteName, Suite>> = {
   memory: memorySuite,
   overhead: overheadSuite,
   growth: growthSuite,
+  precision: precisionSuite,
   lesson: lessonSuite,
   tune: tuneSuite,
 };

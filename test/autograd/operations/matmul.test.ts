@@ -75,6 +75,15 @@ describe('gradients agree with central differences in f64', () => {
     await fc.assert(property, runs(40));
   });
 
+  test('a residual and a ReLU', async () => {
+    const inputs = [[2, 3, 5], [5, 4], [4], [2, 3, 4]].map((shape, seed) =>
+      random(shape, { seed: 20 + seed, device: cpu, dtype: 'f64' }),
+    );
+    const f = (a: Tensor, b: Tensor, bias: Tensor, residual: Tensor) =>
+      matmul(a, b, bias, { residual, activation: 'relu' });
+    await gradcheck(f, inputs);
+  });
+
   for (const [transposeA, transposeB] of [
     [false, false],
     [false, true],
@@ -156,6 +165,38 @@ describe('the kernel, and the loop on vectors, agree with the reference loop', (
       });
     });
 
+    test('a residual and a ReLU, added on the way, give what they give as passes of their own', async () => {
+      for (const [m, n, k] of [
+        [33, 31, 65],
+        [32, 64, 32],
+        [3, 36, 1028],
+        [5, 9, 0],
+      ]) {
+        const shapes = [[2, m, k], [k, n], [n], [2, n, m]];
+        await step(async () => {
+          const [expected, actual] = [reference, each].map((device) => {
+            const leaves = shapes.map((shape, seed) => requireGradient(random(shape, { seed, device })));
+            const [a, b, bias, turned] = leaves;
+            const residual = turned.transpose();
+            const before = snapshotWork(device);
+            const result =
+              device === reference
+                ? a.matmul(b, bias).add(residual).relu()
+                : a.matmul(b, bias, { residual, activation: 'relu' });
+            const { dispatches } = workSince(device, before);
+            if (device === each) expect([...dispatches.keys()].toSorted()).toEqual(['matmul', 'strided-copy']);
+            result.backward(random([2, m, n], { seed: 4, device }));
+            return [result, ...leaves.map((leaf) => leaf.gradient)];
+          });
+          for (const [i, value] of expected.entries()) {
+            const kernel = actual[i];
+            if (!value || !kernel) expect.fail(`no gradient for operand ${i - 1}`);
+            await expectClose(kernel, value, { absolute: 2 ** -23 * (8 + 2 * Math.max(m, n, k)), relative: 0 });
+          }
+        });
+      }
+    });
+
     test('gradients, around the edges of a tile', async () => {
       for (const [m, n, k] of [
         [33, 31, 65],
@@ -215,6 +256,20 @@ describe('the form for graphics hardware', () => {
     });
     device.trim();
     expect(device.memory().liveBytes).toBe(0);
+  });
+
+  test.skipIf(!webgpu)('adds a residual and takes a ReLU on the way', async () => {
+    const device = await WebGpuDevice.open({ kernelSet: 'hardware' });
+    await step(async () => {
+      const [expected, actual] = [reference, device].map((each) => {
+        const [a, b, bias, residual] = [[65, 33], [33, 70], [70], [65, 70]].map((shape, seed) =>
+          random(shape, { seed, device: each }),
+        );
+        return matmul(a, b, bias, { residual, activation: 'relu' });
+      });
+      await expectClose(actual, expected, { absolute: 2 ** -23 * 40, relative: 0 });
+    });
+    device.trim();
   });
 
   test('parts are equal and not too short, and there are as many as a card has work for', () => {
@@ -366,6 +421,10 @@ onEachDevice((device) => {
       [() => matmul(make(2, 2, 3), make(3, 3, 4)), 'matmul: shapes [2] and [3] do not broadcast'],
       [() => matmul(make(2, 3), make(3, 4), make(3)), 'matmul: bias [3] must have shape [4]'],
       [() => matmul(make(2, 3), make(3, 4), make(1, 4)), 'matmul: bias [1, 4] must have shape [4]'],
+      [
+        () => matmul(make(5, 2, 3), make(3, 4), null, { residual: make(2, 4) }),
+        'matmul: residual [2, 4] must have shape [5, 2, 4]',
+      ],
     ];
     for (const [act, message] of refusals) {
       expect(act).toThrow(ShapeError);

@@ -318,7 +318,9 @@ test('mixed dtypes are refused', () => {
   const single = tensor([1], { device: cpu });
   const double = tensor([1], { device: cpu, dtype: 'f64' });
   expect(() => single.add(double)).toThrow(DTypeError);
-  expect(() => single.add(double)).toThrow('add: operands have dtype f32 and f64 (allowed: all f32 or f16, or all f64)');
+  expect(() => single.add(double)).toThrow(
+    'add: operands have dtype f32 and f64 (allowed: all f32 or f16, or all f64)',
+  );
 });
 
 test('numbers alone are refused', () => {
