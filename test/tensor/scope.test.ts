@@ -301,6 +301,8 @@ test('the error of a step is the one its body threw', async () => {
 
 onWebGpu((device) => {
   test('a step whose tensors all live in inner scopes is submitted when it ends', async () => {
+    // What other tests left recorded would be submitted too.
+    await device.synchronize();
     const before = device.made.submissions;
     await step(() => scope('inner', () => void tensor([1], { device }).exp()));
     expect(device.made.submissions).toBe(before + 1);

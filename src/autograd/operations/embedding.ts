@@ -65,7 +65,7 @@ const sumKernel: EmbeddingKernel = {
 };
 
 /**
- * The rows of a table that indices name. indices: i32 of any shape; table: (count, width), f32 or f64; the result has
+ * The rows of a table that indices name. indices: i32 of any shape; table: (count, width), f16, f32 or f64; the result has
  * shape (…indices.shape, width). The gradient is dense; rows that no index names get 0.
  *
  * @throws ArgumentError for an index outside 0 … count - 1, if the indices came from the host (others give NaN);

@@ -126,7 +126,7 @@ export interface NormOptions {
 
 /**
  * x / sqrt(mean(x²) + epsilon) · gain over the last axis (Zhang & Sennrich, arXiv 1910.07467). x: (…, columns), gain:
- * (columns), both f32 or both f64.
+ * (columns), each f16 or f32, or both f64. The result is stored as x is.
  *
  * @throws ShapeError where gain does not fit the last axis; ArgumentError for a negative epsilon.
  */
@@ -136,7 +136,7 @@ export function rmsNorm(x: Tensor, gain: Tensor, { epsilon = 1e-6 }: NormOptions
 
 /**
  * (x - mean) / sqrt(variance + epsilon) · gain + bias over the last axis (Ba et al., arXiv 1607.06450). x: (…, columns),
- * gain and bias: (columns), all f32 or all f64; no bias where it is null.
+ * gain and bias: (columns), each f16 or f32, or all f64; no bias where it is null. The result is stored as x is.
  *
  * @throws ShapeError where gain or bias does not fit the last axis; ArgumentError for a negative epsilon.
  */

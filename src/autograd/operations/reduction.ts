@@ -13,12 +13,12 @@ export interface ReduceOptions {
   keepDims?: boolean;
 }
 
-/** Σ x over the axes; 0 where they hold no element. */
+/** Σ x over the axes, in f32 for f16; 0 where they hold no element. */
 export function sum(x: Tensor, options: ReduceOptions = {}): Tensor {
   return scaledSum('sum', x, options, () => 1);
 }
 
-/** The mean of x over the axes. */
+/** The mean of x over the axes, in f32 for f16. */
 export function mean(x: Tensor, options: ReduceOptions = {}): Tensor {
   return scaledSum('mean', x, options, (count) => 1 / count);
 }
@@ -35,7 +35,7 @@ function scaledSum(name: string, x: Tensor, options: ReduceOptions, scaleOf: (co
   return record(name, result, [{ input: x, gradient }]);
 }
 
-/** The largest x over the axes. Elements that tie for it share its gradient equally. */
+/** The largest x over the axes, in f32 for f16. Elements that tie for it share its gradient equally. */
 export function max(x: Tensor, options: ReduceOptions = {}): Tensor {
   begin('max', x);
   const { axes, kept, shape, count } = plan('max', x, options);

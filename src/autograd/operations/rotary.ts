@@ -70,7 +70,7 @@ export interface RotaryOptions {
 
 /**
  * Rotary position embedding (Su et al., arXiv 2104.09864): elements i and i + headSize / 2 of each head are a pair,
- * which is turned by position · base^(-2i / headSize). x: (batch, time, heads, headSize), f32 or f64, headSize even.
+ * which is turned by position · base^(-2i / headSize). x: (batch, time, heads, headSize), of any floating dtype, headSize even.
  * The product of a query and a key turned so depends on the distance of their positions alone.
  *
  * @throws ShapeError for another rank or an odd headSize; ArgumentError for a base that is not positive, or a

@@ -77,7 +77,7 @@ const logSoftmaxGradientKernel: SoftmaxKernel = {
 };
 
 /**
- * exp(x) / Σ exp(x) over the last axis; any leading shape, f32 or f64. The maximum of a row is taken off first, so no
+ * exp(x) / Σ exp(x) over the last axis; any leading shape, any floating dtype. The maximum of a row is taken off first, so no
  * exponential overflows. A row that holds NaN, +Infinity or nothing but -Infinity becomes NaN.
  *
  * @throws ShapeError for a scalar.
