@@ -1,6 +1,6 @@
 // Measures attention of frostgrad in a process of its own: ours.ts <webgpu | cpu> <full | quick>
 
-import { attention, backward, detach, requireGradient, step, sum, tensor } from '../../src/index.ts';
+import { attention, backward, detach, gradientOf, requireGradient, scope, step, sum, tensor } from '../../src/index.ts';
 import type { MeasuredCase } from '../child-report.ts';
 import { measureOperations } from '../measure-operations.ts';
 import { startOurs } from '../start-ours.ts';
@@ -15,12 +15,16 @@ await startOurs(async (device, quick) => {
     device.resetPeak();
     return {
       async run(times: number) {
-        for (let i = 0; i < times; i++) {
-          await step(() => {
-            const [q, k, v] = inputs.map((each) => requireGradient(detach(each)));
-            backward(sum(attention(q, k, v, { causal: true })));
-          });
-        }
+        // One step of many: like the peers, it waits once, for the last.
+        await step(() => {
+          for (let i = 0; i < times; i++) {
+            scope('repetition', () => {
+              const leaves = inputs.map((each) => requireGradient(detach(each)));
+              backward(sum(attention(leaves[0], leaves[1], leaves[2], { causal: true })));
+              for (const leaf of leaves) gradientOf(leaf)?.release('its measurement was over');
+            });
+          }
+        });
         await device.synchronize();
       },
       release() {

@@ -1,6 +1,6 @@
 // Measures matrix products of frostgrad in a process of its own: ours.ts <webgpu | cpu> <full | quick>
 
-import { backward, detach, matmul, requireGradient, step, tensor } from '../../src/index.ts';
+import { backward, detach, gradientOf, matmul, requireGradient, scope, step, tensor } from '../../src/index.ts';
 import { measureOperations } from '../measure-operations.ts';
 import { startOurs } from '../start-ours.ts';
 import { cases, operands } from './workload.ts';
@@ -16,12 +16,17 @@ await startOurs((device, quick) =>
       const g = tensor(values.g, { device, shape: [m, n] });
       return {
         async run(times) {
-          for (let i = 0; i < times; i++) {
-            await step(() => {
-              if (!withGradients) return void matmul(a, b);
-              backward(matmul(requireGradient(detach(a)), requireGradient(detach(b))), g);
-            });
-          }
+          // One step of many: like the peers, it waits once, for the last.
+          await step(() => {
+            for (let i = 0; i < times; i++) {
+              scope('repetition', () => {
+                if (!withGradients) return void matmul(a, b);
+                const leaves = [a, b].map((each) => requireGradient(detach(each)));
+                backward(matmul(leaves[0], leaves[1]), g);
+                for (const leaf of leaves) gradientOf(leaf)?.release('its measurement was over');
+              });
+            }
+          });
           await device.synchronize();
         },
         release() {

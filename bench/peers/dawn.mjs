@@ -22,7 +22,9 @@ export async function adapterOf(device) {
  */
 export function waitPolitely() {
   const cell = new Int32Array(new SharedArrayBuffer(4));
-  const milliseconds = 1;
+  const shortest = 0.05;
+  const longest = 1;
+  let milliseconds = shortest;
   let pending = 0;
   let asleep = false;
 
@@ -30,6 +32,7 @@ export function waitPolitely() {
     asleep = pending > 0;
     if (!asleep) return;
     Atomics.wait(cell, 0, 0, milliseconds);
+    milliseconds = Math.min(longest, 2 * milliseconds);
     setImmediate(turn);
   };
   const countPending = (prototype, method) => {
@@ -43,6 +46,7 @@ export function waitPolitely() {
       promise.then(settled, settled);
       if (!asleep) {
         asleep = true;
+        milliseconds = shortest;
         setImmediate(turn);
       }
       return promise;
