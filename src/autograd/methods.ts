@@ -1,7 +1,7 @@
 /** The operations as methods, so that expressions read from left to right: `x.matmul(w).add(b).relu().mean()`. */
 import { tensor } from '../tensor/create.ts';
 import type { Device } from '../tensor/device.ts';
-import type { DType } from '../tensor/dtype.ts';
+import { computeDType, type DType } from '../tensor/dtype.ts';
 import { Tensor } from '../tensor/tensor.ts';
 import { backward } from './backward.ts';
 import { gradientOf } from './leaf-gradient.ts';
@@ -39,7 +39,7 @@ declare module '../tensor/tensor.ts' {
     transpose(first?: number, second?: number): Tensor;
     permute(order: readonly number[]): Tensor;
     slice(starts: readonly number[], ends?: readonly number[]): Tensor;
-    /** A copy on another device, without a gradient. Waits for this one. */
+    /** A copy on another device, without a gradient; f16 becomes f32 where the device lacks it. Waits for this one. */
     to(device: Device): Promise<Tensor>;
     /** Leaves the gradient of this tensor in every live leaf below it. */
     backward(seed?: Tensor): void;
@@ -119,7 +119,8 @@ const methods = {
     return slice(this, starts, ends);
   },
   async to(this: Tensor, device: Device) {
-    return tensor(await this.data(), { device, dtype: this.dtype, shape: this.shape, name: this.origin });
+    const dtype = device.supports(this.dtype) ? this.dtype : computeDType(this.dtype);
+    return tensor(await this.data(), { device, dtype, shape: this.shape, name: this.origin });
   },
   backward(this: Tensor, seed?: Tensor) {
     backward(this, seed);

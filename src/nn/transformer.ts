@@ -4,7 +4,7 @@ import { add, gelu, mul, swiglu } from '../autograd/operations/pointwise.ts';
 import { mean, sum } from '../autograd/operations/reduction.ts';
 import { rotary } from '../autograd/operations/rotary.ts';
 import { reshape, slice } from '../autograd/operations/views.ts';
-import { tensor } from '../tensor/create.ts';
+import { checkDType, defaultDevice, tensor } from '../tensor/create.ts';
 import { computeDType } from '../tensor/dtype.ts';
 import { ArgumentError, ShapeError } from '../tensor/errors.ts';
 import { formatShape } from '../tensor/shape.ts';
@@ -171,6 +171,7 @@ export class Transformer extends Module<[Tensor, Lengths?]> {
       const parity = positions === 'rotary' ? ', and the share must be even for rotary positions' : '';
       throw new ArgumentError(`Transformer: width ${width} must divide equally among ${heads} heads${parity}`);
     }
+    if (config.activations) checkDType('Transformer', options.device ?? defaultDevice(), config.activations);
     this.config = config;
     this.tokens = new Embedding(vocabulary, width, { ...options, deviation });
     this.positions = positions === 'rotary' ? null : new Embedding(positions.learned, width, { ...options, deviation });

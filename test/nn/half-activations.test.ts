@@ -13,7 +13,7 @@ import {
   type TransformerConfig,
   zeros,
 } from '../../src/index.ts';
-import { onWebGpu, ownDevices, webgpu } from '../devices.ts';
+import { cpu, onWebGpu, ownDevices, webgpu } from '../devices.ts';
 import { expectClose, random } from '../shapes.ts';
 import { releaseLater, releaseMade, Training, tinyBatch, tinyModel } from './tiny.ts';
 
@@ -118,4 +118,10 @@ describe.skipIf(webgpu !== null && !webgpu.supports('f16'))('values between laye
       expect(submissions - before.submissions).toBe(2);
     });
   }, own);
+});
+
+test('a device without f16 is refused before anything is made', () => {
+  const before = cpu.memory();
+  expect(() => tinyModel(cpu, { activations: 'f16' })).toThrow('Transformer: dtype f16 is not available on cpu');
+  expect(cpu.memory()).toEqual(before);
 });

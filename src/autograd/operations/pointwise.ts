@@ -309,14 +309,17 @@ export function applyPointwise(name: PointwiseName, ...operands: readonly Operan
   return record(name, result, rules);
 }
 
-/** Enters a ReLU into the graph that the kernel before it has already applied to its result. */
+/** Enters a ReLU into the graph that the kernel before it has already applied to its result, which it takes over. */
 export function recordRelu(result: Tensor): Tensor {
   beginView('relu', result);
   const [derivative] = expressionsOf('relu').derivatives;
   const rectified = result.view({ shape: result.shape, strides: result.strides }, 'relu');
-  if (!derivative) return rectified;
-  const gradient = (g: Tensor, [rectified]: readonly Tensor[]) => pointwise(derivative, [g, rectified]);
-  return record('relu', rectified, [{ input: result, saves: [rectified], gradient }]);
+  if (derivative) {
+    const gradient = (g: Tensor, [rectified]: readonly Tensor[]) => pointwise(derivative, [g, rectified]);
+    record('relu', rectified, [{ input: result, saves: [rectified], gradient }]);
+  }
+  result.release('its ReLU took it over');
+  return rectified;
 }
 
 /** Numbers become constants on the device of the first tensor, as precise as it is computed. */

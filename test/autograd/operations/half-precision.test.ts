@@ -229,6 +229,9 @@ describeWithHalves('operations over f16', () => {
         expect(await x.toArray()).toEqual([1, 0.5, -3]);
         expect(await slice(x, [1]).toArray()).toEqual([0.5, -3]);
         expect(await detach(x).toArray()).toEqual([1, 0.5, -3]);
+        const moved = await x.to(cpu);
+        expect(moved.dtype).toBe('f32');
+        expect(await moved.toArray()).toEqual([1, 0.5, -3]);
         expect(await zeros([2, 3], { device, dtype: 'f16' }).toArray()).toEqual([
           [0, 0, 0],
           [0, 0, 0],
