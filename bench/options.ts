@@ -11,6 +11,7 @@ export const suites = [
   'overhead',
   'growth',
   'precision',
+  'large',
   'lesson',
   'tune',
 ] as const;
@@ -41,6 +42,7 @@ npm run bench -- <suite> [options]
   overhead         what a step costs in JavaScript, phase by phase, and what a steady step makes
   growth           time and memory of a step over sequence length, width, depth and batch
   precision        the same with the values between layers in f32 and in f16, on webgpu
+  large            products, attention and a GPT of sizes that fill a graphics card; minutes without one
   lesson           the versions of a kernel that docs/kernels.md tells of
   tune             tiles of the matrix product on your adapter, the table's own and others
 

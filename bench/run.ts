@@ -4,6 +4,7 @@ import { attentionSuite } from './attention/suite.ts';
 import { freezeSuite } from './freeze/suite.ts';
 import { growthSuite } from './growth/suite.ts';
 import { peersAreInstalled } from './implementations.ts';
+import { largeSuite } from './large/suite.ts';
 import { lessonSuite } from './lesson/suite.ts';
 import { matmulSuite } from './matmul/suite.ts';
 import { memorySuite } from './memory/suite.ts';
@@ -25,6 +26,7 @@ const suites: Readonly<Record<SuiteName, Suite>> = {
   overhead: overheadSuite,
   growth: growthSuite,
   precision: precisionSuite,
+  large: largeSuite,
   lesson: lessonSuite,
   tune: tuneSuite,
 };

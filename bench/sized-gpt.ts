@@ -10,14 +10,15 @@ import {
   tensor,
 } from '../src/index.ts';
 
-const vocabulary = 128;
-const headSize = 32;
-
 export interface GptSize {
   batch: number;
   time: number;
   width: number;
   blocks: number;
+  /** 128 by default. */
+  vocabulary?: number;
+  /** 32 by default. */
+  headSize?: number;
 }
 
 /** A GPT like that of the step suite, of any size, and everything it trains with. */
@@ -28,7 +29,7 @@ export class SizedGpt {
   readonly #optimizer: AdamW;
 
   constructor(device: Device, size: GptSize, activations?: TransformerConfig['activations']) {
-    const { width, blocks, time } = size;
+    const { width, blocks, time, vocabulary = 128, headSize = 32 } = size;
     this.#device = device;
     this.#size = size;
     this.#model = new Transformer(
@@ -44,7 +45,7 @@ export class SizedGpt {
   /** One training step, up to the loss on the host. */
   step(): Promise<number> {
     const device = this.#device;
-    const { batch, time } = this.#size;
+    const { batch, time, vocabulary = 128 } = this.#size;
     const ids = (shift: number) => Int32Array.from({ length: batch * time }, (_, i) => (7 * i + shift) % vocabulary);
     return step(async () => {
       const tokens = tensor(ids(0), { device, shape: [batch, time] });
@@ -54,6 +55,10 @@ export class SizedGpt {
       this.#optimizer.step(loss);
       return (await this.#optimizer.report()).loss;
     });
+  }
+
+  get parameterCount(): number {
+    return this.#model.parameters().reduce((sum, { size }) => sum + size, 0);
   }
 
   release(): void {

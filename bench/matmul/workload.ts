@@ -19,13 +19,18 @@ const shapes: readonly [m: number, k: number, n: number][] = [
   [256, 128, 128],
 ];
 
-export const cases: readonly MatmulCase[] = shapes.flatMap(([m, k, n]) =>
-  [false, true].map((withGradients) => ({
-    name: nameOf([m, k, n], withGradients),
-    ...{ m, k, n, withGradients },
-    flops: (withGradients ? 6 : 2) * m * k * n,
-  })),
-);
+export const cases = casesOf(shapes);
+
+/** Each shape forward, and with gradients. */
+export function casesOf(shapes: readonly (readonly [m: number, k: number, n: number])[]): MatmulCase[] {
+  return shapes.flatMap(([m, k, n]) =>
+    [false, true].map((withGradients) => ({
+      name: nameOf([m, k, n], withGradients),
+      ...{ m, k, n, withGradients },
+      flops: (withGradients ? 6 : 2) * m * k * n,
+    })),
+  );
+}
 
 export function nameOf([m, k, n]: readonly [number, number, number], withGradients: boolean): string {
   return `${m} x ${k} x ${n}, ${withGradients ? 'with gradients' : 'forward'}`;

@@ -13,13 +13,11 @@ import {
   type TransformerConfig,
   zeros,
 } from '../../src/index.ts';
-import { cpu, onWebGpu, ownDevices, webgpu } from '../devices.ts';
+import { cpu, onWebGpu, webgpu } from '../devices.ts';
 import { expectClose, random } from '../shapes.ts';
 import { releaseLater, releaseMade, Training, tinyBatch, tinyModel } from './tiny.ts';
 
 afterEach(releaseMade);
-
-const { webgpu: own } = await ownDevices();
 
 const variants: Record<string, Partial<TransformerConfig>> = {
   'a language model with SwiGLU': {},
@@ -117,7 +115,7 @@ describe.skipIf(webgpu !== null && !webgpu.supports('f16'))('values between laye
       expect({ ...made, submissions: before.submissions }).toEqual(before);
       expect(submissions - before.submissions).toBe(2);
     });
-  }, own);
+  });
 });
 
 test('a device without f16 is refused before anything is made', () => {

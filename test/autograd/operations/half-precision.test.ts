@@ -193,7 +193,7 @@ describeWithHalves('operations over f16', () => {
       const hardware = await WebGpuDevice.open({ kernelSet: 'hardware' });
       for (const name of ['attention', 'product with a weight, a bias, a residual and a ReLU']) {
         const property = fc.asyncProperty(operations[name], (each) => agrees(hardware, each, 5));
-        await fc.assert(property, runs(2));
+        await fc.assert(property, runs(1));
       }
       hardware.trim();
     });
