@@ -1,5 +1,6 @@
 // Measures a training step with the values between layers in f32 and in f16: ours.ts <webgpu> <full | quick>
 
+import { NoAdapterError } from '../../src/index.ts';
 import type { MeasuredCase } from '../child-report.ts';
 import { LoadMeter } from '../load-meter.ts';
 import { SizedGpt } from '../sized-gpt.ts';
@@ -11,7 +12,7 @@ const rounds = { full: 10, quick: 2 };
 const stepsPerRound = 4;
 
 await startOurs(async (device, quick) => {
-  if (!device.supports('f16')) throw new Error(`${device.adapter} has no f16 in shaders`);
+  if (!device.supports('f16')) throw new NoAdapterError(`${device.adapter} has no f16 in shaders`);
   const measured: MeasuredCase[] = [];
   for (const size of quick ? sizes.slice(0, 1) : sizes) {
     const both = precisions.map((precision) => ({
