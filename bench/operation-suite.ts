@@ -1,6 +1,7 @@
 import { ours, peerMeasurements, peersAreInstalled } from './implementations.ts';
 import { type BenchDevice, benchDevices } from './options.ts';
 import { type Measurement, perform } from './perform.ts';
+import { pyTorchMeasurements } from './pytorch.ts';
 import { isBusy, type Row, summarize } from './row.ts';
 import type { Suite } from './suite.ts';
 
@@ -43,8 +44,11 @@ export function operationSuite({
         }),
       );
       const peers =
-        hasPeers && !quick && peersAreInstalled()
-          ? devices.flatMap((kind) => peerMeasurements(kind, `-${name}`, 400))
+        hasPeers && !quick
+          ? [
+              ...(peersAreInstalled() ? devices.flatMap((kind) => peerMeasurements(kind, `-${name}`, 400)) : []),
+              ...pyTorchMeasurements(devices, name, 400),
+            ]
           : [];
       const { measured, ...outcome } = await perform([...own, ...peers, ...(peers.length > 0 ? own : [])], options);
       const groups = new Map<string, Row & { all: number[] }>();

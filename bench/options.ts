@@ -52,7 +52,7 @@ npm run bench -- <suite> [options]
   --help           show this text
 
 Peers: npm run bench:peers installs them in bench/peers and runs matmul, attention and step. From then on those suites
-measure them too.`;
+measure them too. PyTorch is one more, in large too, where python3 has it; PYTHON names another Python to ask.`;
 
 /** A command line that cannot be understood. The message names the option, what came and what is allowed. */
 export class OptionError extends Error {

@@ -57,10 +57,6 @@ export class SizedGpt {
     });
   }
 
-  get parameterCount(): number {
-    return this.#model.parameters().reduce((sum, { size }) => sum + size, 0);
-  }
-
   release(): void {
     this.#optimizer.release();
     for (const parameter of this.#model.parameters()) parameter.release('its measurement was over');

@@ -19,6 +19,8 @@ function verdicts(rows: readonly Row[]): string {
     ...ratioLine(rows, 'webgpu', { device: 'webgpu', waiting: shipped }),
     ...ratioLine(rows, 'webgpu', { device: 'webgpu', waiting: patched }, timesAsPatched),
     ...ratioLine(rows, 'cpu', { device: 'wasm', waiting: null }),
+    ...ratioLine(rows, 'webgpu', { device: 'cuda', waiting: null }),
+    ...ratioLine(rows, 'cpu', { device: 'cpu', waiting: null }),
   ].join('\n');
 }
 

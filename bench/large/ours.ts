@@ -8,9 +8,8 @@ import { matmulOperation } from '../matmul/operation.ts';
 import { measureOperations } from '../measure-operations.ts';
 import { SizedGpt } from '../sized-gpt.ts';
 import { startOurs } from '../start-ours.ts';
-import { attentions, gptSize, products } from './workload.ts';
-
-const steps = { hardware: 10, software: 3 };
+import { multiplyAddsCase, multiplyAddsOperation } from './multiply-adds.ts';
+import { attentionName, attentions, gptName, gptSize, gptSteps, products } from './workload.ts';
 
 await startOurs(async (device, quick) => {
   const part = process.argv[4];
@@ -22,18 +21,23 @@ await startOurs(async (device, quick) => {
 
 async function measureLargeOperations(device: Device, quick: boolean): Promise<MeasuredCase[]> {
   const few = <Case>(cases: readonly Case[]) => (quick ? cases.slice(0, 1) : cases);
+  const peak = await measureOperations([multiplyAddsCase(device)], () => multiplyAddsOperation(device), quick);
   const matmul = await measureOperations(few(products), (one) => matmulOperation(device, one), quick);
-  const attention = await measureOperations(few(attentions), (one) => attentionOperation(device, one), quick);
-  return [...matmul, ...attention.map((one) => ({ ...one, case: `attention, ${one.case}` }))];
+  const attention = await measureOperations(
+    few(attentions).map((one) => ({ ...one, name: attentionName(one) })),
+    (one) => attentionOperation(device, one),
+    quick,
+  );
+  return [...peak, ...matmul, ...attention];
 }
 
 async function measureGpt(device: Device, activations: 'f16' | undefined): Promise<MeasuredCase> {
-  const { gpt, batch, time, firstMilliseconds } = await startGpt(device, activations);
+  const { gpt, size, firstMilliseconds } = await startGpt(device, activations);
   device.resetPeak();
   const before = snapshotWork(device);
   const meter = new LoadMeter();
   const milliseconds: number[] = [];
-  const count = device.software ? steps.software : steps.hardware;
+  const count = gptSteps(device.software);
   for (let i = 1; i <= count; i++) {
     const start = performance.now();
     await gpt.step();
@@ -42,23 +46,21 @@ async function measureGpt(device: Device, activations: 'f16' | undefined): Promi
   }
   const flops = workSince(device, before).flops / count;
   const peakBytes = device.memory().peakBytes;
-  const millions = (gpt.parameterCount / 1e6).toFixed(0);
-  const name = `GPT step, ${millions} M parameters, batch ${batch}, ${time} positions, ${activations ?? 'f32'}`;
+  const name = gptName(size, activations);
   return { case: name, milliseconds, firstMilliseconds, flops, peakBytes, othersShare: meter.othersShare() };
 }
 
 /** The first step, of the largest batch whose logits the adapter binds. */
 async function startGpt(device: Device, activations: 'f16' | undefined) {
-  const size = gptSize(device.software);
-  for (let { batch } = size; ; batch = Math.ceil(batch / 2)) {
-    const gpt = new SizedGpt(device, { ...size, batch }, activations);
-    await send({ progress: `${(gpt.parameterCount / 1e6).toFixed(0)} M parameters, batch ${batch}: first step` });
+  for (let size = gptSize(device.software); ; size = { ...size, batch: size.batch / 2 }) {
+    const gpt = new SizedGpt(device, size, activations);
+    await send({ progress: `${gptName(size, activations)}: the first` });
     const started = performance.now();
     try {
       await gpt.step();
-      return { gpt, batch, time: size.time, firstMilliseconds: performance.now() - started };
+      return { gpt, size, firstMilliseconds: performance.now() - started };
     } catch (error) {
-      if (!(error instanceof DeviceLimitError) || batch === 1) throw error;
+      if (!(error instanceof DeviceLimitError) || size.batch === 1) throw error;
       gpt.release();
     }
   }

@@ -1,4 +1,5 @@
 import { ours, patched, shipped } from '../implementations.ts';
+import { pyTorchModes, pyTorchName } from '../pytorch.ts';
 import type { Row } from '../row.ts';
 import { textTable } from '../text-table.ts';
 
@@ -79,6 +80,10 @@ function ratios(rows: readonly Row[]): string {
   compare('webgpu', 'jax-js', 'wasm');
   compare('cpu', 'jax-js', 'wasm', 1);
   compare('cpu', 'tfjs', 'wasm');
+  for (const mode of pyTorchModes) {
+    compare('webgpu', pyTorchName(mode), 'cuda');
+    compare('cpu', pyTorchName(mode), 'cpu');
+  }
   for (const row of rows) {
     if (row.case === 'cold' && row.device === 'webgpu') {
       const seconds = row.median / 1000;

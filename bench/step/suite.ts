@@ -1,6 +1,7 @@
 import { peerMeasurements, peersAreInstalled } from '../implementations.ts';
 import { benchDevices } from '../options.ts';
 import { perform } from '../perform.ts';
+import { pyTorchMeasurements } from '../pytorch.ts';
 import type { Suite, SuiteOptions, SuiteResult } from '../suite.ts';
 import { coldMeasurement, warmMeasurement } from './measurements.ts';
 import { formatStepReport } from './report.ts';
@@ -23,6 +24,7 @@ async function run(options: SuiteOptions): Promise<SuiteResult> {
     ...devices.map((kind) => warmMeasurement(kind, quick)),
     // Mesa compiles for jax-js for 36 to 50 s, the first time on a machine.
     ...(withPeers ? devices.flatMap((kind) => peerMeasurements(kind, '', 150)) : []),
+    ...(quick ? [] : pyTorchMeasurements(devices, 'step', 150)),
     ...(quick ? [] : devices.map((kind) => warmMeasurement(kind, quick))),
   ];
   const { measured, ...outcome } = await perform(plan, options);

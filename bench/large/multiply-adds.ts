@@ -1,0 +1,59 @@
+import { type Device, step, type Tensor, zeros } from '../../src/index.ts';
+import { dispatch, type Kernel } from '../../src/tensor/kernel.ts';
+import type { Operation, OperationCase } from '../measure-operations.ts';
+import { peakName } from './workload.ts';
+
+const multiplyAddsPerRound = 64;
+const factor = 0.5;
+const term = 0.25;
+
+const kernel: Kernel<'rounds' | 'factor' | 'term'> = {
+  name: 'multiply-adds',
+  operands: ['write'],
+  scalars: { rounds: 'u32', factor: 'f32', term: 'f32' },
+  wgsl: { file: '../bench/large/multiply_adds' },
+  reference([result], { rounds, factor, term }) {
+    for (let i = 0; i < result.length; i++) {
+      let sum = 0;
+      for (let chain = 0; chain < 8; chain++) {
+        let x = i * 1e-6 + chain / 10;
+        for (let round = 0; round < (multiplyAddsPerRound / 8) * rounds; round++) x = x * factor + term;
+        sum += x;
+      }
+      result[i] = sum;
+    }
+  },
+};
+
+export function multiplyAdds(result: Tensor, rounds: number): void {
+  const flops = 2 * multiplyAddsPerRound * rounds * result.size;
+  dispatch(kernel, {
+    operands: [result],
+    scalars: { rounds, factor, term },
+    workgroups: [result.size / 64, 1, 1],
+    flops,
+  });
+}
+
+/** What an adapter does at most: all of its units kept busy, nothing read. Enough threads to fill the largest card. */
+export function multiplyAddsCase(device: Device): OperationCase & { threads: number; rounds: number } {
+  const [threads, rounds] = device.software ? [4096, 2048] : [1 << 20, 4096];
+  return { name: peakName, flops: 2 * multiplyAddsPerRound * rounds * threads, threads, rounds };
+}
+
+export function multiplyAddsOperation(device: Device): Operation {
+  const { threads, rounds } = multiplyAddsCase(device);
+  const result = zeros([threads], { device });
+  return {
+    async run(times) {
+      await step(() => {
+        for (let i = 0; i < times; i++) multiplyAdds(result, rounds);
+      });
+      await device.synchronize();
+    },
+    release() {
+      result.release('its measurement was over');
+      device.trim();
+    },
+  };
+}
