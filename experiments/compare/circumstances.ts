@@ -2,16 +2,20 @@ import { availableParallelism, cpus } from 'node:os';
 import { type Device, NoAdapterError, openDevice } from '../../src/index.ts';
 import { training } from './protocol.ts';
 
+/** The cpu device of a process: as many of them as there are cores run side by side, so each has one thread. */
+export const openCpu = () => openDevice('cpu', { threads: 1 });
+
 /** Graphics hardware where there is some; a software adapter is slower here than the cpu device. */
 export async function chooseDevice(choice: 'auto' | 'webgpu' | 'cpu'): Promise<Device> {
-  if (choice !== 'auto') return openDevice(choice);
+  if (choice === 'webgpu') return openDevice(choice);
+  if (choice === 'cpu') return openCpu();
   try {
     const device = await openDevice('webgpu');
     if (!device.software) return device;
   } catch (error) {
     if (!(error instanceof NoAdapterError)) throw error;
   }
-  return openDevice('cpu');
+  return openCpu();
 }
 
 /** What stands in results: where they were made, and with what. */

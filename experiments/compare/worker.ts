@@ -1,6 +1,7 @@
 /** A process that trains what it is sent. Started by `workers.ts`; figures go back as messages. */
 
 import { openDevice } from '../../src/index.ts';
+import { openCpu } from './circumstances.ts';
 import { UnitRunner } from './units.ts';
 import type { FromWorker, ToWorker } from './workers.ts';
 
@@ -11,7 +12,7 @@ const send = (message: FromWorker) => process.send?.(message);
 const stepsBetweenMessages = 50;
 
 const [kind, baseSteps] = process.argv.slice(2);
-const device = await openDevice(kind === 'webgpu' ? 'webgpu' : 'cpu');
+const device = await (kind === 'webgpu' ? openDevice('webgpu') : openCpu());
 const runner = new UnitRunner(device, Number(baseSteps));
 
 process.on('message', async ({ unit }: ToWorker) => {

@@ -1,8 +1,11 @@
 // Attention and its gradients, head by head: rows of q, k, v and of their gradients are `size` numbers long, a multiple of
 // four, and `heads` rows lie between two positions of one head. Four keys (or queries) are met at a time: their four dot
-// products make one vector of scores. Nothing of extent time × time is kept: `scratch` holds two rows of it.
+// products make one vector of scores. Nothing of extent time × time is kept: `scratch` holds two rows of it. Part number p of the
+// work is 32 positions of one head, those of the first head of the first row of the batch first.
 
 import { exponential } from './exponential';
+
+const partPositions: i32 = 32;
 
 /** Stands in the logSumExp of a query that sees no key. */
 const nothingSeen: f32 = 1e30;
@@ -76,55 +79,59 @@ function lengthOf(lengths: usize, b: i32, time: i32, useLengths: i32): i32 {
 }
 
 export function attentionForward(
-  q: usize, k: usize, v: usize, lengths: usize, output: usize, logSumExp: usize, scratch: usize,
+  q: usize, k: usize, v: usize, lengths: usize, output: usize, logSumExp: usize,
   batch: i32, time: i32, heads: i32, size: i32, scale: f32, causal: i32, useLengths: i32,
+  scratch: usize, firstPart: i32, endPart: i32,
 ): void {
   const bytes = (<usize>size) << 2;
   const stride = bytes * heads;
-  for (let b = 0; b < batch; b++) {
+  const partsOfHead = (time + partPositions - 1) / partPositions;
+  for (let part = firstPart; part < endPart; part++) {
+    const head = part / partsOfHead;
+    const firstPosition = (part - head * partsOfHead) * partPositions;
+    const endPosition = min(firstPosition + partPositions, time);
+    const b = head / heads;
     const length = lengthOf(lengths, b, time, useLengths);
-    for (let h = 0; h < heads; h++) {
-      const start = <usize>((b * time) * heads + h) * bytes;
-      for (let t = 0; t < time; t++) {
-        const row = start + <usize>t * stride;
-        const end = causal != 0 ? min(length, t + 1) : length;
-        const statistic = logSumExp + ((<usize>((b * heads + h) * time + t)) << 2);
-        if (end == 0) {
-          memory.fill(output + row, 0, bytes);
-          store<f32>(statistic, nothingSeen);
-          continue;
-        }
-        let highest = f32x4.splat(-f32.MAX_VALUE);
-        for (let j = 0; j < end; j += 4) {
-          const scores = f32x4.mul(
-            f32x4.splat(scale),
-            dotFour(q + row, k + start + <usize>j * stride, stride, end - j, bytes),
-          );
-          v128.store(scratch + ((<usize>j) << 2), scores);
-          highest = f32x4.max(highest, scores);
-        }
-        const top = max(
-          max(f32x4.extract_lane(highest, 0), f32x4.extract_lane(highest, 1)),
-          max(f32x4.extract_lane(highest, 2), f32x4.extract_lane(highest, 3)),
-        );
-        let totals = f32x4.splat(0);
-        for (let j = 0; j < end; j += 4) {
-          const at = scratch + ((<usize>j) << 2);
-          const weights = v128.and(
-            exponential(f32x4.sub(v128.load(at), f32x4.splat(top))),
-            lanesBelow(end - j),
-          );
-          v128.store(at, weights);
-          totals = f32x4.add(totals, weights);
-        }
-        const total = sumOfLanes(totals);
-        addRows(output + row, scratch, v + start, stride, end, bytes, true);
-        const inverse = f32x4.splat(1 / total);
-        for (let d: usize = 0; d < bytes; d += 16) {
-          v128.store(output + row + d, f32x4.mul(v128.load(output + row + d), inverse));
-        }
-        store<f32>(statistic, top + <f32>Math.log(<f64>total));
+    const start = <usize>(b * time * heads + (head - b * heads)) * bytes;
+    for (let t = firstPosition; t < endPosition; t++) {
+      const row = start + <usize>t * stride;
+      const end = causal != 0 ? min(length, t + 1) : length;
+      const statistic = logSumExp + ((<usize>(head * time + t)) << 2);
+      if (end == 0) {
+        memory.fill(output + row, 0, bytes);
+        store<f32>(statistic, nothingSeen);
+        continue;
       }
+      let highest = f32x4.splat(-f32.MAX_VALUE);
+      for (let j = 0; j < end; j += 4) {
+        const scores = f32x4.mul(
+          f32x4.splat(scale),
+          dotFour(q + row, k + start + <usize>j * stride, stride, end - j, bytes),
+        );
+        v128.store(scratch + ((<usize>j) << 2), scores);
+        highest = f32x4.max(highest, scores);
+      }
+      const top = max(
+        max(f32x4.extract_lane(highest, 0), f32x4.extract_lane(highest, 1)),
+        max(f32x4.extract_lane(highest, 2), f32x4.extract_lane(highest, 3)),
+      );
+      let totals = f32x4.splat(0);
+      for (let j = 0; j < end; j += 4) {
+        const at = scratch + ((<usize>j) << 2);
+        const weights = v128.and(
+          exponential(f32x4.sub(v128.load(at), f32x4.splat(top))),
+          lanesBelow(end - j),
+        );
+        v128.store(at, weights);
+        totals = f32x4.add(totals, weights);
+      }
+      const total = sumOfLanes(totals);
+      addRows(output + row, scratch, v + start, stride, end, bytes, true);
+      const inverse = f32x4.splat(1 / total);
+      for (let d: usize = 0; d < bytes; d += 16) {
+        v128.store(output + row + d, f32x4.mul(v128.load(output + row + d), inverse));
+      }
+      store<f32>(statistic, top + <f32>Math.log(<f64>total));
     }
   }
 }
@@ -138,73 +145,81 @@ function sumOfLanes(x: v128): f32 {
 }
 
 export function attentionQueryGradient(
-  q: usize, k: usize, v: usize, lengths: usize, outputGradient: usize, statistics: usize, queryGradient: usize, scratch: usize,
+  q: usize, k: usize, v: usize, lengths: usize, outputGradient: usize, statistics: usize, queryGradient: usize,
   batch: i32, time: i32, heads: i32, size: i32, scale: f32, causal: i32, useLengths: i32,
+  scratch: usize, firstPart: i32, endPart: i32,
 ): void {
   const bytes = (<usize>size) << 2;
   const stride = bytes * heads;
-  for (let b = 0; b < batch; b++) {
+  const partsOfHead = (time + partPositions - 1) / partPositions;
+  for (let part = firstPart; part < endPart; part++) {
+    const head = part / partsOfHead;
+    const firstPosition = (part - head * partsOfHead) * partPositions;
+    const endPosition = min(firstPosition + partPositions, time);
+    const b = head / heads;
     const length = lengthOf(lengths, b, time, useLengths);
-    for (let h = 0; h < heads; h++) {
-      const start = <usize>((b * time) * heads + h) * bytes;
-      for (let t = 0; t < time; t++) {
-        const row = start + <usize>t * stride;
-        const end = causal != 0 ? min(length, t + 1) : length;
-        const statistic = statistics + ((<usize>((b * heads + h) * time + t)) << 3);
-        const logSumExp = v128.load32_splat(statistic);
-        const delta = v128.load32_splat(statistic, 4);
-        for (let j = 0; j < end; j += 4) {
-          const keys = start + <usize>j * stride;
-          const scores = f32x4.mul(f32x4.splat(scale), dotFour(q + row, k + keys, stride, end - j, bytes));
-          const p = exponential(f32x4.sub(scores, logSumExp));
-          const along = dotFour(outputGradient + row, v + keys, stride, end - j, bytes);
-          const change = f32x4.mul(f32x4.mul(f32x4.splat(scale), p), f32x4.sub(along, delta));
-          v128.store(scratch + ((<usize>j) << 2), change);
-        }
-        addRows(queryGradient + row, scratch, k + start, stride, end, bytes, true);
+    const start = <usize>(b * time * heads + (head - b * heads)) * bytes;
+    for (let t = firstPosition; t < endPosition; t++) {
+      const row = start + <usize>t * stride;
+      const end = causal != 0 ? min(length, t + 1) : length;
+      const statistic = statistics + ((<usize>(head * time + t)) << 3);
+      const logSumExp = v128.load32_splat(statistic);
+      const delta = v128.load32_splat(statistic, 4);
+      for (let j = 0; j < end; j += 4) {
+        const keys = start + <usize>j * stride;
+        const scores = f32x4.mul(f32x4.splat(scale), dotFour(q + row, k + keys, stride, end - j, bytes));
+        const p = exponential(f32x4.sub(scores, logSumExp));
+        const along = dotFour(outputGradient + row, v + keys, stride, end - j, bytes);
+        const change = f32x4.mul(f32x4.mul(f32x4.splat(scale), p), f32x4.sub(along, delta));
+        v128.store(scratch + ((<usize>j) << 2), change);
       }
+      addRows(queryGradient + row, scratch, k + start, stride, end, bytes, true);
     }
   }
 }
 
 export function attentionKeyValueGradient(
   q: usize, k: usize, v: usize, lengths: usize, outputGradient: usize, statistics: usize,
-  keyGradient: usize, valueGradient: usize, scratch: usize,
+  keyGradient: usize, valueGradient: usize,
   batch: i32, time: i32, heads: i32, size: i32, scale: f32, causal: i32, useLengths: i32,
+  scratch: usize, firstPart: i32, endPart: i32,
 ): void {
   const bytes = (<usize>size) << 2;
   const stride = bytes * heads;
   const probabilities = scratch + ((<usize>(time + 4)) << 2);
-  for (let b = 0; b < batch; b++) {
+  const partsOfHead = (time + partPositions - 1) / partPositions;
+  for (let part = firstPart; part < endPart; part++) {
+    const head = part / partsOfHead;
+    const firstPosition = (part - head * partsOfHead) * partPositions;
+    const endPosition = min(firstPosition + partPositions, time);
+    const b = head / heads;
     const length = lengthOf(lengths, b, time, useLengths);
-    for (let h = 0; h < heads; h++) {
-      const start = <usize>((b * time) * heads + h) * bytes;
-      const pairs = statistics + ((<usize>((b * heads + h) * time)) << 3);
-      for (let j = 0; j < time; j++) {
-        const row = start + <usize>j * stride;
-        // The queries that see the key: those at its position and after, or all.
-        const first = j < length ? (causal != 0 ? j : 0) : time;
-        const count = time - first;
-        for (let i = 0; i < count; i += 4) {
-          const t = first + i;
-          const queries = start + <usize>t * stride;
-          const at = pairs + ((<usize>t) << 3);
-          // Beyond the last query the pairs of other heads are read, or of the memory after them: their lanes are not used.
-          const low = v128.load(at);
-          const high = v128.load(at, 16);
-          const logSumExp = v128.shuffle<f32>(low, high, 0, 2, 4, 6);
-          const delta = v128.shuffle<f32>(low, high, 1, 3, 5, 7);
-          const scores = f32x4.mul(f32x4.splat(scale), dotFour(k + row, q + queries, stride, count - i, bytes));
-          const p = exponential(f32x4.sub(scores, logSumExp));
-          const along = dotFour(v + row, outputGradient + queries, stride, count - i, bytes);
-          const change = f32x4.mul(f32x4.mul(f32x4.splat(scale), p), f32x4.sub(along, delta));
-          v128.store(scratch + ((<usize>i) << 2), change);
-          v128.store(probabilities + ((<usize>i) << 2), p);
-        }
-        const queries = start + <usize>first * stride;
-        addRows(keyGradient + row, scratch, q + queries, stride, count, bytes, true);
-        addRows(valueGradient + row, probabilities, outputGradient + queries, stride, count, bytes, true);
+    const start = <usize>(b * time * heads + (head - b * heads)) * bytes;
+    const pairs = statistics + ((<usize>(head * time)) << 3);
+    for (let j = firstPosition; j < endPosition; j++) {
+      const row = start + <usize>j * stride;
+      // The queries that see the key: those at its position and after, or all.
+      const first = j < length ? (causal != 0 ? j : 0) : time;
+      const count = time - first;
+      for (let i = 0; i < count; i += 4) {
+        const t = first + i;
+        const queries = start + <usize>t * stride;
+        const at = pairs + ((<usize>t) << 3);
+        // Beyond the last query the pairs of other heads are read, or of the memory after them: their lanes are not used.
+        const low = v128.load(at);
+        const high = v128.load(at, 16);
+        const logSumExp = v128.shuffle<f32>(low, high, 0, 2, 4, 6);
+        const delta = v128.shuffle<f32>(low, high, 1, 3, 5, 7);
+        const scores = f32x4.mul(f32x4.splat(scale), dotFour(k + row, q + queries, stride, count - i, bytes));
+        const p = exponential(f32x4.sub(scores, logSumExp));
+        const along = dotFour(v + row, outputGradient + queries, stride, count - i, bytes);
+        const change = f32x4.mul(f32x4.mul(f32x4.splat(scale), p), f32x4.sub(along, delta));
+        v128.store(scratch + ((<usize>i) << 2), change);
+        v128.store(probabilities + ((<usize>i) << 2), p);
       }
+      const queries = start + <usize>first * stride;
+      addRows(keyGradient + row, scratch, q + queries, stride, count, bytes, true);
+      addRows(valueGradient + row, probabilities, outputGradient + queries, stride, count, bytes, true);
     }
   }
 }

@@ -1,5 +1,5 @@
 // The loops of the cpu device on 128-bit vectors, in AssemblyScript: TypeScript's syntax, compiled to WebAssembly by
-// scripts/build-simd.mjs. Each does what the reference loop beside its operation in src/ does, in f32. Arguments called
+// scripts/build-simd.ts. Each does what the reference loop beside its operation in src/ does, in f32. Arguments called
 // …Address are places in the one memory that holds all tensors; sizes and strides are in elements.
 
 export * from './matmul';

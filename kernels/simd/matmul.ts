@@ -5,33 +5,41 @@
 // strides of b were; four rows of a meet them in eight vectors of sums that stay in registers. a is read one number at a
 // time, spread over a vector, so its strides do not matter. Products longer than 1,024 add up in c.
 
+//
+// Part number p of the work is a strip of 16 columns (a cache line) of one matrix: strips of the first matrix come first.
+
 const panelColumns: i32 = 8;
 const panelSteps: i32 = 1024;
 const tileRows: i32 = 4;
+const stripColumns: i32 = 16;
 
-// One panel of b, the sums of one tile at the edge, and the bias of eight columns.
-const panel: usize = memory.data(1024 * 8 * 4, 16);
-const edge: usize = memory.data(4 * 8 * 4, 16);
-const biasPanel: usize = memory.data(8 * 4, 16);
+// In `scratch`: one panel of b, then the sums of one tile at the edge, then the bias of eight columns.
+const edgeOffset: usize = 1024 * 8 * 4;
+const biasOffset: usize = edgeOffset + 4 * 8 * 4;
 
 export function matmul(
   aAddress: usize, bAddress: usize, biasAddress: usize, beforeAddress: usize, cAddress: usize,
-  batches: i32, m: i32, n: i32, k: i32,
+  m: i32, n: i32, k: i32,
   aBatch: i32, aRow: i32, aColumn: i32,
   bBatch: i32, bRow: i32, bColumn: i32,
   useBias: i32, rectify: i32,
+  scratch: usize, firstPart: i32, endPart: i32,
 ): void {
-  for (let batch = 0; batch < batches; batch++) {
+  const strips = (n + stripColumns - 1) / stripColumns;
+  for (let part = firstPart; part < endPart; part++) {
+    const batch = part / strips;
+    const firstColumn = (part - batch * strips) * stripColumns;
+    const endColumn = min(firstColumn + stripColumns, n);
     const a = aAddress + ((<usize>(batch * aBatch)) << 2);
     const b = bAddress + ((<usize>(batch * bBatch)) << 2);
-    for (let j = 0; j < n; j += panelColumns) {
+    for (let j = firstColumn; j < endColumn; j += panelColumns) {
       const columns = min(panelColumns, n - j);
       // A product over nothing is its bias.
       for (let first = 0; first < max(k, 1); first += panelSteps) {
         const steps = min(panelSteps, k - first);
         const rectifies = rectify != 0 && first + panelSteps >= k;
-        packBias(biasAddress, j, columns, useBias != 0 && first == 0);
-        pack(b + ((<usize>(first * bRow + j * bColumn)) << 2), steps, columns, bRow, bColumn);
+        packBias(scratch + biasOffset, biasAddress, j, columns, useBias != 0 && first == 0);
+        pack(scratch, b + ((<usize>(first * bRow + j * bColumn)) << 2), steps, columns, bRow, bColumn);
         const aFirst = a + ((<usize>(first * aColumn)) << 2);
         for (let i = 0; i < m; i += tileRows) {
           const rows = min(tileRows, m - i);
@@ -39,22 +47,23 @@ export function matmul(
           let from: usize = 0;
           if (first > 0) from = cAddress + offset;
           else if (beforeAddress != 0) from = beforeAddress + offset;
-          tile(aFirst + ((<usize>(i * aRow)) << 2), from, cAddress + offset, steps, rows, columns, aRow, aColumn, n, rectifies);
+          const aTile = aFirst + ((<usize>(i * aRow)) << 2);
+          tile(scratch, aTile, from, cAddress + offset, steps, rows, columns, aRow, aColumn, n, rectifies);
         }
       }
     }
   }
 }
 
-function packBias(bias: usize, j: i32, columns: i32, useBias: bool): void {
+function packBias(to: usize, bias: usize, j: i32, columns: i32, useBias: bool): void {
   for (let column = 0; column < panelColumns; column++) {
     const value = useBias && column < columns ? load<f32>(bias + ((<usize>(j + column)) << 2)) : <f32>0;
-    store<f32>(biasPanel + ((<usize>column) << 2), value);
+    store<f32>(to + ((<usize>column) << 2), value);
   }
 }
 
 /** Columns beyond the last are zeros. */
-function pack(b: usize, steps: i32, columns: i32, bRow: i32, bColumn: i32): void {
+function pack(panel: usize, b: usize, steps: i32, columns: i32, bRow: i32, bColumn: i32): void {
   const rowBytes = (<usize>bRow) << 2;
   const columnBytes = (<usize>bColumn) << 2;
   let to = panel;
@@ -78,7 +87,8 @@ function pack(b: usize, steps: i32, columns: i32, bRow: i32, bColumn: i32): void
 
 /** Four rows and eight columns of sums, added to what stands at `from`; rows beyond the last repeat it and are not written. */
 function tile(
-  a: usize, from: usize, c: usize, steps: i32, rows: i32, columns: i32, aRow: i32, aColumn: i32, n: i32, rectifies: bool,
+  panel: usize, a: usize, from: usize, c: usize, steps: i32, rows: i32, columns: i32, aRow: i32, aColumn: i32, n: i32,
+  rectifies: bool,
 ): void {
   const rowBytes = (<usize>aRow) << 2;
   const stepBytes = (<usize>aColumn) << 2;
@@ -86,8 +96,9 @@ function tile(
   let a1 = a0 + (rows > 1 ? rowBytes : 0);
   let a2 = a1 + (rows > 2 ? rowBytes : 0);
   let a3 = a2 + (rows > 3 ? rowBytes : 0);
-  const bias0 = v128.load(biasPanel);
-  const bias1 = v128.load(biasPanel, 16);
+  const edge = panel + edgeOffset;
+  const bias0 = v128.load(panel + biasOffset);
+  const bias1 = v128.load(panel + biasOffset, 16);
   let s00 = bias0;
   let s01 = bias1;
   let s10 = bias0;

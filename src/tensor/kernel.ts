@@ -1,4 +1,4 @@
-import type { SimdFunctions } from './cpu/linear-memory.ts';
+import type { PartedCall, SimdFunctions } from './cpu/linear-memory.ts';
 import type { NumericArray } from './dtype.ts';
 import { DeviceLimitError, DeviceMismatchError } from './errors.ts';
 import type { Tensor } from './tensor.ts';
@@ -41,8 +41,8 @@ export interface SimdCall<Scalar extends string = string> {
   /** Elements of each operand. */
   readonly sizes: readonly number[];
   readonly scalars: Readonly<Record<Scalar, number>>;
-  /** Room for intermediate values, until the next call. */
-  scratch(bytes: number): number;
+  /** Calls a function whose parts several threads may compute. */
+  inParts(call: PartedCall): void;
   /** The number at an address. */
   float(address: number): number;
   /** Writes zeros. */

@@ -1,4 +1,4 @@
-import { CpuDevice } from './cpu/cpu-device.ts';
+import { CpuDevice, type CpuOptions } from './cpu/cpu-device.ts';
 import type { Device } from './device.ts';
 import { ArgumentError, NoAdapterError } from './errors.ts';
 import { WebGpuDevice, type WebGpuOptions } from './webgpu/webgpu-device.ts';
@@ -7,12 +7,16 @@ export const deviceKinds = ['auto', 'webgpu', 'cpu'] as const;
 export type DeviceKind = (typeof deviceKinds)[number];
 
 /**
- * Opens a device: `webgpu`, `cpu`, or with `auto` the first of the two that this machine has. The options bound its memory
- * and choose its kernels.
+ * Opens a device: `webgpu`, `cpu`, or with `auto` the first of the two that this machine has. The options bound its memory,
+ * choose its kernels, and for `cpu` the number of threads.
  *
- * @throws NoAdapterError for `webgpu` on a machine without an adapter; ArgumentError for another kind.
+ * @throws NoAdapterError for `webgpu` on a machine without an adapter; ArgumentError for another kind, or another number of
+ *   threads than 1 to 64.
  */
-export async function openDevice(kind: DeviceKind = 'auto', options: WebGpuOptions = {}): Promise<Device> {
+export async function openDevice(
+  kind: DeviceKind = 'auto',
+  options: WebGpuOptions & Pick<CpuOptions, 'threads'> = {},
+): Promise<Device> {
   if (!deviceKinds.includes(kind)) {
     throw new ArgumentError(`openDevice: '${kind}' is no kind of device (allowed: ${deviceKinds.join(', ')})`);
   }

@@ -101,17 +101,24 @@ function kernelFor(entry: Entry, headSize: number, tile: AttentionTile): Attenti
 
 type AttentionCall = SimdCall<keyof AttentionScalars>;
 
+/** Of one head, as kernels/simd/attention.ts has it. */
+const positionsOfPart = 32;
+
 /** Rows must fill whole vectors. */
 function attentionOnVectors(
   name: 'attentionForward' | 'attentionQueryGradient' | 'attentionKeyValueGradient',
   headSize: number,
-  { functions, addresses, scalars, scratch }: AttentionCall,
+  { inParts, addresses, scalars }: AttentionCall,
 ): boolean {
   if (headSize % 4 !== 0) return false;
   const { batch, time, heads, scale, causal, useLengths } = scalars;
-  // Two rows of weights, with room for the vector at the end of each.
-  const rows = scratch(4 * 2 * (time + 8));
-  functions[name](...addresses, rows, batch, time, heads, headSize, scale, causal, useLengths);
+  inParts({
+    name,
+    values: [...addresses, batch, time, heads, headSize, scale, causal, useLengths],
+    parts: batch * heads * Math.ceil(time / positionsOfPart),
+    // Two rows of weights, with room for the vector at the end of each.
+    scratchBytes: 4 * 2 * (time + 8),
+  });
   return true;
 }
 

@@ -120,14 +120,22 @@ function kernelOf(file: string, constants: Readonly<Record<string, string>>): Ke
   }));
 }
 
+/** As kernels/simd/matmul.ts has them: what one part is of a matrix of the result, and its panel, tile and bias. */
+const vectors = { columnsOfPart: 16, scratchBytes: 4 * (1024 * 8 + 4 * 8 + 8) };
+
 /** kernels/simd/matmul.ts, which adds to one thing at most: to a residual, or to what the result holds. */
-function matmulOnVectors({ functions, addresses, sizes, scalars: s }: SimdCall<keyof MatmulScalars>): boolean {
+function matmulOnVectors({ inParts, addresses, sizes, scalars: s }: SimdCall<keyof MatmulScalars>): boolean {
   if (s.addToResult + s.useResidual > 1) return false;
   const [a, b, bias, residual, c] = addresses;
   const batches = sizes[4] / (s.m * s.n);
   const before = s.addToResult ? c : s.useResidual ? residual : 0;
   const [aFirst, bFirst] = [a + 4 * s.aOffset, b + 4 * s.bOffset];
   const walks = [s.aBatch, s.aRow, s.aColumn, s.bBatch, s.bRow, s.bColumn];
-  functions.matmul(aFirst, bFirst, bias, before, c, batches, s.m, s.n, s.k, ...walks, s.useBias, s.rectify);
+  inParts({
+    name: 'matmul',
+    values: [aFirst, bFirst, bias, before, c, s.m, s.n, s.k, ...walks, s.useBias, s.rectify],
+    parts: batches * Math.ceil(s.n / vectors.columnsOfPart),
+    scratchBytes: vectors.scratchBytes,
+  });
   return true;
 }

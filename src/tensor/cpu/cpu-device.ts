@@ -1,7 +1,8 @@
-import { totalmem } from 'node:os';
+import { availableParallelism, totalmem } from 'node:os';
 import { BufferPool, type DeviceBuffer, type MemoryReport } from '../buffer-pool.ts';
 import { countWork, type Device, type KernelCall, type WorkReport } from '../device.ts';
 import { bytesPerElement, computeDType, type DType, type NumericArray, typedArray } from '../dtype.ts';
+import { ArgumentError } from '../errors.ts';
 import type { Tensor } from '../tensor.ts';
 import { type LinearMemory, linearMemory } from './linear-memory.ts';
 
@@ -18,13 +19,18 @@ interface Block {
 export interface CpuOptions {
   /** Bytes the device may reserve; by default half of the machine's memory. */
   memoryBudget?: number;
+  /** Threads that compute large products and attention, 1 to 64; by default one for each core, 8 at most. The results are the same. */
+  threads?: number;
   /** `reference` runs the plain loops alone: the oracle. */
   kernels?: 'simd' | 'reference';
 }
 
+const mostThreads = 64;
+const defaultThreads = () => Math.min(8, availableParallelism());
+
 /**
- * Runs every kernel at once, on the thread that calls. Those that have a form for 128-bit vectors run that, in WebAssembly,
- * on f32; everything else runs the reference loop, plain TypeScript beside the operation. It serves machines without an
+ * Runs every kernel at once: a call returns when its result is there. Those that have a form for 128-bit vectors run that, in
+ * WebAssembly, on f32, and large products and attention on several threads; everything else runs the reference loop, plain TypeScript beside the operation. It serves machines without an
  * adapter, and with `kernels: 'reference'` it is the oracle.
  */
 export class CpuDevice implements Device {
@@ -38,11 +44,17 @@ export class CpuDevice implements Device {
   readonly #pool: BufferPool<Block>;
   readonly #memory: LinearMemory | null;
 
-  constructor({ memoryBudget, kernels = 'simd' }: CpuOptions = {}) {
+  readonly #threads: number;
+
+  constructor({ memoryBudget, kernels = 'simd', threads = defaultThreads() }: CpuOptions = {}) {
+    if (!Number.isInteger(threads) || threads < 1 || threads > mostThreads) {
+      throw new ArgumentError(`cpu device: threads must be a whole number from 1 to ${mostThreads}, got ${threads}`);
+    }
+    this.#threads = threads;
     const memory = kernels === 'simd' ? linearMemory() : null;
     this.#memory = memory;
     this.adapter = memory
-      ? 'WebAssembly vectors and JavaScript loops on one thread'
+      ? `WebAssembly vectors on ${threads === 1 ? 'one thread' : `${threads} threads`}, and JavaScript loops`
       : `JavaScript loops on one thread${kernels === 'simd' ? ' (node scripts/setup.mjs builds faster ones)' : ''}`;
     this.#pool = new BufferPool<Block>({
       create: (size) => makeBlock(memory, size),
@@ -107,7 +119,7 @@ export class CpuDevice implements Device {
     this.#pool.trim();
   }
 
-  #runOnVectors({ kernel, operands, scalars }: KernelCall): boolean {
+  #runOnVectors({ kernel, operands, scalars, flops }: KernelCall): boolean {
     const memory = this.#memory;
     if (!kernel.simd || !memory) return false;
     const addresses: number[] = [];
@@ -121,7 +133,7 @@ export class CpuDevice implements Device {
       addresses,
       scalars,
       sizes: operands.map(({ size }) => size),
-      scratch: (bytes) => memory.scratch(bytes),
+      inParts: (call) => memory.perform(call, flops, this.#threads),
       float: (address) => new Float32Array(memory.buffer, address, 1)[0],
       fill: (address, bytes) => new Uint8Array(memory.buffer, address, bytes).fill(0),
     });

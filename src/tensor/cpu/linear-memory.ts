@@ -1,12 +1,22 @@
+import { Worker } from 'node:worker_threads';
 import { getOrCreate } from '../get-or-create.ts';
+import { JobBoard } from './job-board.mjs';
 import { readSimdModule } from './simd-module.ts';
 
-/** The functions of kernels/simd/, which say what their arguments are. */
-const simdFunctionNames = [
+/**
+ * Functions of kernels/simd/ that several threads can share: their last arguments are a thread's room for intermediate values,
+ * the first of the parts it is to compute, and the end of them.
+ */
+const partedFunctionNames = [
   'matmul',
   'attentionForward',
   'attentionQueryGradient',
   'attentionKeyValueGradient',
+] as const;
+export type PartedFunctionName = (typeof partedFunctionNames)[number];
+
+/** The other functions of kernels/simd/, which say what their arguments are. */
+const simdFunctionNames = [
   'adamw',
   'swiglu',
   'swigluGradientX',
@@ -21,7 +31,19 @@ const simdFunctionNames = [
   'normalizeGainGradient',
 ] as const;
 export type SimdFunctionName = (typeof simdFunctionNames)[number];
-export type SimdFunctions = Readonly<Record<SimdFunctionName, (...values: number[]) => void>>;
+type WasmFunction = (...values: number[]) => void;
+export type SimdFunctions = Readonly<Record<SimdFunctionName, WasmFunction>>;
+
+/** A call of a function that several threads can share. */
+export interface PartedCall {
+  name: PartedFunctionName;
+  /** Its arguments but for the last three. */
+  values: readonly number[];
+  /** In how many parts its work is divided, none of which depends on another. */
+  parts: number;
+  /** Room for intermediate values that each thread needs. */
+  scratchBytes: number;
+}
 
 const pageBytes = 65536;
 /** 4 GiB, all that 32-bit addresses reach. It is reserved as addresses, not as memory. */
@@ -29,17 +51,23 @@ const mostPages = 65536;
 /** The module's own data lies below. */
 const firstAddress = 16 * pageBytes;
 const growthBytes = 16 * 1024 * 1024;
+/** What is over sooner (in 15 μs or so) is not worth waking anybody. */
+const flopsWorthSharing = 5e5;
 /** Vector loads may read past the end of a tensor, never past that of the memory. */
 const guardBytes = 256;
 
 /**
  * One memory that holds tensors and that WebAssembly works on, so that its loops need no copies. It is shared between
- * threads in name only: a memory that is not would detach every view when it grows. Blocks that are freed serve again for
+ * threads: they compute large products and attention together. Blocks that are freed serve again for
  * blocks of their size; the memory itself never shrinks, so what was freed can be used again, but goes back to the system
  * only when the process ends.
  */
 export class LinearMemory {
   readonly functions: SimdFunctions;
+  readonly #parted: readonly WasmFunction[];
+  readonly #module: WebAssembly.Module;
+  readonly #board = new JobBoard();
+  readonly #helpers: Worker[] = [];
   readonly #memory: WebAssembly.Memory;
   readonly #free = new Map<number, number[]>();
   #end = firstAddress;
@@ -48,16 +76,14 @@ export class LinearMemory {
   constructor(module: WebAssembly.Module) {
     this.#memory = new WebAssembly.Memory({ initial: firstAddress / pageBytes, maximum: mostPages, shared: true });
     const { exports } = new WebAssembly.Instance(module, { env: { memory: this.#memory, abort } });
-    const find = (name: string): ((...values: number[]) => void) => {
+    this.#module = module;
+    const find = (name: string): WasmFunction => {
       const found = exports[name];
       if (isFunction(found)) return found;
       throw new Error(`the vector loops lack the function ${name}`);
     };
+    this.#parted = partedFunctionNames.map(find);
     this.functions = {
-      matmul: find('matmul'),
-      attentionForward: find('attentionForward'),
-      attentionQueryGradient: find('attentionQueryGradient'),
-      attentionKeyValueGradient: find('attentionKeyValueGradient'),
       adamw: find('adamw'),
       swiglu: find('swiglu'),
       swigluGradientX: find('swigluGradientX'),
@@ -91,6 +117,41 @@ export class LinearMemory {
 
   free(address: number, bytes: number): void {
     getOrCreate(this.#free, bytes, () => []).push(address);
+  }
+
+  /** Parts that threads beside the main one have computed so far. */
+  get partsOfHelpers(): number {
+    return this.#board.helped;
+  }
+
+  /** Calls a function on `threads` threads, or on this one alone where its operations are too few to share. */
+  perform({ name, values, parts, scratchBytes }: PartedCall, flops: number, threads: number): void {
+    const functionIndex = partedFunctionNames.indexOf(name);
+    if (threads === 1 || parts === 1 || flops < flopsWorthSharing) {
+      this.#parted[functionIndex](...values, this.scratch(scratchBytes), 0, parts);
+      return;
+    }
+    while (this.#helpers.length < threads - 1) this.#startHelper();
+    const ownLine = 64 * Math.ceil(scratchBytes / 64);
+    const scratch = this.scratch(threads * ownLine);
+    this.#board.perform({ functionIndex, values, parts, scratch, scratchBytes: ownLine, threads }, this.#parted);
+  }
+
+  /** Until it runs, and where it cannot, the others do its part. */
+  #startHelper(): void {
+    const helper = new Worker(new URL('helper-thread.mjs', import.meta.url), {
+      workerData: {
+        module: this.#module,
+        memory: this.#memory,
+        names: partedFunctionNames,
+        board: this.#board.buffer,
+        thread: this.#helpers.length + 1,
+      },
+      execArgv: [],
+    });
+    helper.on('error', (error) => process.emitWarning(`the cpu device has one thread less: ${error.message}`));
+    helper.unref();
+    this.#helpers.push(helper);
   }
 
   /** Room for intermediate values; the next call may hand out the same. */

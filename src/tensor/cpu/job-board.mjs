@@ -1,0 +1,132 @@
+/**
+ * What the threads of the cpu device share beside the memory with the tensors: one job at a time, and how far it is. A job is
+ * a function of kernels/simd/ and a number of parts, of which every thread takes some until none is left. Plain JavaScript,
+ * because a thread loads it as it stands.
+ *
+ * @typedef {(...values: number[]) => void} PartedFunction its last three arguments: scratch, the first part, the end.
+ * @typedef {object} Job
+ * @property {number} functionIndex
+ * @property {readonly number[]} values arguments of the function before the last three
+ * @property {number} parts
+ * @property {number} scratch address of the first thread's room for intermediate values
+ * @property {number} scratchBytes of each thread
+ * @property {number} threads how many may take part
+ */
+
+const mostValues = 32;
+/** Places among the 32-bit words; those that several threads write to lie on cache lines of their own. */
+const epochAt = 0;
+const nextAt = 16;
+const activeAt = 32;
+const failedAt = 48;
+const helpedAt = 49;
+const jobAt = 64;
+const valuesByte = 4 * 80;
+
+/** A thread that waits asks so long before it sleeps: to be woken takes as long as a small product. */
+const spinMilliseconds = 0.2;
+
+export class JobBoard {
+  #words;
+  #values;
+
+  /** @param {SharedArrayBuffer} buffer */
+  constructor(buffer = new SharedArrayBuffer(valuesByte + 8 * mostValues)) {
+    this.buffer = buffer;
+    this.#words = new Int32Array(buffer, 0, valuesByte / 4);
+    this.#values = new Float64Array(buffer, valuesByte, mostValues);
+  }
+
+  /** Parts that helpers have computed so far. */
+  get helped() {
+    return Atomics.load(this.#words, helpedAt);
+  }
+
+  /**
+   * Has a job done, by this thread and whoever comes to help. The result does not depend on who computed which part.
+   *
+   * @param {Job} job
+   * @param {readonly PartedFunction[]} functions
+   */
+  perform({ functionIndex, values, parts, scratch, scratchBytes, threads }, functions) {
+    const words = this.#words;
+    // Several parts at a time, where there are many: so often that the last are shared evenly.
+    const taken = Math.max(1, Math.floor(parts / (8 * threads)));
+    words.set([functionIndex, values.length, parts, taken, scratch, scratchBytes, threads], jobAt);
+    this.#values.set(values);
+    Atomics.store(words, nextAt, 0);
+    // Odd: open.
+    Atomics.add(words, epochAt, 1);
+    Atomics.notify(words, epochAt);
+    try {
+      this.#takeParts(functions, 0);
+    } finally {
+      Atomics.add(words, epochAt, 1);
+      // Who came before it was closed is waited for, and who comes after it leaves at once: from here on the job may change.
+      for (;;) {
+        const active = Atomics.load(words, activeAt);
+        if (active === 0) break;
+        this.#awaitOther(activeAt, active);
+      }
+    }
+    if (Atomics.load(words, failedAt) !== 0) throw new Error('the vector loops failed on another thread');
+  }
+
+  /**
+   * What a thread beside the main one does until the process ends.
+   *
+   * @param {readonly PartedFunction[]} functions
+   * @param {number} thread from 1 on
+   */
+  help(functions, thread) {
+    const words = this.#words;
+    for (let epoch = 0; ; ) {
+      epoch = this.#awaitOther(epochAt, epoch);
+      if (epoch % 2 === 0) continue;
+      Atomics.add(words, activeAt, 1);
+      // Still open: then it is not closed before this thread has left.
+      if (Atomics.load(words, epochAt) === epoch && thread < words[jobAt + 6]) {
+        try {
+          Atomics.add(words, helpedAt, this.#takeParts(functions, thread));
+        } catch {
+          Atomics.store(words, failedAt, 1);
+        }
+      }
+      Atomics.sub(words, activeAt, 1);
+      Atomics.notify(words, activeAt);
+    }
+  }
+
+  /**
+   * @param {readonly PartedFunction[]} functions
+   * @param {number} thread
+   * @returns how many parts it computed.
+   */
+  #takeParts(functions, thread) {
+    const [functionIndex, count, parts, taken, scratch, scratchBytes] = this.#words.subarray(jobAt, jobAt + 6);
+    const values = this.#values.subarray(0, count);
+    const run = functions[functionIndex];
+    let computed = 0;
+    for (;;) {
+      const first = Atomics.add(this.#words, nextAt, taken);
+      if (first >= parts) return computed;
+      const end = Math.min(first + taken, parts);
+      run(...values, scratch + thread * scratchBytes, first, end);
+      computed += end - first;
+    }
+  }
+
+  /**
+   * @param {number} place
+   * @param {number} value
+   * @returns {number} what stands there once it is something else.
+   */
+  #awaitOther(place, value) {
+    const sleepsAt = performance.now() + spinMilliseconds;
+    for (;;) {
+      const found = Atomics.load(this.#words, place);
+      if (found !== value) return found;
+      if (performance.now() > sleepsAt) Atomics.wait(this.#words, place, value);
+    }
+  }
+}
