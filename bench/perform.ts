@@ -57,7 +57,7 @@ async function measure(measurement: Measurement, repeats: number, log: (line: st
     if (outcome.kind !== 'report') return best ?? outcome;
     const { cases } = outcome.report;
     log(`${formatCases(cases)}  (${((performance.now() - started) / 1000).toFixed(0)} s in all)`);
-    const disturbance = sum(cases.map(({ othersShare }) => othersShare ?? 0)) / cases.length;
+    const disturbance = cases.length === 0 ? 0 : sum(cases.map(({ othersShare }) => othersShare ?? 0)) / cases.length;
     if (disturbance < leastDisturbance) {
       best = outcome;
       leastDisturbance = disturbance;

@@ -8,7 +8,15 @@ import { largeSuite } from './large/suite.ts';
 import { lessonSuite } from './lesson/suite.ts';
 import { matmulSuite } from './matmul/suite.ts';
 import { memorySuite } from './memory/suite.ts';
-import { helpText, messageOf, OptionError, type Options, parseOptions, type SuiteName } from './options.ts';
+import {
+  benchDevices,
+  helpText,
+  messageOf,
+  OptionError,
+  type Options,
+  parseOptions,
+  type SuiteName,
+} from './options.ts';
 import { overheadSuite } from './overhead/suite.ts';
 import { precisionSuite } from './precision/suite.ts';
 import { stepSuite } from './step/suite.ts';
@@ -47,6 +55,10 @@ try {
 
 async function run({ suite: name, device, quick, json }: Options): Promise<void> {
   const suite = suites[name];
+  const { devices = benchDevices } = suite;
+  if (device && !devices.includes(device)) {
+    throw new OptionError(`${name} runs on ${devices.join(' and ')}: --device must not be ${device}`);
+  }
   console.log(`${name}: ${suite.title}. ${cpus().length} cores, ${cpus()[0]?.model}`);
   if (quick) console.log(QUICK_HINT);
   else if (suite.hasPeers && !peersAreInstalled()) console.log(PEERS_HINT);

@@ -22,6 +22,8 @@ export interface Suite {
   /** In words, for the first line. */
   readonly title: string;
   readonly hasPeers: boolean;
+  /** Where it runs; on every device by default. */
+  readonly devices?: readonly BenchDevice[];
   run(options: SuiteOptions): Promise<SuiteResult>;
   /** The rows as a person reads them. */
   format(rows: readonly Row[]): string;

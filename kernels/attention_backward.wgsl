@@ -1,5 +1,6 @@
 // Attention, backward, without ever holding the time x time matrix. See attention_forward.wgsl for the shapes, the masks, the
-// two forms of sharing and the constants. q, k and v are stored alike, so Element1 and Element2 are Element0; gradients are f32.
+// two forms of sharing and the constants. q, k and v are stored alike, so Element1 and Element2 (names
+// that the host looks for) are Element0 there; gradients are f32.
 //
 // The forward pass left logSumExp, so any softmax weight can be had again from one dot product:
 //   weight[t, s] = exp(scale * q[t] . k[s] - logSumExp[t])

@@ -26,7 +26,7 @@
 //   GROUP: u32, keys whose scores are computed before their values are added: divides TILE; with SHUFFLE equal to TILE.
 //   SHUFFLE: bool; and the function fn shuffle(value: vec4f, lane: u32) -> vec4f, which is subgroupShuffle where
 //     SHUFFLE is true, and is never called where it is false.
-// q, k and v are stored alike: Element1 and Element2 are Element0. The host rounds the sizes of the bound buffers up to 16 bytes.
+// q, k and v are stored alike. The host rounds the sizes of the bound buffers up to 16 bytes.
 
 const VECTORS = (HEAD_SIZE + 3) / 4;  // a row of q, k or v, in vectors of four, the last one filled up with 0
 const LANES_PER_ROW = select(1, THREADS / TILE, SHUFFLE);
@@ -44,8 +44,8 @@ struct Scalars {
 var<immediate> scalars: Scalars;
 
 @group(0) @binding(0) var<storage, read> q: array<vec4<Element0>>;
-@group(0) @binding(1) var<storage, read> k: array<vec4<Element0>>;
-@group(0) @binding(2) var<storage, read> v: array<vec4<Element0>>;
+@group(0) @binding(1) var<storage, read> k: array<vec4<Element1>>;
+@group(0) @binding(2) var<storage, read> v: array<vec4<Element2>>;
 @group(0) @binding(3) var<storage, read> lengths: array<i32>;
 @group(0) @binding(4) var<storage, read_write> output: array<vec4<Element4>>;
 @group(0) @binding(5) var<storage, read_write> logSumExp: array<f32>;

@@ -139,7 +139,7 @@ fn main(
     for (var i = 0u; i < TILE_M; i++) {
       let row = firstRow + i;
       var values = sums[i][j] + biases + before[i];
-      values = select(values, vec4f(), (values <= vec4f()) & vec4<bool>(scalars.rectify != 0u));
+      values = select(vec4f(), values, (values > vec4f()) | vec4<bool>(scalars.rectify == 0u));
       if (row < m && column < n) {
         c[((workgroup.z * m + row) * n + column) / 4] = vec4<Element4>(values);
       }

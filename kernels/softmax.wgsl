@@ -75,11 +75,7 @@ fn forward(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) wor
 
   var sum = 0.0;
   for (var i = begin; i < end; i += scalars.lanes) {
-    let exponential = exp(f32(x[i]) - maximum);
-    sum += exponential;
-    if (!LOGARITHM) {
-      result[i] = Element1(exponential);
-    }
+    sum += exp(f32(x[i]) - maximum);
   }
   let total = sumOverLanes(sum, thread);
 
@@ -88,7 +84,7 @@ fn forward(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) wor
     if (LOGARITHM) {
       result[i] = Element1(f32(x[i]) - maximum - logarithm);
     } else {
-      result[i] = Element1(f32(result[i]) / total);
+      result[i] = Element1(exp(f32(x[i]) - maximum) / total);
     }
   }
 }

@@ -14,6 +14,7 @@ const secondsAllowed = 900;
 export const largeSuite: Suite = {
   title: 'products, attention and a GPT of sizes that fill a graphics card, on webgpu',
   hasPeers: false,
+  devices: ['webgpu'],
   format,
   async run(options) {
     const { quick } = options;

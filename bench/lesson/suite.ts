@@ -9,6 +9,7 @@ import { textTable } from '../text-table.ts';
 export const lessonSuite: Suite = {
   title: 'the versions of the matrix product that docs/kernels.md tells of, 512 x 512 x 512',
   hasPeers: false,
+  devices: ['webgpu'],
   format,
   async run(options) {
     const measurement: Measurement = {

@@ -9,6 +9,7 @@ import { textTable } from '../text-table.ts';
 export const memorySuite: Suite = {
   title: 'bytes of all buffers on webgpu during one step of a small GPT, and over many steps',
   hasPeers: true,
+  devices: ['webgpu'],
   format,
   async run(options) {
     const own: Measurement = {

@@ -12,6 +12,7 @@ const mostMilliseconds = 3;
 export const overheadSuite: Suite = {
   title: 'what one step of a small GPT costs in JavaScript, on webgpu',
   hasPeers: false,
+  devices: ['webgpu'],
   format,
   async run(options) {
     const measurement: Measurement = {

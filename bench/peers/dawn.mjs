@@ -42,11 +42,10 @@ export function waitPolitely() {
       const settled = () => {
         pending--;
       };
-      pending++;
+      if (pending++ === 0) milliseconds = shortest;
       promise.then(settled, settled);
       if (!asleep) {
         asleep = true;
-        milliseconds = shortest;
         setImmediate(turn);
       }
       return promise;

@@ -43,13 +43,12 @@ class LoadMeter:
     def read(self):
         try:
             with open("/proc/stat") as file:
-                fields = [int(word) for word in file.readline().split()[1:9]]
+                user, nice, system, idle, _, interrupts = (int(word) for word in file.readline().split()[1:7])
         except OSError:
             return None
         ticks = os.sysconf("SC_CLK_TCK")
-        own = sum(os.times()[:4])
-        idle = fields[3] + fields[4]
-        return (sum(fields) - idle) / ticks, sum(fields) / ticks, own
+        busy = user + nice + system + interrupts
+        return busy / ticks, (busy + idle) / ticks, sum(os.times()[:4])
 
     def others_share(self):
         now = self.read()

@@ -10,6 +10,7 @@ import { nameOf, precisions, sizes } from './workload.ts';
 export const precisionSuite: Suite = {
   title: 'one training step of a GPT with the values between its layers stored in f32 and in f16, on webgpu',
   hasPeers: false,
+  devices: ['webgpu'],
   format,
   async run(options) {
     const measurement = {

@@ -15,7 +15,7 @@ export interface DispatchGroup {
 /** By what is computed: see `workOf`. */
 export type StepDispatches = Map<string, DispatchGroup>;
 
-/** A repeated dispatch must take this long, or the wait for it, which ends on a millisecond, would decide its time. */
+/** A repeated dispatch must take this long, or the wait for it, which polls up to a millisecond apart, would decide its time. */
 const measuredMilliseconds = 12;
 const mostRepeats = 2048;
 

@@ -2,7 +2,7 @@ import { availableParallelism, cpus } from 'node:os';
 import { type Device, NoAdapterError, openDevice } from '../../src/index.ts';
 import { training } from './protocol.ts';
 
-/** The cpu device of a process: as many of them as there are cores run side by side, so each has one thread. */
+/** The cpu device of every run: on one thread, because runs go side by side, and so that all their times can be compared. */
 export const openCpu = () => openDevice('cpu', { threads: 1 });
 
 /** Graphics hardware where there is some; a software adapter is slower here than the cpu device. */

@@ -4,7 +4,6 @@
 // Eight columns of b are packed side by side for up to 1,024 steps of l, so that they are read in order whatever the
 // strides of b were; four rows of a meet them in eight vectors of sums that stay in registers. a is read one number at a
 // time, spread over a vector, so its strides do not matter. Products longer than 1,024 add up in c.
-
 //
 // Part number p of the work is a strip of 16 columns (a cache line) of one matrix: strips of the first matrix come first.
 

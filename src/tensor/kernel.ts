@@ -27,8 +27,8 @@ export interface Kernel<Scalar extends string = string> {
   readonly wgsl: WgslSource;
   reference(arrays: readonly NumericArray[], scalars: Readonly<Record<Scalar, number>>): void;
   /**
-   * The same for f32 on the vector registers of a CPU. False where it does not cover these sizes; nothing is computed
-   * then, and the loop runs.
+   * The same for f32 on the vector registers of a CPU. False where it does not cover these sizes, or lacks memory; nothing is
+   * computed then, and the loop runs.
    */
   simd?(call: SimdCall<Scalar>): boolean;
 }
@@ -41,8 +41,8 @@ export interface SimdCall<Scalar extends string = string> {
   /** Elements of each operand. */
   readonly sizes: readonly number[];
   readonly scalars: Readonly<Record<Scalar, number>>;
-  /** Calls a function whose parts several threads may compute. */
-  inParts(call: PartedCall): void;
+  /** Calls a function whose parts several threads may compute. False where it lacks memory; nothing is computed then. */
+  inParts(call: PartedCall): boolean;
   /** The number at an address. */
   float(address: number): number;
   /** Writes zeros. */

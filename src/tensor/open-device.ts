@@ -10,8 +10,8 @@ export type DeviceKind = (typeof deviceKinds)[number];
  * Opens a device: `webgpu`, `cpu`, or with `auto` the first of the two that this machine has. The options bound its memory,
  * choose its kernels, and for `cpu` the number of threads.
  *
- * @throws NoAdapterError for `webgpu` on a machine without an adapter; ArgumentError for another kind, or another number of
- *   threads than 1 to 64.
+ * @throws NoAdapterError for `webgpu` on a machine without an adapter; ArgumentError for another kind, and where
+ *   it opens `cpu` for another number of threads than 1 to 64.
  */
 export async function openDevice(
   kind: DeviceKind = 'auto',

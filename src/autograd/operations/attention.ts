@@ -112,14 +112,13 @@ function attentionOnVectors(
 ): boolean {
   if (headSize % 4 !== 0) return false;
   const { batch, time, heads, scale, causal, useLengths } = scalars;
-  inParts({
+  return inParts({
     name,
     values: [...addresses, batch, time, heads, headSize, scale, causal, useLengths],
     parts: batch * heads * Math.ceil(time / positionsOfPart),
     // Two rows of weights, with room for the vector at the end of each.
     scratchBytes: 4 * 2 * (time + 8),
   });
-  return true;
 }
 
 /**

@@ -131,11 +131,10 @@ function matmulOnVectors({ inParts, addresses, sizes, scalars: s }: SimdCall<key
   const before = s.addToResult ? c : s.useResidual ? residual : 0;
   const [aFirst, bFirst] = [a + 4 * s.aOffset, b + 4 * s.bOffset];
   const walks = [s.aBatch, s.aRow, s.aColumn, s.bBatch, s.bRow, s.bColumn];
-  inParts({
+  return inParts({
     name: 'matmul',
     values: [aFirst, bFirst, bias, before, c, s.m, s.n, s.k, ...walks, s.useBias, s.rectify],
     parts: batches * Math.ceil(s.n / vectors.columnsOfPart),
     scratchBytes: vectors.scratchBytes,
   });
-  return true;
 }

@@ -1,4 +1,4 @@
-import { dense } from '../../tensor/copy.ts';
+import { copy, dense } from '../../tensor/copy.ts';
 import { computeDType } from '../../tensor/dtype.ts';
 import { dispatch, flatWorkgroups, type Kernel } from '../../tensor/kernel.ts';
 import { type Shape, sizeOf } from '../../tensor/shape.ts';
@@ -63,6 +63,7 @@ const chunkLength = 64;
  * multiplied by `scale`. f16 is reduced to f32: a sum soon leaves what f16 can hold.
  */
 export function reduceAxes(reduction: Reduction, x: Tensor, axes: readonly number[], scale = 1): Tensor {
+  if (axes.length === 0 && x.dtype === 'f16') return copy(x, reduction, 'f32');
   let current = dense(x);
   const shape = [...x.shape];
   for (let last = axes.length - 1; last >= 0; ) {

@@ -55,6 +55,7 @@ export class JobBoard {
     words.set([functionIndex, values.length, parts, taken, scratch, scratchBytes, threads], jobAt);
     this.#values.set(values);
     Atomics.store(words, nextAt, 0);
+    Atomics.store(words, failedAt, 0);
     // Odd: open.
     Atomics.add(words, epochAt, 1);
     Atomics.notify(words, epochAt);
@@ -69,7 +70,7 @@ export class JobBoard {
         this.#awaitOther(activeAt, active);
       }
     }
-    if (Atomics.load(words, failedAt) !== 0) throw new Error('the vector loops failed on another thread');
+    if (Atomics.exchange(words, failedAt, 0) !== 0) throw new Error('the vector loops failed on another thread');
   }
 
   /**
@@ -84,16 +85,18 @@ export class JobBoard {
       epoch = this.#awaitOther(epochAt, epoch);
       if (epoch % 2 === 0) continue;
       Atomics.add(words, activeAt, 1);
-      // Still open: then it is not closed before this thread has left.
-      if (Atomics.load(words, epochAt) === epoch && thread < words[jobAt + 6]) {
-        try {
+      try {
+        // Still open: then it does not change before this thread has left.
+        if (Atomics.load(words, epochAt) === epoch && thread < words[jobAt + 6]) {
           Atomics.add(words, helpedAt, this.#takeParts(functions, thread));
-        } catch {
-          Atomics.store(words, failedAt, 1);
         }
+      } catch {
+        // Whoever waits for the job says so.
+        Atomics.store(words, failedAt, 1);
+      } finally {
+        Atomics.sub(words, activeAt, 1);
+        Atomics.notify(words, activeAt);
       }
-      Atomics.sub(words, activeAt, 1);
-      Atomics.notify(words, activeAt);
     }
   }
 

@@ -13,7 +13,7 @@ const partedFunctionNames = [
   'attentionQueryGradient',
   'attentionKeyValueGradient',
 ] as const;
-export type PartedFunctionName = (typeof partedFunctionNames)[number];
+type PartedFunctionName = (typeof partedFunctionNames)[number];
 
 /** The other functions of kernels/simd/, which say what their arguments are. */
 const simdFunctionNames = [
@@ -67,7 +67,7 @@ export class LinearMemory {
   readonly #parted: readonly WasmFunction[];
   readonly #module: WebAssembly.Module;
   readonly #board = new JobBoard();
-  readonly #helpers: Worker[] = [];
+  #helpers = 0;
   readonly #memory: WebAssembly.Memory;
   readonly #free = new Map<number, number[]>();
   #end = firstAddress;
@@ -124,42 +124,48 @@ export class LinearMemory {
     return this.#board.helped;
   }
 
-  /** Calls a function on `threads` threads, or on this one alone where its operations are too few to share. */
-  perform({ name, values, parts, scratchBytes }: PartedCall, flops: number, threads: number): void {
+  /**
+   * Calls a function on `threads` threads, or on this one alone where its operations are too few to share. False where no
+   * memory is left for its intermediate values; nothing is computed then.
+   */
+  perform({ name, values, parts, scratchBytes }: PartedCall, flops: number, threads: number): boolean {
     const functionIndex = partedFunctionNames.indexOf(name);
-    if (threads === 1 || parts === 1 || flops < flopsWorthSharing) {
-      this.#parted[functionIndex](...values, this.scratch(scratchBytes), 0, parts);
-      return;
+    const isShared = threads > 1 && parts > 1 && flops >= flopsWorthSharing;
+    const ownBytes = 64 * Math.ceil(scratchBytes / 64);
+    const scratch = this.scratch(isShared ? threads * ownBytes : ownBytes);
+    if (scratch === null) return false;
+    if (isShared) {
+      this.#startHelpers(threads - 1);
+      this.#board.perform({ functionIndex, values, parts, scratch, scratchBytes: ownBytes, threads }, this.#parted);
+    } else this.#parted[functionIndex](...values, scratch, 0, parts);
+    return true;
+  }
+
+  /** Until a helper runs, and where it cannot, the others do its part. */
+  #startHelpers(count: number): void {
+    while (this.#helpers < count) {
+      this.#helpers++;
+      const workerData = {
+        ...{ module: this.#module, memory: this.#memory, names: partedFunctionNames },
+        ...{ board: this.#board.buffer, thread: this.#helpers },
+      };
+      const isMissed = (error: unknown) => process.emitWarning(`the cpu device has one thread less: ${error}`);
+      try {
+        const helper = new Worker(new URL('helper-thread.mjs', import.meta.url), { workerData, execArgv: [] });
+        helper.on('error', isMissed);
+        helper.unref();
+      } catch (error) {
+        isMissed(error);
+      }
     }
-    while (this.#helpers.length < threads - 1) this.#startHelper();
-    const ownLine = 64 * Math.ceil(scratchBytes / 64);
-    const scratch = this.scratch(threads * ownLine);
-    this.#board.perform({ functionIndex, values, parts, scratch, scratchBytes: ownLine, threads }, this.#parted);
   }
 
-  /** Until it runs, and where it cannot, the others do its part. */
-  #startHelper(): void {
-    const helper = new Worker(new URL('helper-thread.mjs', import.meta.url), {
-      workerData: {
-        module: this.#module,
-        memory: this.#memory,
-        names: partedFunctionNames,
-        board: this.#board.buffer,
-        thread: this.#helpers.length + 1,
-      },
-      execArgv: [],
-    });
-    helper.on('error', (error) => process.emitWarning(`the cpu device has one thread less: ${error.message}`));
-    helper.unref();
-    this.#helpers.push(helper);
-  }
-
-  /** Room for intermediate values; the next call may hand out the same. */
-  scratch(bytes: number): number {
+  /** Room for intermediate values, or null where there is none; the next call may hand out the same. */
+  scratch(bytes: number): number | null {
     if (bytes > this.#scratch.bytes) {
       const rounded = 1024 * Math.ceil((2 * bytes) / 1024);
       const address = this.allocate(rounded);
-      if (address === null) throw new RangeError('no memory is left for intermediate values');
+      if (address === null) return null;
       if (this.#scratch.bytes > 0) this.free(this.#scratch.address, this.#scratch.bytes);
       this.#scratch = { address, bytes: rounded };
     }

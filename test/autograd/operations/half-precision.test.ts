@@ -81,6 +81,11 @@ const operations: Record<string, fc.Arbitrary<Case>> = {
     of: ([x]) => add(add(sum(x, { axes: [0] }), mean(x, { axes: 0 })), max(x, { axes: 0 })),
     stored: 'f32',
   })),
+  'sum and maximum over no axis': pair.map((shape) => ({
+    half: [shape],
+    of: ([x]) => add(sum(x, { axes: [] }), max(x, { axes: [] })),
+    stored: 'f32',
+  })),
   softmax: pair.map((shape) => ({ half: [shape], of: ([x]) => softmax(x) })),
   logSoftmax: pair.map((shape) => ({ half: [shape], of: ([x]) => logSoftmax(x) })),
   rmsNorm: pair.map(([m, n]) => ({

@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
-import { expect, test } from 'vitest';
+import { Worker } from 'node:worker_threads';
+import { describe, expect, test } from 'vitest';
 import {
   ArgumentError,
   attention,
@@ -77,17 +78,53 @@ test('helpers do not keep a process that is done', () => {
   expect({ status, stdout: stdout.trim() }).toEqual({ status: 0, stdout: '65536' });
 });
 
-test('a function that throws does not spoil the next job', () => {
-  const board = new JobBoard();
-  const job = { values: [], scratch: 0, scratchBytes: 0, threads: 2, parts: 5 };
-  const done: number[] = [];
-  const fails = () => {
-    throw new Error('as intended');
-  };
-  const notes = (_scratch: number, first: number, end: number) => {
-    for (let part = first; part < end; part++) done.push(part);
-  };
-  expect(() => board.perform({ ...job, functionIndex: 0 }, [fails, notes])).toThrow('as intended');
-  board.perform({ ...job, functionIndex: 1 }, [fails, notes]);
-  expect(done).toEqual([0, 1, 2, 3, 4]);
+describe('a job', () => {
+  const shared = { values: [], scratch: 0, scratchBytes: 0 };
+
+  test.each([1, 5, 16, 50, 77])('of %s parts has each of them computed once', (parts) => {
+    const done: number[] = [];
+    const notes = (_scratch: number, first: number, end: number) => {
+      for (let part = first; part < end; part++) done.push(part);
+    };
+    new JobBoard().perform({ ...shared, functionIndex: 0, parts, threads: 3 }, [notes]);
+    expect(done).toEqual(Array.from({ length: parts }, (_, part) => part));
+  });
+
+  test('that fails here does not spoil the next', () => {
+    const board = new JobBoard();
+    const job = { ...shared, parts: 5, threads: 2 };
+    const fails = () => {
+      throw new Error('as intended');
+    };
+    expect(() => board.perform({ ...job, functionIndex: 0 }, [fails, () => {}])).toThrow('as intended');
+    board.perform({ ...job, functionIndex: 1 }, [fails, () => {}]);
+  });
+
+  test('that fails on another thread says so, and does not spoil the next', async () => {
+    const board = new JobBoard();
+    const script = `
+      const { workerData } = require('node:worker_threads');
+      const fails = () => { throw new Error('as intended'); };
+      import(workerData.path).then(({ JobBoard }) => new JobBoard(workerData.buffer).help([fails, () => {}], 1));
+    `;
+    const path = new URL('../../../src/tensor/cpu/job-board.mjs', import.meta.url).href;
+    const helper = new Worker(script, { eval: true, workerData: { path, buffer: board.buffer }, execArgv: [] });
+    const slow = () => {
+      for (const end = performance.now() + 0.5; performance.now() < end; );
+    };
+    const perform = (functionIndex: number) =>
+      board.perform({ ...shared, functionIndex, parts: 40, threads: 2 }, [slow, slow]);
+    const performUntilItFails = async () => {
+      for (const deadline = performance.now() + 20_000; performance.now() < deadline; ) {
+        perform(0);
+        await new Promise((resolve) => setTimeout(resolve, 1));
+      }
+    };
+    try {
+      await expect(performUntilItFails()).rejects.toThrow('failed on another thread');
+      perform(1);
+    } finally {
+      await helper.terminate();
+    }
+  });
 });
