@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { FrostgradError, type GradES, ParameterRegistry } from '../../src/index.ts';
 import { gradesPolicy, newRun, type RunSource } from '../compare/arms.ts';
 import { loadBase, pretrainingSteps } from '../compare/bases.ts';
-import { chooseDevice, circumstances } from '../compare/circumstances.ts';
+import { circumstances, openForRuns } from '../compare/circumstances.ts';
 import { evaluate } from '../compare/evaluate.ts';
 import { learningRates, type RuleSetting } from '../compare/protocol.ts';
 import { loadTask } from '../compare/tasks.ts';
@@ -33,7 +33,7 @@ interface Trained {
 
 async function main(options: AblateOptions): Promise<void> {
   const { task: taskName, steps, seeds, quick, json } = options;
-  const device = await chooseDevice(options.device);
+  const device = await openForRuns(options.device);
   const path = options.out ?? join('runs', `ablate-${new Date().toISOString().replace(/[:.]/g, '-')}`);
   const folder = new RunFolder(path, { ...options, device: device.kind, adapter: device.adapter, tried });
   console.log(`Run folder: ${path}. Ctrl-C ends after the run under way and keeps what there is.`);

@@ -1,21 +1,10 @@
 import { availableParallelism, cpus } from 'node:os';
-import { type Device, NoAdapterError, openDevice } from '../../src/index.ts';
+import { type Device, type DeviceKind, openDevice } from '../../src/index.ts';
 import { training } from './protocol.ts';
 
-/** The cpu device of every run: on one thread, because runs go side by side, and so that all their times can be compared. */
-export const openCpu = () => openDevice('cpu', { threads: 1 });
-
-/** Graphics hardware where there is some; a software adapter is slower here than the cpu device. */
-export async function chooseDevice(choice: 'auto' | 'webgpu' | 'cpu'): Promise<Device> {
-  if (choice === 'webgpu') return openDevice(choice);
-  if (choice === 'cpu') return openCpu();
-  try {
-    const device = await openDevice('webgpu');
-    if (!device.software) return device;
-  } catch (error) {
-    if (!(error instanceof NoAdapterError)) throw error;
-  }
-  return openCpu();
+/** The device of every run. On the cpu they have one thread each: runs go side by side, and their times are to be comparable. */
+export function openForRuns(choice: DeviceKind): Promise<Device> {
+  return openDevice(choice, { threads: 1 });
 }
 
 /** What stands in results: where they were made, and with what. */

@@ -9,7 +9,7 @@ import { type Device, FrostgradError } from '../../src/index.ts';
 import { INTERRUPTED_EXIT_CODE } from '../fragments/interrupt.ts';
 import { OptionError } from '../fragments/options.ts';
 import { RunFolderError } from '../fragments/run-folder.ts';
-import { chooseDevice } from './circumstances.ts';
+import { openForRuns } from './circumstances.ts';
 import { type CompareOptions, helpText, parseOptions } from './options.ts';
 import * as protocol from './protocol.ts';
 import { pictures, reportPage } from './report.ts';
@@ -20,7 +20,7 @@ import { markdownTables, summaryText } from './tables.ts';
 const runsFolder = 'runs';
 
 async function main(options: CompareOptions): Promise<void> {
-  const device = await chooseDevice(options.device);
+  const device = await openForRuns(options.device);
   const store = openStore(options, device);
   console.log(`Run folder: ${store.path}. Ctrl-C keeps what is done; --resume goes on from there.`);
   console.log(`Device: ${device.kind} (${device.adapter}), ${workerCount(options, device)} processes side by side.`);

@@ -1,7 +1,6 @@
 /** A process that trains what it is sent. Started by `workers.ts`; figures go back as messages. */
 
-import { openDevice } from '../../src/index.ts';
-import { openCpu } from './circumstances.ts';
+import { openForRuns } from './circumstances.ts';
 import { UnitRunner } from './units.ts';
 import type { FromWorker, ToWorker } from './workers.ts';
 
@@ -12,7 +11,7 @@ const send = (message: FromWorker) => process.send?.(message);
 const stepsBetweenMessages = 50;
 
 const [kind, baseSteps] = process.argv.slice(2);
-const device = await (kind === 'webgpu' ? openDevice('webgpu') : openCpu());
+const device = await openForRuns(kind === 'webgpu' ? 'webgpu' : 'cpu');
 const runner = new UnitRunner(device, Number(baseSteps));
 
 process.on('message', async ({ unit }: ToWorker) => {

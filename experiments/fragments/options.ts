@@ -40,7 +40,7 @@ npm start -- [options]
   --data DIR      folder with one sub-folder a class, any files   (default: the files in node_modules, by their kind)
   --steps N       length of the schedule in steps                 (default: ${DEFAULT_STEPS})
   --seed N        seed of the weights and of the batches          (default: ${DEFAULT_SEED})
-  --device NAME   ${DEVICES.join(' | ')}                            (default: ${DEFAULT_DEVICE}, which takes the faster one)
+  --device NAME   ${DEVICES.join(' | ')}                            (default: ${DEFAULT_DEVICE}: graphics hardware, else cpu)
   --out DIR       folder for the log, the freezes and the picture (default: runs/fragments-<time>)
   --json FILE     also write the results to this file
   --help          show this text`;

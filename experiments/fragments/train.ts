@@ -215,22 +215,12 @@ function watchedBy(policy: GradES): Arm['watched'] {
   });
 }
 
-/**
- * Compiles every pipeline that either arm uses, and tells the milliseconds a step takes after that (the median). Nothing
- * of it is left behind.
- */
-export async function warmUp(device: Device, dataset: FragmentDataset): Promise<number> {
-  const rounds = 10;
-  const trainer = new Trainer('grades', device, dataset, 0, rounds);
-  const times: number[] = [];
-  for (let s = 1; s <= rounds && !trainer.policy?.finished; s++) {
-    const start = performance.now();
-    await trainer.train(s, true);
-    times.push(performance.now() - start);
-  }
+/** Compiles every pipeline that either arm uses. Nothing of it is left behind. */
+export async function warmUp(device: Device, dataset: FragmentDataset): Promise<void> {
+  const steps = 10;
+  const trainer = new Trainer('grades', device, dataset, 0, steps);
+  for (let s = 1; s <= steps && !trainer.policy?.finished; s++) await trainer.train(s, true);
   await trainer.end();
   await evaluate(trainer.model, device, dataset, 1);
   trainer.release();
-  const later = times.slice(2).sort((a, b) => a - b);
-  return later[Math.floor(later.length / 2)];
 }

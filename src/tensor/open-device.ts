@@ -1,13 +1,15 @@
 import { CpuDevice, type CpuOptions } from './cpu/cpu-device.ts';
 import type { Device } from './device.ts';
 import { ArgumentError, NoAdapterError } from './errors.ts';
+import { findAdapter } from './webgpu/adapter.ts';
 import { WebGpuDevice, type WebGpuOptions } from './webgpu/webgpu-device.ts';
 
 export const deviceKinds = ['auto', 'webgpu', 'cpu'] as const;
 export type DeviceKind = (typeof deviceKinds)[number];
 
 /**
- * Opens a device: `webgpu`, `cpu`, or with `auto` the first of the two that this machine has. The options bound its memory,
+ * Opens a device: `webgpu`, `cpu`, or with `auto` WebGPU on graphics hardware and `cpu` where there is none (a software adapter
+ * computes on the same cores, and more slowly). The options bound its memory,
  * choose its kernels, and for `cpu` the number of threads.
  *
  * @throws NoAdapterError for `webgpu` on a machine without an adapter; ArgumentError for another kind, and where
@@ -20,11 +22,15 @@ export async function openDevice(
   if (!deviceKinds.includes(kind)) {
     throw new ArgumentError(`openDevice: '${kind}' is no kind of device (allowed: ${deviceKinds.join(', ')})`);
   }
-  if (kind === 'cpu') return new CpuDevice(options);
+  const takesCpu = kind === 'cpu' || (kind === 'auto' && !(await hasGraphicsHardware()));
+  return takesCpu ? new CpuDevice(options) : WebGpuDevice.open(options);
+}
+
+async function hasGraphicsHardware(): Promise<boolean> {
   try {
-    return await WebGpuDevice.open(options);
+    return !(await findAdapter()).software;
   } catch (error) {
-    if (kind === 'auto' && error instanceof NoAdapterError) return new CpuDevice(options);
+    if (error instanceof NoAdapterError) return false;
     throw error;
   }
 }

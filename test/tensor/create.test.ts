@@ -18,7 +18,7 @@ import {
 } from '../../src/index.ts';
 import { CpuDevice } from '../../src/tensor/cpu/cpu-device.ts';
 import { checkIndices } from '../../src/tensor/create.ts';
-import { cpu, onEachDevice, onWebGpu } from '../devices.ts';
+import { cpu, onEachDevice, onWebGpu, webgpu } from '../devices.ts';
 
 onEachDevice((device) => {
   test('nested arrays give their shape, and come back', async () => {
@@ -215,6 +215,8 @@ test('the default device is used where none is named', () => {
 
 test('a device is opened by its kind, and no other kind is taken', async () => {
   expect((await openDevice('cpu')).kind).toBe('cpu');
+  const found = await openDevice();
+  expect(found.kind).toBe(webgpu?.software === false ? 'webgpu' : 'cpu');
   const unknown = JSON.parse('"tpu"');
   await expect(openDevice(unknown)).rejects.toThrow(ArgumentError);
   await expect(openDevice(unknown)).rejects.toThrow(
