@@ -19,7 +19,10 @@ interface Block {
 export interface CpuOptions {
   /** Bytes the device may reserve; by default half of the machine's memory. */
   memoryBudget?: number;
-  /** Threads that compute large products and attention, 1 to 64; by default one for each core, 8 at most. The results are the same. */
+  /**
+   * Threads that compute large products and attention, 1 to 64; by default one for each core, 8 at most. The results are the
+   * same, bit for bit.
+   */
   threads?: number;
   /** `reference` runs the plain loops alone: the oracle. */
   kernels?: 'simd' | 'reference';
@@ -30,8 +33,8 @@ const defaultThreads = () => Math.min(8, availableParallelism());
 
 /**
  * Runs every kernel at once: a call returns when its result is there. Those that have a form for 128-bit vectors run that, in
- * WebAssembly, on f32, and large products and attention on several threads; everything else runs the reference loop, plain TypeScript beside the operation. It serves machines without an
- * adapter, and with `kernels: 'reference'` it is the oracle.
+ * WebAssembly, on f32, large products and attention on several threads; everything else runs the reference loop, plain
+ * TypeScript beside the operation. It serves machines without a graphics card, and with `kernels: 'reference'` it is the oracle.
  */
 export class CpuDevice implements Device {
   readonly kind = 'cpu';
@@ -43,7 +46,6 @@ export class CpuDevice implements Device {
   readonly work: WorkReport = { dispatches: new Map(), totalDispatches: 0, flops: 0 };
   readonly #pool: BufferPool<Block>;
   readonly #memory: LinearMemory | null;
-
   readonly #threads: number;
 
   constructor({ memoryBudget, kernels = 'simd', threads = defaultThreads() }: CpuOptions = {}) {
