@@ -37,7 +37,7 @@ export function multiplyAdds(result: Tensor, rounds: number): void {
 
 /** What an adapter does at most: all of its units kept busy, nothing read. Enough threads to fill the largest card. */
 export function multiplyAddsCase(device: Device): OperationCase & { threads: number; rounds: number } {
-  const [threads, rounds] = device.software ? [4096, 2048] : [1 << 20, 4096];
+  const [threads, rounds] = device.software ? [4096, 2048] : [1 << 20, 1024];
   return { name: peakName, flops: 2 * multiplyAddsPerRound * rounds * threads, threads, rounds };
 }
 

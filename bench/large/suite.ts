@@ -1,6 +1,5 @@
 import { ours } from '../implementations.ts';
-import type { Measurement } from '../perform.ts';
-import { perform } from '../perform.ts';
+import { type Measurement, perform } from '../perform.ts';
 import { plainRows } from '../plain-rows.ts';
 import { pyTorchMeasurements } from '../pytorch.ts';
 import type { Row } from '../row.ts';

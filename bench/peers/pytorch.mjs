@@ -1,4 +1,5 @@
 // PyTorch, where it is installed: pytorch.mjs <eager | compiled> <matmul | attention | step | a part of large>
+// <cuda | cpu>
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';

@@ -9,7 +9,7 @@ export type DeviceKind = (typeof deviceKinds)[number];
 
 /**
  * Opens a device: `webgpu`, `cpu`, or with `auto` WebGPU on graphics hardware and `cpu` where there is none (a software adapter
- * computes on the same cores, and more slowly). The options bound its memory, choose the kernels of `webgpu` and the number
+ * computes on the same cores, and mostly more slowly). The options bound its memory, choose the kernels of `webgpu` and the number
  * of threads of `cpu`.
  *
  * @throws NoAdapterError for `webgpu` on a machine without an adapter; ArgumentError for another kind, and where

@@ -203,6 +203,14 @@ describeWithHalves('operations over f16', () => {
       hardware.trim();
     });
 
+    test('softmax rounds once, to the nearest', async () => {
+      await step(async () => {
+        const x = exact([8, 33], 3, device, 'f16');
+        // Half of the distance between neighbours in f16 is 2⁻¹¹ of them at most.
+        await expectClose(softmax(x), softmax(cast(x, 'f32')), { absolute: 0, relative: 1.02 * 2 ** -11 });
+      });
+    });
+
     test('a number among f16 keeps its own precision and range', async () => {
       await step(async () => {
         const x = tensor([60_000], { device, dtype: 'f16' });
