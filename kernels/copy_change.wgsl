@@ -4,13 +4,6 @@
 //
 // A thread takes ELEMENTS elements, a workgroup apart; a tree combines what the threads of a group found.
 
-struct Scalars {
-  count: u32,
-  partialsStart: u32,
-}
-
-var<immediate> scalars: Scalars;
-
 @group(0) @binding(0) var<storage, read> value: array<f32>;
 @group(0) @binding(1) var<storage, read_write> copy: array<f32>;
 @group(0) @binding(2) var<storage, read_write> partials: array<f32>;

@@ -13,17 +13,6 @@
 
 const WORKGROUP_SIZE = 64u;
 
-struct Scalars {
-  count: u32,
-  row: u32,
-  groups: u32,
-  useHalves: u32,
-  usePrevious: u32,
-  isProbe: u32,
-}
-
-var<immediate> scalars: Scalars;
-
 @group(0) @binding(0) var<storage, read_write> gradient: array<Value>;
 @group(0) @binding(1) var<storage, read_write> previous: array<Value>;
 @group(0) @binding(2) var<storage, read_write> partials: array<vec4f>;

@@ -5,15 +5,6 @@
 // whose bindings repeat the first. One thread computes ELEMENTS elements, a workgroup apart, so that neighbouring
 // threads touch neighbouring addresses.
 
-struct Scalars {
-  count: u32,
-  xStep: u32,
-  yStep: u32,
-  zStep: u32,
-}
-
-var<immediate> scalars: Scalars;
-
 @group(0) @binding(0) var<storage, read> x: array<Element0>;
 @group(0) @binding(1) var<storage, read> y: array<Element1>;
 @group(0) @binding(2) var<storage, read> z: array<Element2>;

@@ -5,12 +5,6 @@
 
 const WORKGROUP_SIZE = 64u;
 
-struct Scalars {
-  rows: u32,
-}
-
-var<immediate> scalars: Scalars;
-
 @group(0) @binding(0) var<storage, read> partials: array<f32>;
 @group(0) @binding(1) var<storage, read> ranges: array<vec2i>;
 @group(0) @binding(2) var<storage, read_write> report: array<vec4f>;

@@ -5,7 +5,7 @@
 
 export function adamw(
   gradient: usize, value: usize, mean: usize, square: usize, changes: usize, count: i32,
-  factor: f32, rate: f32, beta1: f32, beta2: f32, epsilon: f32, decay: f32, correction1: f32, correction2: f32,
+  scale: f32, rate: f32, beta1: f32, beta2: f32, epsilon: f32, decay: f32, correction1: f32, correction2: f32,
 ): void {
   const whole = count & ~3;
   const keep: f32 = 1 - rate * decay;
@@ -14,7 +14,7 @@ export function adamw(
   let moved = f64x2.splat(0);
   for (let i = 0; i < whole; i += 4) {
     const at = (<usize>i) << 2;
-    const g = f32x4.mul(f32x4.splat(factor), v128.load(gradient + at));
+    const g = f32x4.mul(f32x4.splat(scale), v128.load(gradient + at));
     const m = f32x4.add(f32x4.mul(f32x4.splat(beta1), v128.load(mean + at)), f32x4.mul(f32x4.splat(rest1), g));
     const v = f32x4.add(
       f32x4.mul(f32x4.splat(beta2), v128.load(square + at)),
@@ -36,7 +36,7 @@ export function adamw(
   let rest: f64 = 0;
   for (let i = whole; i < count; i++) {
     const at = (<usize>i) << 2;
-    const g = factor * load<f32>(gradient + at);
+    const g = scale * load<f32>(gradient + at);
     const m = beta1 * load<f32>(mean + at) + rest1 * g;
     const v = beta2 * load<f32>(square + at) + rest2 * g * g;
     store<f32>(mean + at, m);

@@ -1,4 +1,5 @@
-import { dispatch, elementwise, flatWorkgroups } from '../tensor/kernel.ts';
+import { dispatch } from '../tensor/dispatch.ts';
+import { elementwise, flatWorkgroups } from '../tensor/kernel.ts';
 import { checkRange, Optimizer, type OptimizerOptions, type Update, updateKernels } from './optimizer.ts';
 import type { Parameter } from './parameter.ts';
 
@@ -8,24 +9,22 @@ export interface AdamWOptions extends OptimizerOptions {
   epsilon?: number;
 }
 
-const scalars = {
-  count: 'u32',
-  rate: 'f32',
-  beta1: 'f32',
-  beta2: 'f32',
-  epsilon: 'f32',
-  decay: 'f32',
-  correction1: 'f32',
-  correction2: 'f32',
-  changesStart: 'u32',
-} as const;
-
 /** The update, and where it is watched the sum of what it changed. */
-const adamwKernels = updateKernels<keyof typeof scalars>({
+const adamwKernels = updateKernels({
   name: 'adamw',
-  operands: ['read', 'read', 'update', 'update', 'update', 'update'],
-  scalars,
-  reference([gradient, report, value, mean, square, changes], s, watched) {
+  operands: { gradient: 'read', report: 'read', value: 'update', mean: 'update', square: 'update', changes: 'update' },
+  scalars: {
+    count: 'u32',
+    rate: 'f32',
+    beta1: 'f32',
+    beta2: 'f32',
+    epsilon: 'f32',
+    decay: 'f32',
+    correction1: 'f32',
+    correction2: 'f32',
+    changesStart: 'u32',
+  },
+  reference({ gradient, report, value, mean, square, changes }, s, watched) {
     const [scale, skip] = report;
     let moved = 0;
     for (let i = 0; i < s.count && skip === 0; i++) {
@@ -39,15 +38,11 @@ const adamwKernels = updateKernels<keyof typeof scalars>({
     }
     if (watched) changes[s.changesStart] = moved;
   },
-  simd({ functions, addresses, scalars: s, float }, watched) {
-    const [gradient, report, value, mean, square, changes] = addresses;
-    const [scale, skip] = [float(report), float(report + 4)];
-    // The loop leaves everything as it is, and says that nothing moved.
-    if (skip !== 0) return false;
-    const target = watched ? changes + 4 * s.changesStart : 0;
-    const rates = [s.rate, s.beta1, s.beta2, s.epsilon, s.decay, s.correction1, s.correction2];
-    functions.adamw(gradient, value, mean, square, target, s.count, scale, ...rates);
-    return true;
+  simd(call, watched) {
+    const report = call.address('report');
+    const changes = watched ? call.address('changes') + 4 * call.scalars.changesStart : 0;
+    // Where it skips, the loop leaves everything as it is, and says that nothing moved.
+    return call.float(report + 4) === 0 && call.run('adamw', { scale: call.float(report), changes });
   },
 });
 
@@ -72,8 +67,9 @@ export class AdamW extends Optimizer {
 
   protected update(parameter: Parameter, { gradient, report, state, weightDecay, changes }: Update): void {
     const [beta1, beta2] = this.#betas;
+    const [mean, square] = state.tensors;
     dispatch(adamwKernels[changes.watched ? 'watched' : 'plain'](parameter.size), {
-      operands: [gradient, report, parameter, ...state.tensors, changes.partials],
+      operands: { gradient, report, value: parameter, mean, square, changes: changes.partials },
       scalars: {
         count: parameter.size,
         rate: this.learningRate,

@@ -1,13 +1,12 @@
 import { gradientOf } from '../autograd/leaf-gradient.ts';
-import { dense } from '../tensor/copy.ts';
 import { tensor, zeros } from '../tensor/create.ts';
 import type { NumericArray } from '../tensor/dtype.ts';
 import { ArgumentError, DeviceMismatchError, ShapeError } from '../tensor/errors.ts';
 import { getOrCreate } from '../tensor/get-or-create.ts';
-import { byWidth, elementwise, type Kernel, type SimdCall } from '../tensor/kernel.ts';
+import { byWidth, elementwise, type Kernel, type KernelDeclaration, type SimdCall } from '../tensor/kernel.ts';
 import { scope } from '../tensor/scope.ts';
 import { formatShape } from '../tensor/shape.ts';
-import type { Tensor } from '../tensor/tensor.ts';
+import { dense, type Tensor } from '../tensor/tensor.ts';
 import type { Parameter } from './parameter.ts';
 import { type StepReport, StepReporter, type WatchedChange } from './step-report.ts';
 
@@ -58,20 +57,24 @@ export interface OptimizerState {
  * The kernel of an update in two forms: by itself, and summing what it changes. Two, because on a software adapter the
  * barriers of the sum would cost every update, watched or not.
  */
-export function updateKernels<Scalar extends string>({
+export function updateKernels<Operand extends string, Scalar extends string>({
   reference,
   simd,
   ...kernel
-}: Omit<Kernel<Scalar>, 'wgsl' | 'reference' | 'simd'> & {
-  reference(arrays: readonly NumericArray[], scalars: Readonly<Record<Scalar, number>>, watched: boolean): void;
-  simd?(call: SimdCall<Scalar>, watched: boolean): boolean;
-}): Record<'plain' | 'watched', (count: number) => Kernel<Scalar>> {
+}: Omit<KernelDeclaration<Operand, Scalar>, 'wgsl' | 'reference' | 'simd'> & {
+  reference(
+    arrays: Readonly<Record<Operand, NumericArray>>,
+    scalars: Readonly<Record<Scalar, number>>,
+    watched: boolean,
+  ): void;
+  simd?(call: SimdCall<Operand, Scalar>, watched: boolean): boolean;
+}): Record<'plain' | 'watched', (count: number) => Kernel<Operand, Scalar>> {
   const form = (watched: boolean) =>
-    byWidth<Scalar>({
+    byWidth<Operand, Scalar>({
       ...kernel,
       wgsl: { file: kernel.name, constants: { ...elementwise.constants, WATCHED: String(watched) } },
       reference: (arrays, scalars) => reference(arrays, scalars, watched),
-      ...(simd && { simd: (call: SimdCall<Scalar>) => simd(call, watched) }),
+      ...(simd && { simd: (call: SimdCall<Operand, Scalar>) => simd(call, watched) }),
     });
   return { plain: form(false), watched: form(true) };
 }

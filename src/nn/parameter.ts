@@ -1,7 +1,6 @@
 import { LeafNode } from '../autograd/node.ts';
-import { copy } from '../tensor/copy.ts';
 import { ArgumentError, DTypeError } from '../tensor/errors.ts';
-import { Tensor } from '../tensor/tensor.ts';
+import { copy, Tensor } from '../tensor/tensor.ts';
 
 /** What a parameter is for. The first seven are the projection matrices that GradES watches. */
 export const parameterKinds = [

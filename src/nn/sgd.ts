@@ -1,4 +1,5 @@
-import { dispatch, elementwise, flatWorkgroups } from '../tensor/kernel.ts';
+import { dispatch } from '../tensor/dispatch.ts';
+import { elementwise, flatWorkgroups } from '../tensor/kernel.ts';
 import { checkRange, Optimizer, type OptimizerOptions, type Update, updateKernels } from './optimizer.ts';
 import type { Parameter } from './parameter.ts';
 
@@ -7,14 +8,12 @@ export interface SGDOptions extends OptimizerOptions {
   momentum?: number;
 }
 
-const scalars = { count: 'u32', rate: 'f32', momentum: 'f32', decay: 'f32', changesStart: 'u32' } as const;
-
 /** The update, and where it is watched the sum of what it changed. */
-const sgdKernels = updateKernels<keyof typeof scalars>({
+const sgdKernels = updateKernels({
   name: 'sgd',
-  operands: ['read', 'read', 'update', 'update', 'update'],
-  scalars,
-  reference([gradient, report, value, velocity, changes], { count, rate, momentum, decay, changesStart }, watched) {
+  operands: { gradient: 'read', report: 'read', value: 'update', velocity: 'update', changes: 'update' },
+  scalars: { count: 'u32', rate: 'f32', momentum: 'f32', decay: 'f32', changesStart: 'u32' },
+  reference({ gradient, report, value, velocity, changes }, { count, rate, momentum, decay, changesStart }, watched) {
     const [scale, skip] = report;
     let moved = 0;
     for (let i = 0; i < count && skip === 0; i++) {
@@ -41,7 +40,7 @@ export class SGD extends Optimizer {
 
   protected update(parameter: Parameter, { gradient, report, state, weightDecay, changes }: Update): void {
     dispatch(sgdKernels[changes.watched ? 'watched' : 'plain'](parameter.size), {
-      operands: [gradient, report, parameter, ...state.tensors, changes.partials],
+      operands: { gradient, report, value: parameter, velocity: state.tensors[0], changes: changes.partials },
       scalars: {
         count: parameter.size,
         rate: this.learningRate,

@@ -1,11 +1,12 @@
 import { gradientOf, halvesOf, halvesWereSummed } from '../autograd/leaf-gradient.ts';
-import { copy, copyInto, dense, fill } from '../tensor/copy.ts';
+import { copyInto, fill } from '../tensor/copy.ts';
 import { full, tensor, zeros } from '../tensor/create.ts';
+import { dispatch } from '../tensor/dispatch.ts';
 import type { NumericArray } from '../tensor/dtype.ts';
 import { ArgumentError, NonFiniteGradientError } from '../tensor/errors.ts';
-import { byWidth, dispatch, elementwise, flatWorkgroups, type Kernel } from '../tensor/kernel.ts';
+import { byWidth, elementwise, flatWorkgroups, kernel } from '../tensor/kernel.ts';
 import { scope } from '../tensor/scope.ts';
-import type { Tensor } from '../tensor/tensor.ts';
+import { copy, dense, type Tensor } from '../tensor/tensor.ts';
 import type { Parameter } from './parameter.ts';
 
 /** Sums over the gradient of one parameter, before clipping. */
@@ -43,12 +44,12 @@ const elementsPerGroup = 4096;
 /** What the statistics do with the gradient of the step before. */
 const previousUse = { none: 0, store: 1, compareAndStore: 2 } as const;
 
-const statisticsKernel = byWidth<'count' | 'row' | 'groups' | 'useHalves' | 'usePrevious' | 'isProbe'>({
+const statisticsKernel = byWidth({
   name: 'gradient-statistics',
-  operands: ['update', 'update', 'update'],
+  operands: { gradient: 'update', previous: 'update', partials: 'update' },
   scalars: { count: 'u32', row: 'u32', groups: 'u32', useHalves: 'u32', usePrevious: 'u32', isProbe: 'u32' },
   wgsl: { file: 'gradient_statistics', constants: { MAX_GROUPS: `${maxGroups}u` } },
-  reference([gradient, previous, partials], { count, row, useHalves, usePrevious, isProbe }) {
+  reference({ gradient, previous, partials }, { count, row, useHalves, usePrevious, isProbe }) {
     let [absolute, squares, product, bad, change] = [0, 0, 0, 0, 0];
     for (let i = 0; i < count; i++) {
       if (useHalves === 1) {
@@ -69,24 +70,23 @@ const statisticsKernel = byWidth<'count' | 'row' | 'groups' | 'useHalves' | 'use
     partials.fill(0, start, start + maxGroups * 8);
     partials.set([absolute, squares, product, bad, change], start);
   },
-  simd({ functions, addresses, scalars, fill }) {
-    const [gradient, previous, partials] = addresses;
-    const { count, row, useHalves, usePrevious, isProbe } = scalars;
-    const sums = partials + 4 * row * maxGroups * 8;
-    fill(sums, 4 * maxGroups * 8);
-    functions.gradientStatistics(gradient, previous, sums, count, useHalves, usePrevious);
+  simd(call) {
+    const { row, isProbe } = call.scalars;
+    const sums = call.address('partials') + 4 * row * maxGroups * 8;
+    call.fill(sums, 4 * maxGroups * 8);
+    call.run('gradientStatistics', { sums });
     // Squares and the count of what is not finite.
-    if (isProbe === 1) for (const place of [1, 3]) fill(sums + 4 * place, 4);
+    if (isProbe === 1) for (const place of [1, 3]) call.fill(sums + 4 * place, 4);
     return true;
   },
 });
 
-const reportKernel: Kernel<'rows' | 'step' | 'maxNorm'> = {
+const reportKernel = kernel({
   name: 'step-report',
-  operands: ['read', 'read', 'update'],
+  operands: { partials: 'read', loss: 'read', report: 'update' },
   scalars: { rows: 'u32', step: 'u32', maxNorm: 'f32' },
   wgsl: { file: 'step_report', constants: { MAX_GROUPS: `${maxGroups}u` } },
-  reference([partials, loss, report], { rows, step, maxNorm }) {
+  reference({ partials, loss, report }, { rows, step, maxNorm }) {
     let squares = 0;
     let skip = 0;
     for (let row = 0; row < rows; row++) {
@@ -104,30 +104,30 @@ const reportKernel: Kernel<'rows' | 'step' | 'maxNorm'> = {
     const scale = maxNorm > 0 && norm > maxNorm ? maxNorm / norm : 1;
     report.set([scale, skip, norm, loss[0]], 0);
   },
-};
+});
 
 /** Sums the changes that the workgroups of the updates left: report[1 + rows + row].y. */
-const weightChangeKernel: Kernel<'rows'> = {
+const weightChangeKernel = kernel({
   name: 'weight-change',
-  operands: ['read', 'read', 'update'],
+  operands: { partials: 'read', ranges: 'read', report: 'update' },
   scalars: { rows: 'u32' },
   wgsl: { file: 'weight_change' },
-  reference([partials, ranges, report], { rows }) {
+  reference({ partials, ranges, report }, { rows }) {
     for (let row = 0; row < rows; row++) {
       let sum = 0;
       for (let i = 0; i < ranges[2 * row + 1]; i++) sum += partials[ranges[2 * row] + i];
       report[4 * (1 + rows + row) + 1] = sum;
     }
   },
-};
+});
 
 /** Σ |value - copy| of each workgroup's share, and the copy brought up to date. */
-const copyChangeKernel: Kernel<'count' | 'partialsStart'> = {
+const copyChangeKernel = kernel({
   name: 'copy-change',
-  operands: ['read', 'update', 'update'],
+  operands: { value: 'read', copy: 'update', partials: 'update' },
   scalars: { count: 'u32', partialsStart: 'u32' },
   wgsl: { file: 'copy_change', constants: elementwise.constants },
-  reference([value, copy, partials], { count, partialsStart }) {
+  reference({ value, copy, partials }, { count, partialsStart }) {
     let sum = 0;
     for (let i = 0; i < count; i++) {
       sum += Math.abs(value[i] - copy[i]);
@@ -136,7 +136,7 @@ const copyChangeKernel: Kernel<'count' | 'partialsStart'> = {
     partials.fill(0, partialsStart, partialsStart + updateGroups(count));
     partials[partialsStart] = sum;
   },
-};
+});
 
 /** Workgroups of an update kernel over `count` elements; each leaves one partial sum of the change. */
 function updateGroups(count: number): number {
@@ -263,7 +263,7 @@ export class StepReporter {
     const rows = this.#rows.size;
     scope('report', () =>
       dispatch(reportKernel, {
-        operands: [this.#partials, loss ? dense(loss) : this.#noLoss, this.report],
+        operands: { partials: this.#partials, loss: loss ? dense(loss) : this.#noLoss, report: this.report },
         scalars: { rows, step, maxNorm },
         workgroups: [1, 1, 1],
         flops: 4 * rows * maxGroups,
@@ -290,7 +290,7 @@ export class StepReporter {
       if (!before || this.#step % every !== 0 || parameter.isFrozen) continue;
       this.#moved.add(parameter);
       dispatch(copyChangeKernel, {
-        operands: [parameter, before, partials],
+        operands: { value: parameter, copy: before, partials },
         scalars: { count: parameter.size, partialsStart },
         workgroups: flatWorkgroups(parameter.size, elementwise.elementsPerGroup),
         flops: 2 * parameter.size,
@@ -298,7 +298,7 @@ export class StepReporter {
     }
     if (this.#moved.size === 0) return;
     dispatch(weightChangeKernel, {
-      operands: [partials, ranges, this.report],
+      operands: { partials, ranges, report: this.report },
       scalars: { rows: this.#rows.size },
       workgroups: [this.#rows.size, 1, 1],
       flops: partials.size,
@@ -451,7 +451,7 @@ export class StepReporter {
   ): void {
     const groups = Math.max(1, Math.min(maxGroups, Math.ceil(count / elementsPerGroup)));
     dispatch(statisticsKernel(count), {
-      operands: [gradient, previous ?? this.#nothing, this.#partials],
+      operands: { gradient, previous: previous ?? this.#nothing, partials: this.#partials },
       scalars: {
         count,
         row,

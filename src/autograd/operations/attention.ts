@@ -1,17 +1,17 @@
-import { dense } from '../../tensor/copy.ts';
+import { dispatch } from '../../tensor/dispatch.ts';
 import { computeDType } from '../../tensor/dtype.ts';
 import { ArgumentError, DTypeError, ShapeError } from '../../tensor/errors.ts';
 import { getOrCreate } from '../../tensor/get-or-create.ts';
-import { type Access, dispatch, type Kernel, type SimdCall } from '../../tensor/kernel.ts';
+import { type Kernel, kernel, type SimdCall, type WgslSource } from '../../tensor/kernel.ts';
 import { formatShape, sameShape } from '../../tensor/shape.ts';
-import { allocate, type Tensor } from '../../tensor/tensor.ts';
+import { allocate, dense, type Tensor } from '../../tensor/tensor.ts';
 import { begin, beginView, record } from '../record.ts';
 import {
-  type AttentionScalars,
   attentionDelta,
   attentionForward,
   attentionKeyValueGradient,
   attentionQueryGradient,
+  attentionScalars as scalars,
 } from './attention-reference.ts';
 import { type AttentionTile, chooseAttentionTile } from './attention-tiles.ts';
 import { constant } from './pointwise-kernel.ts';
@@ -27,98 +27,73 @@ export interface AttentionOptions {
   scale?: number;
 }
 
-type AttentionKernel = Kernel<keyof AttentionScalars>;
-type Entry = 'forward' | 'delta' | 'queryGradient' | 'keyValueGradient';
-
-const forms: Readonly<
-  Record<
-    Entry,
-    {
-      name: string;
-      operands: readonly Access[];
-      entry: string;
-      reference: AttentionKernel['reference'];
-      /** Its function in kernels/simd/attention.ts. */
-      simd?: 'attentionForward' | 'attentionQueryGradient' | 'attentionKeyValueGradient';
-    }
-  >
-> = {
-  forward: {
-    name: 'attention',
-    operands: ['read', 'read', 'read', 'read', 'write', 'write'],
-    entry: 'main',
-    reference: attentionForward,
-    simd: 'attentionForward',
-  },
-  delta: {
-    name: 'attention-delta',
-    operands: ['read', 'read', 'read', 'write'],
-    entry: 'delta',
-    reference: attentionDelta,
-  },
-  queryGradient: {
-    name: 'attention-query-gradient',
-    operands: ['read', 'read', 'read', 'read', 'read', 'read', 'write'],
-    entry: 'gradientOfQueries',
-    reference: attentionQueryGradient,
-    simd: 'attentionQueryGradient',
-  },
-  keyValueGradient: {
-    name: 'attention-key-value-gradient',
-    operands: ['read', 'read', 'read', 'read', 'read', 'read', 'write', 'write'],
-    entry: 'gradientsOfKeysAndValues',
-    reference: attentionKeyValueGradient,
-    simd: 'attentionKeyValueGradient',
-  },
-};
-
-const kernels = new Map<string, AttentionKernel>();
-
-function kernelFor(entry: Entry, headSize: number, tile: AttentionTile): AttentionKernel {
-  const { name, operands, entry: entryPoint, reference, simd } = forms[entry];
-  const { threads, keys, group, shuffle } = tile;
-  return getOrCreate(kernels, `${entry} ${headSize} ${threads} ${keys} ${group} ${shuffle}`, () => ({
-    name,
-    operands,
-    scalars: { batch: 'u32', time: 'u32', heads: 'u32', scale: 'f32', causal: 'u32', useLengths: 'u32' },
-    wgsl: {
-      file: entry === 'forward' ? 'attention_forward' : 'attention_backward',
-      entry: entryPoint,
-      constants: {
-        HEAD_SIZE: `${headSize}u`,
-        THREADS: `${threads}u`,
-        TILE: `${keys}u`,
-        GROUP: `${group}u`,
-        SHUFFLE: `${shuffle}`,
-      },
-      functions: `fn shuffle(value: vec4f, lane: u32) -> vec4f { return ${shuffle ? 'subgroupShuffle(value, lane)' : 'value'}; }`,
-      subgroups: shuffle,
-    },
-    reference,
-    ...(simd && { simd: (call: AttentionCall) => attentionOnVectors(simd, headSize, call) }),
-  }));
-}
-
-type AttentionCall = SimdCall<keyof AttentionScalars>;
-
 /** Of one head, as kernels/simd/attention.ts has it. */
 const positionsOfPart = 32;
 
-/** Rows must fill whole vectors. */
-function attentionOnVectors(
-  name: 'attentionForward' | 'attentionQueryGradient' | 'attentionKeyValueGradient',
-  headSize: number,
-  { inParts, addresses, scalars }: AttentionCall,
-): boolean {
-  if (headSize % 4 !== 0) return false;
-  const { batch, time, heads, scale, causal, useLengths } = scalars;
-  return inParts({
-    name,
-    values: [...addresses, batch, time, heads, headSize, scale, causal, useLengths],
-    parts: batch * heads * Math.ceil(time / positionsOfPart),
-    // Two rows of weights, with room for the vector at the end of each.
-    scratchBytes: 4 * 2 * (time + 8),
+/** Its kernels for heads of one size, divided in one way. */
+function makeKernels(headSize: number, { threads, keys, group, shuffle }: AttentionTile) {
+  const wgsl = (file: string, entry: string): WgslSource => ({
+    file,
+    entry,
+    constants: {
+      HEAD_SIZE: `${headSize}u`,
+      THREADS: `${threads}u`,
+      TILE: `${keys}u`,
+      GROUP: `${group}u`,
+      SHUFFLE: `${shuffle}`,
+    },
+    functions: `fn shuffle(value: vec4f, lane: u32) -> vec4f { return ${shuffle ? 'subgroupShuffle(value, lane)' : 'value'}; }`,
+    subgroups: shuffle,
   });
+  /** Rows must fill whole vectors. */
+  const onVectors = (name: string, call: Pick<SimdCall<string, keyof typeof scalars>, 'run' | 'scalars'>) => {
+    const { batch, heads, time } = call.scalars;
+    const parts = batch * heads * Math.ceil(time / positionsOfPart);
+    // Two rows of weights, with room for the vector at the end of each.
+    return headSize % 4 === 0 && call.run(name, { headSize }, { parts, scratchBytes: 4 * 2 * (time + 8) });
+  };
+  const inputs = { q: 'read', k: 'read', v: 'read', lengths: 'read' } as const;
+  const saved = { ...inputs, outputGradient: 'read', statistics: 'read' } as const;
+  return {
+    forward: kernel({
+      name: 'attention',
+      operands: { ...inputs, output: 'write', logSumExp: 'write' },
+      scalars,
+      wgsl: wgsl('attention_forward', 'main'),
+      reference: attentionForward,
+      simd: (call) => onVectors('attentionForward', call),
+    }),
+    delta: kernel({
+      name: 'attention-delta',
+      operands: { output: 'read', gradientOfOutput: 'read', logSumExp: 'read', statisticsResult: 'write' },
+      scalars,
+      wgsl: wgsl('attention_backward', 'delta'),
+      reference: attentionDelta,
+    }),
+    queryGradient: kernel({
+      name: 'attention-query-gradient',
+      operands: { ...saved, queryGradient: 'write' },
+      scalars,
+      wgsl: wgsl('attention_backward', 'gradientOfQueries'),
+      reference: attentionQueryGradient,
+      simd: (call) => onVectors('attentionQueryGradient', call),
+    }),
+    keyValueGradient: kernel({
+      name: 'attention-key-value-gradient',
+      operands: { ...saved, keyGradient: 'write', valueGradient: 'write' },
+      scalars,
+      wgsl: wgsl('attention_backward', 'gradientsOfKeysAndValues'),
+      reference: attentionKeyValueGradient,
+      simd: (call) => onVectors('attentionKeyValueGradient', call),
+    }),
+  };
+}
+
+/** Made once for each head size and tile: every kernel is a pipeline. */
+const kernels = new Map<string, ReturnType<typeof makeKernels>>();
+
+function kernelsFor(headSize: number, tile: AttentionTile): ReturnType<typeof makeKernels> {
+  return getOrCreate(kernels, `${headSize} ${Object.values(tile).join(' ')}`, () => makeKernels(headSize, tile));
 }
 
 /**
@@ -151,41 +126,49 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOpt
   checkLengths(lengths, q);
 
   const tile = chooseAttentionTile(q.device, headSize);
-  const scalars = { batch, time, heads, scale, causal: causal ? 1 : 0, useLengths: lengths ? 1 : 0 };
+  const kernels = kernelsFor(headSize, tile);
+  const settings = { batch, time, heads, scale, causal: causal ? 1 : 0, useLengths: lengths ? 1 : 0 };
   const pairs = (causal ? 0.5 : 1) * batch * heads * time * time;
-  const run = (entry: Entry, operands: readonly Tensor[], flops: number) =>
-    dispatch(kernelFor(entry, headSize, tile), {
+  const run = <Operand extends string>(
+    kernel: Kernel<Operand, keyof typeof scalars>,
+    operands: Readonly<Record<NoInfer<Operand>, Tensor>>,
+    flops: number,
+  ) =>
+    dispatch(kernel, {
       operands,
-      scalars,
+      scalars: settings,
       workgroups: q.size === 0 ? [0, 0, 0] : [Math.ceil(time / tile.threads), heads, batch],
       flops,
     });
 
-  const inputs = [q, k, v].map(dense);
+  const [denseQ, denseK, denseV] = [q, k, v].map(dense);
   const dtype = computeDType(q.dtype);
   const output = allocate(q.device, q.dtype, q.shape, 'attention');
   const logSumExp = allocate(q.device, dtype, [batch, heads, time], 'attention');
   // Without lengths something is bound that the kernels do not read.
   const keyCounts = lengths ? dense(lengths) : constant(q.device, dtype, 0);
-  run('forward', [...inputs, keyCounts, output, logSumExp], (4 * headSize + 5) * pairs);
+  const inputs = { q: denseQ, k: denseK, v: denseV, lengths: keyCounts };
+  run(kernels.forward, { ...inputs, output, logSumExp }, (4 * headSize + 5) * pairs);
 
   const gradient = (g: Tensor, saved: readonly Tensor[], live: readonly boolean[]) => {
     const [q, k, v, output, logSumExp] = saved;
     const [wantsQuery, wantsKey, wantsValue] = live;
     const outputGradient = dense(g);
     const statistics = allocate(g.device, g.dtype, [...logSumExp.shape, 2], 'attention');
-    run('delta', [output, outputGradient, logSumExp, statistics], 2 * output.size);
-    const operands = [q, k, v, lengths ? saved[5] : constant(g.device, dtype, 0), outputGradient, statistics];
+    const delta = { output, gradientOfOutput: outputGradient, logSumExp, statisticsResult: statistics };
+    run(kernels.delta, delta, 2 * output.size);
+    const keyCounts = lengths ? saved[5] : constant(g.device, dtype, 0);
+    const operands = { q, k, v, lengths: keyCounts, outputGradient, statistics };
     const like = () => allocate(g.device, dtype, q.shape, 'attention');
     const queryGradient = wantsQuery ? like() : null;
-    if (queryGradient) run('queryGradient', [...operands, queryGradient], (6 * headSize + 4) * pairs);
+    if (queryGradient) run(kernels.queryGradient, { ...operands, queryGradient }, (6 * headSize + 4) * pairs);
     if (!wantsKey && !wantsValue) return [queryGradient, null, null];
     const keyGradient = like();
     const valueGradient = like();
-    run('keyValueGradient', [...operands, keyGradient, valueGradient], (8 * headSize + 4) * pairs);
+    run(kernels.keyValueGradient, { ...operands, keyGradient, valueGradient }, (8 * headSize + 4) * pairs);
     return [queryGradient, wantsKey ? keyGradient : null, wantsValue ? valueGradient : null];
   };
-  const saves = [...inputs, output, logSumExp, ...(lengths ? [keyCounts] : [])];
+  const saves = [denseQ, denseK, denseV, output, logSumExp, ...(lengths ? [keyCounts] : [])];
   return record('attention', output, [{ inputs: [q, k, v], saves, gradient }]);
 }
 

@@ -3,7 +3,6 @@
  * the values it needs. Kernels, the `cpu` loops, gradients and the property tests derive from the row; an operation is
  * added by adding a row.
  */
-import type { SimdFunctionName } from '../../tensor/cpu/linear-memory.ts';
 import { computeDType, isFloat } from '../../tensor/dtype.ts';
 import { DTypeError } from '../../tensor/errors.ts';
 import { getOrCreate } from '../../tensor/get-or-create.ts';
@@ -24,13 +23,13 @@ interface Derivative {
   wgsl: string;
   reference(g: number, first: number, second: number): number;
   /** Its function in kernels/simd/pointwise.ts, where it has one. */
-  simd?: SimdFunctionName;
+  simd?: string;
 }
 
 export interface PointwiseRow {
   wgsl: string;
   reference(x: number, y: number, z: number): number;
-  simd?: SimdFunctionName;
+  simd?: string;
   /** One for each operand: a formula, `identity` where the gradient passes unchanged, null where there is none. */
   derivatives: readonly (Derivative | 'identity' | null)[];
 }

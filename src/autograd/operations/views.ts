@@ -1,4 +1,4 @@
-import { copyInto, dense, fill } from '../../tensor/copy.ts';
+import { copyInto, fill } from '../../tensor/copy.ts';
 import { ArgumentError, ShapeError } from '../../tensor/errors.ts';
 import {
   broadcastShapes,
@@ -11,7 +11,7 @@ import {
   sameShape,
   sizeOf,
 } from '../../tensor/shape.ts';
-import { allocate, type Tensor } from '../../tensor/tensor.ts';
+import { allocate, dense, type Tensor } from '../../tensor/tensor.ts';
 import { beginView, record } from '../record.ts';
 import { sumToShape } from './reduction-kernel.ts';
 

@@ -8,7 +8,6 @@ import { type CrossEntropyOptions, crossEntropy } from '../../../src/autograd/op
 import { mul } from '../../../src/autograd/operations/pointwise.ts';
 import { sum } from '../../../src/autograd/operations/reduction.ts';
 import { logSoftmax } from '../../../src/autograd/operations/softmax.ts';
-import { copy } from '../../../src/tensor/copy.ts';
 import { tensor } from '../../../src/tensor/create.ts';
 import type { Device } from '../../../src/tensor/device.ts';
 import { ArgumentError, DeviceMismatchError, DTypeError, ShapeError } from '../../../src/tensor/errors.ts';
@@ -16,6 +15,7 @@ import { Random } from '../../../src/tensor/random.ts';
 import { step } from '../../../src/tensor/scope.ts';
 import { type Shape, sizeOf } from '../../../src/tensor/shape.ts';
 import type { Tensor } from '../../../src/tensor/tensor.ts';
+import { copy } from '../../../src/tensor/tensor.ts';
 import { cpu, onEachDevice, onWebGpu, webgpu } from '../../devices.ts';
 import { baseShape, expectClose, inLayout, layout, random, runs, shapes } from '../../shapes.ts';
 import { columnCounts, expectAgreement, leaf, rowCounts } from './agreement.ts';
