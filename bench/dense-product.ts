@@ -1,5 +1,5 @@
-import type { MatmulChoice } from '../src/autograd/operations/matmul-kernels.ts';
-import type { MatmulScalars } from '../src/autograd/operations/matmul-reference.ts';
+import type { MatmulChoice } from '../src/autograd/operations/matmul/kernels.ts';
+import type { MatmulScalars } from '../src/autograd/operations/matmul/reference.ts';
 import { type Device, step, type Tensor, tensor, zeros } from '../src/index.ts';
 import { dispatch } from '../src/tensor/dispatch.ts';
 import type { Operation } from './measure-operations.ts';

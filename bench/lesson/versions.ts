@@ -1,5 +1,5 @@
-import { chooseMatmul, type MatmulChoice } from '../../src/autograd/operations/matmul-kernels.ts';
-import type { MatmulScalars } from '../../src/autograd/operations/matmul-reference.ts';
+import { chooseMatmul, type MatmulChoice } from '../../src/autograd/operations/matmul/kernels.ts';
+import type { MatmulScalars } from '../../src/autograd/operations/matmul/reference.ts';
 import type { KernelSet } from '../../src/tensor/device.ts';
 import { kernel as declare } from '../../src/tensor/kernel.ts';
 import { WebGpuDevice } from '../../src/tensor/webgpu/webgpu-device.ts';

@@ -1,4 +1,4 @@
-// Formulas of src/autograd/operations/pointwise.ts over `count` numbers, whose operands are x, y and z as in pointwise_dense.wgsl: those whose time is that of an exponential or of a branch
+// Formulas of src/autograd/operations/pointwise/pointwise.ts over `count` numbers, whose operands are x, y and z as in pointwise_dense.wgsl: those whose time is that of an exponential or of a branch
 // that cannot be foreseen, and the sums of which a backward pass is full.
 
 import { exponential } from './exponential';

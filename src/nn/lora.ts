@@ -1,5 +1,5 @@
-import { matmul } from '../autograd/operations/matmul.ts';
-import { add, mul } from '../autograd/operations/pointwise.ts';
+import { matmul } from '../autograd/operations/matmul/matmul.ts';
+import { add, mul } from '../autograd/operations/pointwise/pointwise.ts';
 import { noGrad } from '../autograd/record.ts';
 import { copyInto } from '../tensor/copy.ts';
 import { normal, zeros } from '../tensor/create.ts';

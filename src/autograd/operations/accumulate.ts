@@ -2,7 +2,7 @@ import { dispatch } from '../../tensor/dispatch.ts';
 import { byWidth, elementwise, flatWorkgroups } from '../../tensor/kernel.ts';
 import { scope } from '../../tensor/scope.ts';
 import { dense, isDense, type Tensor } from '../../tensor/tensor.ts';
-import { add } from './pointwise.ts';
+import { add } from './pointwise/pointwise.ts';
 
 const accumulateKernel = byWidth({
   name: 'accumulate',

@@ -5,9 +5,9 @@ import { flatWorkgroups, kernel } from '../../tensor/kernel.ts';
 import { formatShape, sameShape } from '../../tensor/shape.ts';
 import { allocate, dense, type Tensor } from '../../tensor/tensor.ts';
 import { begin, record } from '../record.ts';
+import { constant } from './constant.ts';
 import { checkIndexOperand } from './index-operand.ts';
-import { constant } from './pointwise-kernel.ts';
-import { reduceAxes } from './reduction-kernel.ts';
+import { reduceAxes } from './reduction/reduce-axes.ts';
 import { rowsOf, rowWork, rowWorkgroupSize } from './row-kernel.ts';
 
 const scalars = { rows: 'u32', classes: 'u32', ignoreIndex: 'i32', lanes: 'u32', gradientStep: 'u32' } as const;

@@ -6,7 +6,7 @@ import { formatShape } from '../../tensor/shape.ts';
 import { allocate, dense, type Tensor } from '../../tensor/tensor.ts';
 import type { GradientRule } from '../node.ts';
 import { begin, record } from '../record.ts';
-import { reduceAxes } from './reduction-kernel.ts';
+import { reduceAxes } from './reduction/reduce-axes.ts';
 import { rowsOf, rowWork, rowWorkgroupSize } from './row-kernel.ts';
 import { reshapeView } from './views.ts';
 

@@ -13,7 +13,7 @@ import {
 } from '../../tensor/shape.ts';
 import { allocate, dense, type Tensor } from '../../tensor/tensor.ts';
 import { beginView, record } from '../record.ts';
-import { sumToShape } from './reduction-kernel.ts';
+import { sumToShape } from './reduction/reduce-axes.ts';
 
 /** The elements in row-major order under another shape: a view where x is contiguous, else a copy. No gradient. */
 export function reshapeView(x: Tensor, shape: Shape, operation = 'reshape'): Tensor {

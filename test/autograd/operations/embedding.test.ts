@@ -5,7 +5,7 @@ import { gradcheck } from '../../../src/autograd/gradcheck.ts';
 import { gradientOf } from '../../../src/autograd/leaf-gradient.ts';
 import { requireGradient } from '../../../src/autograd/node.ts';
 import { embedding } from '../../../src/autograd/operations/embedding.ts';
-import { sum } from '../../../src/autograd/operations/reduction.ts';
+import { sum } from '../../../src/autograd/operations/reduction/reduction.ts';
 import { tensor } from '../../../src/tensor/create.ts';
 import type { Device } from '../../../src/tensor/device.ts';
 import {

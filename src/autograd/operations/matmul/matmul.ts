@@ -1,15 +1,15 @@
-import { dispatch } from '../../tensor/dispatch.ts';
-import { computeDType, type DType } from '../../tensor/dtype.ts';
-import { BackwardError, ShapeError } from '../../tensor/errors.ts';
-import { broadcastShapes, collapseAxes, formatShape, type Shape, sameShape, sizeOf } from '../../tensor/shape.ts';
-import { allocate, copy, dense, type Tensor } from '../../tensor/tensor.ts';
-import { type GradientRule, LeafNode } from '../node.ts';
-import { begin, record } from '../record.ts';
-import { chooseMatmul, partsOfInner } from './matmul-kernels.ts';
-import { recordRelu } from './pointwise.ts';
-import { widestDType } from './pointwise-kernel.ts';
-import { reduceAxes, sumToShape } from './reduction-kernel.ts';
-import { broadcastView, reshapeView } from './views.ts';
+import { dispatch } from '../../../tensor/dispatch.ts';
+import { computeDType, type DType } from '../../../tensor/dtype.ts';
+import { BackwardError, ShapeError } from '../../../tensor/errors.ts';
+import { broadcastShapes, collapseAxes, formatShape, type Shape, sameShape, sizeOf } from '../../../tensor/shape.ts';
+import { allocate, copy, dense, type Tensor } from '../../../tensor/tensor.ts';
+import { type GradientRule, LeafNode } from '../../node.ts';
+import { begin, record } from '../../record.ts';
+import { widestDType } from '../pointwise/expression.ts';
+import { recordRelu } from '../pointwise/pointwise.ts';
+import { reduceAxes, sumToShape } from '../reduction/reduce-axes.ts';
+import { broadcastView, reshapeView } from '../views.ts';
+import { chooseMatmul, partsOfInner } from './kernels.ts';
 
 export interface MatmulOptions {
   /** Added to the product: the value a residual connection carries past a layer. Of the shape of the result. */

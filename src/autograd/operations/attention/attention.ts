@@ -1,20 +1,20 @@
-import { dispatch } from '../../tensor/dispatch.ts';
-import { computeDType } from '../../tensor/dtype.ts';
-import { ArgumentError, DTypeError, ShapeError } from '../../tensor/errors.ts';
-import { getOrCreate } from '../../tensor/get-or-create.ts';
-import { type Kernel, kernel, type SimdCall, type WgslSource } from '../../tensor/kernel.ts';
-import { formatShape, sameShape } from '../../tensor/shape.ts';
-import { allocate, dense, type Tensor } from '../../tensor/tensor.ts';
-import { begin, beginView, record } from '../record.ts';
+import { dispatch } from '../../../tensor/dispatch.ts';
+import { computeDType } from '../../../tensor/dtype.ts';
+import { ArgumentError, DTypeError, ShapeError } from '../../../tensor/errors.ts';
+import { getOrCreate } from '../../../tensor/get-or-create.ts';
+import { type Kernel, kernel, type SimdCall, type WgslSource } from '../../../tensor/kernel.ts';
+import { formatShape, sameShape } from '../../../tensor/shape.ts';
+import { allocate, dense, type Tensor } from '../../../tensor/tensor.ts';
+import { begin, beginView, record } from '../../record.ts';
+import { constant } from '../constant.ts';
 import {
   attentionDelta,
   attentionForward,
   attentionKeyValueGradient,
   attentionQueryGradient,
   attentionScalars as scalars,
-} from './attention-reference.ts';
-import { type AttentionTile, chooseAttentionTile } from './attention-tiles.ts';
-import { constant } from './pointwise-kernel.ts';
+} from './reference.ts';
+import { type AttentionTile, chooseAttentionTile } from './tiles.ts';
 
 const largestHead = 128;
 

@@ -1,4 +1,4 @@
-import type { NumericArray } from '../../tensor/dtype.ts';
+import type { NumericArray } from '../../../tensor/dtype.ts';
 
 /** Sizes and walks of one product; strides and offsets are in elements. */
 export const matmulScalars = {

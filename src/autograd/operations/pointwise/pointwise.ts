@@ -3,14 +3,15 @@
  * the values it needs. Kernels, the `cpu` loops, gradients and the property tests derive from the row; an operation is
  * added by adding a row.
  */
-import { computeDType, isFloat } from '../../tensor/dtype.ts';
-import { DTypeError } from '../../tensor/errors.ts';
-import { getOrCreate } from '../../tensor/get-or-create.ts';
-import type { Tensor } from '../../tensor/tensor.ts';
-import type { GradientRule } from '../node.ts';
-import { begin, beginView, record } from '../record.ts';
-import { constant, type Expression, pointwise, widestDType } from './pointwise-kernel.ts';
-import { sumToShape } from './reduction-kernel.ts';
+import { computeDType, isFloat } from '../../../tensor/dtype.ts';
+import { DTypeError } from '../../../tensor/errors.ts';
+import { getOrCreate } from '../../../tensor/get-or-create.ts';
+import type { Tensor } from '../../../tensor/tensor.ts';
+import type { GradientRule } from '../../node.ts';
+import { begin, beginView, record } from '../../record.ts';
+import { constant } from '../constant.ts';
+import { sumToShape } from '../reduction/reduce-axes.ts';
+import { type Expression, pointwise, widestDType } from './expression.ts';
 
 /** An operand may be a plain number. */
 export type Operand = Tensor | number;

@@ -1,7 +1,7 @@
-import type { Device, KernelSet } from '../../tensor/device.ts';
-import { getOrCreate } from '../../tensor/get-or-create.ts';
-import { type Kernel, kernel } from '../../tensor/kernel.ts';
-import { type MatmulOperand, type MatmulScalars, matmulReference, matmulScalars } from './matmul-reference.ts';
+import type { Device, KernelSet } from '../../../tensor/device.ts';
+import { getOrCreate } from '../../../tensor/get-or-create.ts';
+import { type Kernel, kernel } from '../../../tensor/kernel.ts';
+import { type MatmulOperand, type MatmulScalars, matmulReference, matmulScalars } from './reference.ts';
 
 type MatmulKernel = Kernel<MatmulOperand, keyof MatmulScalars>;
 

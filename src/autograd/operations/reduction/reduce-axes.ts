@@ -1,8 +1,8 @@
-import { dispatch } from '../../tensor/dispatch.ts';
-import { computeDType } from '../../tensor/dtype.ts';
-import { flatWorkgroups, kernel } from '../../tensor/kernel.ts';
-import { type Shape, sizeOf } from '../../tensor/shape.ts';
-import { allocate, copy, dense, type Tensor } from '../../tensor/tensor.ts';
+import { dispatch } from '../../../tensor/dispatch.ts';
+import { computeDType } from '../../../tensor/dtype.ts';
+import { flatWorkgroups, kernel } from '../../../tensor/kernel.ts';
+import { type Shape, sizeOf } from '../../../tensor/shape.ts';
+import { allocate, copy, dense, type Tensor } from '../../../tensor/tensor.ts';
 
 export type Reduction = 'sum' | 'maximum';
 

@@ -1,11 +1,9 @@
-import { tensor } from '../../tensor/create.ts';
-import type { Device } from '../../tensor/device.ts';
-import { dispatch } from '../../tensor/dispatch.ts';
-import { computeDType, type DType, type NumericArray } from '../../tensor/dtype.ts';
-import { getOrCreate } from '../../tensor/get-or-create.ts';
-import { elementwise, flatWorkgroups, kernel } from '../../tensor/kernel.ts';
-import { broadcastShapes, broadcastStrides, collapseAxes, sameShape, sizeOf } from '../../tensor/shape.ts';
-import { allocate, copy, dense, type Tensor } from '../../tensor/tensor.ts';
+import { dispatch } from '../../../tensor/dispatch.ts';
+import { computeDType, type DType, type NumericArray } from '../../../tensor/dtype.ts';
+import { getOrCreate } from '../../../tensor/get-or-create.ts';
+import { elementwise, flatWorkgroups, kernel } from '../../../tensor/kernel.ts';
+import { broadcastShapes, broadcastStrides, collapseAxes, sameShape, sizeOf } from '../../../tensor/shape.ts';
+import { allocate, copy, dense, type Tensor } from '../../../tensor/tensor.ts';
 
 /** One formula in its two forms. `parameters` names the operands, in order, as the WGSL expression uses them. */
 export interface Expression {
@@ -184,21 +182,4 @@ function runStrided(expression: Expression, operands: readonly Tensor[], result:
     flops: result.size,
   });
   return true;
-}
-
-/** Numbers used as operands, by device: made once, because a loop uses the same ones in every step. */
-const constants = new WeakMap<Device, Map<string, Tensor>>();
-const maxConstants = 256;
-
-/** A number as an operand that broadcasts to anything; f32 or f64. */
-export function constant(device: Device, dtype: DType, value: number): Tensor {
-  const known = getOrCreate(constants, device, () => new Map<string, Tensor>());
-  const key = `${dtype} ${Object.is(value, -0) ? '-0' : value}`;
-  const found = known.get(key);
-  if (found) return found;
-  const data: NumericArray = dtype === 'f64' ? Float64Array.of(value) : Float32Array.of(value);
-  if (known.size >= maxConstants) return tensor(data, { device, shape: [], name: 'constant' });
-  const made = tensor(data, { device, shape: [], name: 'constant', owner: null });
-  known.set(key, made);
-  return made;
 }

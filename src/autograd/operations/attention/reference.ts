@@ -1,4 +1,4 @@
-import type { NumericArray } from '../../tensor/dtype.ts';
+import type { NumericArray } from '../../../tensor/dtype.ts';
 
 /** Sizes of the heads, and which keys a query sees. */
 export const attentionScalars = {
