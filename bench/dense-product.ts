@@ -1,7 +1,7 @@
-import type { MatmulChoice } from '../src/autograd/operations/matmul-kernels.ts';
-import type { MatmulScalars } from '../src/autograd/operations/matmul-reference.ts';
+import type { MatmulChoice } from '../src/autograd/operations/matmul/kernels.ts';
+import type { MatmulScalars } from '../src/autograd/operations/matmul/reference.ts';
 import { type Device, step, type Tensor, tensor, zeros } from '../src/index.ts';
-import { dispatch } from '../src/tensor/kernel.ts';
+import { dispatch } from '../src/tensor/dispatch.ts';
 import type { Operation } from './measure-operations.ts';
 
 /** The kernel that computes a product of such sizes and strides. */
@@ -14,7 +14,7 @@ export function dispatchProduct(a: Tensor, b: Tensor, c: Tensor, choose: Choose)
   const scalars = { m, n, k, ...strides, useBias: 0, addToResult: 0, useResidual: 0, rectify: 0 };
   const { kernel, tileM, tileN } = choose(scalars);
   const workgroups = [Math.ceil(n / tileN), Math.ceil(m / tileM), 1] as const;
-  dispatch(kernel, { operands: [a, b, a, a, c], scalars, workgroups, flops: 2 * m * n * k });
+  dispatch(kernel, { operands: { a, b, bias: a, residual: a, c }, scalars, workgroups, flops: 2 * m * n * k });
 }
 
 /** The same as something to be measured. */

@@ -3,12 +3,6 @@
 // A thread takes ELEMENTS elements, WIDTH at a time and a workgroup apart, so that neighbouring threads touch neighbouring
 // addresses. Value is a vec4f where count is a multiple of four, else an f32.
 
-struct Scalars {
-  count: u32,
-}
-
-var<immediate> scalars: Scalars;
-
 @group(0) @binding(0) var<storage, read> contribution: array<Value>;
 @group(0) @binding(1) var<storage, read_write> total: array<Value>;
 

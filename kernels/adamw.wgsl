@@ -7,19 +7,6 @@
 // A thread takes ELEMENTS elements, WIDTH at a time and a workgroup apart: Value is a vec4f where count is a multiple of four,
 // else an f32. Everything is read once and written once. scale and skip come from step_report.wgsl.
 
-struct Scalars {
-  count: u32,
-  rate: f32,
-  beta1: f32,
-  beta2: f32,
-  epsilon: f32,
-  decay: f32,
-  correction1: f32,
-  correction2: f32,
-}
-
-var<immediate> scalars: Scalars;
-
 @group(0) @binding(0) var<storage, read> gradient: array<Value>;
 @group(0) @binding(1) var<storage, read> report: array<vec4f>;
 @group(0) @binding(2) var<storage, read_write> value: array<Value>;

@@ -25,16 +25,6 @@ const VECTORS = (HEAD_SIZE + 3) / 4;  // a row of q, k or v, in vectors of four,
 const LANES_PER_ROW = select(1, THREADS / TILE, SHUFFLE);
 const READS = (VECTORS + LANES_PER_ROW - 1) / LANES_PER_ROW;  // what one of them reads of the row
 
-struct Scalars {
-  batch: u32,
-  time: u32,
-  heads: u32,
-  scale: f32,
-  causal: u32,
-  useLengths: u32,  // 0: the lengths binding is a placeholder
-}
-var<immediate> scalars: Scalars;
-
 // Of delta.
 @group(0) @binding(0) var<storage, read> output: array<vec4<Element0>>;
 @group(0) @binding(1) var<storage, read> gradientOfOutput: array<vec4f>;

@@ -33,16 +33,6 @@ const LANES_PER_ROW = select(1, THREADS / TILE, SHUFFLE);
 const READS = (VECTORS + LANES_PER_ROW - 1) / LANES_PER_ROW;  // what one of them reads of the row
 const LOWEST = -1e30;  // stands for minus infinity, which WGSL cannot write down
 
-struct Scalars {
-  batch: u32,
-  time: u32,
-  heads: u32,
-  scale: f32,
-  causal: u32,
-  useLengths: u32,  // 0: the lengths binding is a placeholder
-}
-var<immediate> scalars: Scalars;
-
 @group(0) @binding(0) var<storage, read> q: array<vec4<Element0>>;
 @group(0) @binding(1) var<storage, read> k: array<vec4<Element1>>;
 @group(0) @binding(2) var<storage, read> v: array<vec4<Element2>>;

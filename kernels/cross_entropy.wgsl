@@ -16,16 +16,6 @@
 //
 // Constant from the host: WORKGROUP_SIZE (u32).
 
-struct Scalars {
-  rows: u32,
-  classes: u32,
-  ignoreIndex: i32,
-  lanes: u32,
-  gradientStep: u32,
-}
-
-var<immediate> scalars: Scalars;
-
 @group(0) @binding(0) var<storage, read> targets: array<i32>;
 
 // forward

@@ -5,15 +5,6 @@
 // mask is a function of seed and position alone: the backward pass makes it again instead of reading a saved one. A
 // thread takes ELEMENTS / 4 counters, a workgroup apart, and the four elements of each.
 
-struct Scalars {
-  count: u32,
-  seed: u32,
-  lowest: u32,
-  scale: f32,
-}
-
-var<immediate> scalars: Scalars;
-
 @group(0) @binding(0) var<storage, read> x: array<Element0>;
 @group(0) @binding(1) var<storage, read_write> result: array<Element1>;
 

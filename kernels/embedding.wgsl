@@ -16,14 +16,6 @@
 
 const WORKGROUP_SIZE = 64u;
 
-struct Scalars {
-  tokens: u32,
-  width: u32,
-  count: u32,
-}
-
-var<immediate> scalars: Scalars;
-
 @group(0) @binding(0) var<storage, read> indices: array<i32>;
 
 // gather

@@ -2,13 +2,6 @@
 //
 // A thread takes ELEMENTS elements, a workgroup apart, so that neighbouring threads touch neighbouring addresses.
 
-struct Scalars {
-  count: u32,
-  value: f32,
-}
-
-var<immediate> scalars: Scalars;
-
 @group(0) @binding(0) var<storage, read_write> result: array<Element0>;
 
 @compute @workgroup_size(WORKGROUP_SIZE)

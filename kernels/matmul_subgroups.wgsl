@@ -25,25 +25,6 @@
 const READS_OF_A = TILE_M / LANES;
 const COLUMN_GROUPS = TILE_N / LANES / 4;
 
-struct Scalars {
-  m: u32,
-  n: u32,
-  k: u32,
-  aOffset: u32,
-  aBatch: u32,
-  aRow: u32,
-  aColumn: u32,
-  bOffset: u32,
-  bBatch: u32,
-  bRow: u32,
-  bColumn: u32,
-  useBias: u32,  // 0: the bias binding is a placeholder
-  addToResult: u32,  // 1: c holds values already, and the product is added to them
-  useResidual: u32,  // 0: the residual binding is a placeholder
-  rectify: u32,  // 1: values below 0 become 0 (ReLU), after everything is added
-}
-var<immediate> scalars: Scalars;
-
 @group(0) @binding(0) var<storage, read> a: array<vec4<Element0>>;
 @group(0) @binding(1) var<storage, read> b: array<vec4<Element1>>;
 @group(0) @binding(2) var<storage, read> bias: array<vec4<Element2>>;

@@ -16,18 +16,6 @@
 //
 // Constant from the host: WORKGROUP_SIZE (u32).
 
-struct Scalars {
-  rows: u32,
-  columns: u32,
-  lanes: u32,
-  centered: u32,
-  useBias: u32,  // 0: the bias binding is a placeholder
-  addToResult: u32,  // 1: inputGradient adds to what result holds
-  epsilon: f32,
-}
-
-var<immediate> scalars: Scalars;
-
 // forward
 @group(0) @binding(0) var<storage, read> x: array<Element0>;
 @group(0) @binding(1) var<storage, read> gain: array<Element1>;

@@ -8,15 +8,6 @@
 
 const WORKGROUP_SIZE = 64u;
 
-struct Scalars {
-  rows: u32,
-  columns: u32,
-  chunkRows: u32,
-  centered: u32,
-}
-
-var<immediate> scalars: Scalars;
-
 @group(0) @binding(0) var<storage, read> outputGradient: array<f32>;
 @group(0) @binding(1) var<storage, read> x: array<Element1>;
 @group(0) @binding(2) var<storage, read> statistics: array<f32>;

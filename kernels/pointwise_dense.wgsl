@@ -1,18 +1,9 @@
 // result[i] = operation(x[i * xStep], y[i * yStep], z[i * zStep]) for every i < count.
 //
-// A template: the host appends `fn operation(…)`, one row of the table in src/autograd/operations/pointwise.ts. Operands
+// A template: the host appends `fn operation(…)`, one row of the table in src/autograd/operations/pointwise/pointwise.ts. Operands
 // have the shape of the result (step 1) or are one number (step 0); an operation of fewer operands ignores the rest,
 // whose bindings repeat the first. One thread computes ELEMENTS elements, a workgroup apart, so that neighbouring
 // threads touch neighbouring addresses.
-
-struct Scalars {
-  count: u32,
-  xStep: u32,
-  yStep: u32,
-  zStep: u32,
-}
-
-var<immediate> scalars: Scalars;
 
 @group(0) @binding(0) var<storage, read> x: array<Element0>;
 @group(0) @binding(1) var<storage, read> y: array<Element1>;

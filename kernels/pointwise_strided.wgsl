@@ -3,25 +3,6 @@
 // A template like pointwise_dense.wgsl, for operands that broadcast or are views: a stretched axis has stride 0. The
 // host merges axes first, so four are enough for nearly everything. One thread per element of the dense result.
 
-struct Scalars {
-  count: u32,
-  size1: u32,
-  size2: u32,
-  size3: u32,
-  xStride0: i32,
-  xStride1: i32,
-  xStride2: i32,
-  xStride3: i32,
-  yStride0: i32,
-  yStride1: i32,
-  yStride2: i32,
-  yStride3: i32,
-  xOffset: u32,
-  yOffset: u32,
-}
-
-var<immediate> scalars: Scalars;
-
 @group(0) @binding(0) var<storage, read> x: array<Element0>;
 @group(0) @binding(1) var<storage, read> y: array<Element1>;
 @group(0) @binding(2) var<storage, read_write> result: array<Element2>;

@@ -5,16 +5,6 @@
 
 const WORKGROUP_SIZE = 64u;
 
-struct Scalars {
-  outer: u32,
-  length: u32,
-  inner: u32,
-  chunks: u32,
-  scale: f32,
-}
-
-var<immediate> scalars: Scalars;
-
 @group(0) @binding(0) var<storage, read> source: array<Element0>;
 @group(0) @binding(1) var<storage, read_write> result: array<f32>;
 

@@ -14,22 +14,6 @@
 
 const WORKGROUP_SIZE = 64u;
 
-struct Scalars {
-  pairs: u32,
-  time: u32,
-  heads: u32,
-  half: u32,
-  positionOffset: u32,
-  sign: f32,
-  xBatch: u32,
-  xTime: u32,
-  xHead: u32,
-  xElement: u32,
-  xOffset: u32,
-}
-
-var<immediate> scalars: Scalars;
-
 @group(0) @binding(0) var<storage, read> x: array<Element0>;
 @group(0) @binding(1) var<storage, read> turns: array<vec2f>;
 @group(0) @binding(2) var<storage, read_write> result: array<Element2>;

@@ -5,15 +5,6 @@
 //
 // A thread takes ELEMENTS elements, WIDTH at a time and a workgroup apart (see adamw.wgsl). scale and skip come from step_report.wgsl.
 
-struct Scalars {
-  count: u32,
-  rate: f32,
-  momentum: f32,
-  decay: f32,
-}
-
-var<immediate> scalars: Scalars;
-
 @group(0) @binding(0) var<storage, read> gradient: array<Value>;
 @group(0) @binding(1) var<storage, read> report: array<vec4f>;
 @group(0) @binding(2) var<storage, read_write> value: array<Value>;

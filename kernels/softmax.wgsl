@@ -16,14 +16,6 @@
 //
 // Constants from the host: WORKGROUP_SIZE (u32), LOGARITHM (bool: logSoftmax).
 
-struct Scalars {
-  rows: u32,
-  columns: u32,
-  lanes: u32,
-}
-
-var<immediate> scalars: Scalars;
-
 // forward
 @group(0) @binding(0) var<storage, read> x: array<Element0>;
 @group(0) @binding(1) var<storage, read_write> result: array<Element1>;

@@ -9,15 +9,6 @@
 
 const WORKGROUP_SIZE = 64u;
 
-struct Scalars {
-  rows: u32,
-  step: u32,
-  keepsHead: u32,
-  maxNorm: f32,
-}
-
-var<immediate> scalars: Scalars;
-
 @group(0) @binding(0) var<storage, read> partials: array<vec4f>;
 @group(0) @binding(1) var<storage, read> loss: array<f32>;
 @group(0) @binding(2) var<storage, read_write> report: array<vec4f>;

@@ -4,25 +4,6 @@
 // what a `Source` and a `Target` are: words of 32 bits where nothing is converted, so that one pipeline serves floats and
 // integers. One thread per element; neighbouring threads take neighbours on the last axis.
 
-struct Scalars {
-  count: u32,
-  size1: u32,
-  size2: u32,
-  size3: u32,
-  sourceStride0: i32,
-  sourceStride1: i32,
-  sourceStride2: i32,
-  sourceStride3: i32,
-  targetStride0: i32,
-  targetStride1: i32,
-  targetStride2: i32,
-  targetStride3: i32,
-  sourceOffset: u32,
-  targetOffset: u32,
-}
-
-var<immediate> scalars: Scalars;
-
 @group(0) @binding(0) var<storage, read> source: array<Source>;
 @group(0) @binding(1) var<storage, read_write> destination: array<Target>;
 

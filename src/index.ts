@@ -27,12 +27,12 @@ export { type GradcheckOptions, GradientCheckError, gradcheck } from './autograd
 export { Graph, type GraphSummary, traced } from './autograd/graph.ts';
 export { gradientOf } from './autograd/leaf-gradient.ts';
 export { detach, requireGradient } from './autograd/node.ts';
-export { type AttentionOptions, attention } from './autograd/operations/attention.ts';
+export { type AttentionOptions, attention } from './autograd/operations/attention/attention.ts';
 export { cast } from './autograd/operations/cast.ts';
 export { type CrossEntropyOptions, crossEntropy } from './autograd/operations/cross-entropy.ts';
 export { dropout } from './autograd/operations/dropout.ts';
 export { embedding } from './autograd/operations/embedding.ts';
-export { type MatmulOptions, matmul } from './autograd/operations/matmul.ts';
+export { type MatmulOptions, matmul } from './autograd/operations/matmul/matmul.ts';
 export { layerNorm, type NormOptions, rmsNorm } from './autograd/operations/normalization.ts';
 export {
   add,
@@ -61,8 +61,8 @@ export {
   swiglu,
   tanh,
   where,
-} from './autograd/operations/pointwise.ts';
-export { max, mean, type ReduceOptions, sum } from './autograd/operations/reduction.ts';
+} from './autograd/operations/pointwise/pointwise.ts';
+export { max, mean, type ReduceOptions, sum } from './autograd/operations/reduction/reduction.ts';
 export { type RotaryOptions, rotary } from './autograd/operations/rotary.ts';
 export { logSoftmax, softmax } from './autograd/operations/softmax.ts';
 export { broadcastTo, concatenate, permute, reshape, slice, transpose } from './autograd/operations/views.ts';

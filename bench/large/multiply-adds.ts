@@ -1,5 +1,6 @@
 import { type Device, step, type Tensor, zeros } from '../../src/index.ts';
-import { dispatch, type Kernel } from '../../src/tensor/kernel.ts';
+import { dispatch } from '../../src/tensor/dispatch.ts';
+import { kernel } from '../../src/tensor/kernel.ts';
 import type { Operation, OperationCase } from '../measure-operations.ts';
 import { peakName } from './workload.ts';
 
@@ -7,12 +8,12 @@ const multiplyAddsPerRound = 64;
 const factor = 0.5;
 const term = 0.25;
 
-const kernel: Kernel<'rounds' | 'factor' | 'term'> = {
+const multiplyAddsKernel = kernel({
   name: 'multiply-adds',
-  operands: ['write'],
+  operands: { result: 'write' },
   scalars: { rounds: 'u32', factor: 'f32', term: 'f32' },
   wgsl: { file: '../bench/large/multiply_adds' },
-  reference([result], { rounds, factor, term }) {
+  reference({ result }, { rounds, factor, term }) {
     for (let i = 0; i < result.length; i++) {
       let sum = 0;
       for (let chain = 0; chain < 8; chain++) {
@@ -23,12 +24,12 @@ const kernel: Kernel<'rounds' | 'factor' | 'term'> = {
       result[i] = sum;
     }
   },
-};
+});
 
 export function multiplyAdds(result: Tensor, rounds: number): void {
   const flops = 2 * multiplyAddsPerRound * rounds * result.size;
-  dispatch(kernel, {
-    operands: [result],
+  dispatch(multiplyAddsKernel, {
+    operands: { result },
     scalars: { rounds, factor, term },
     workgroups: [result.size / 64, 1, 1],
     flops,

@@ -5,13 +5,6 @@
 //
 // result: one element a thread. Dispatch: (threads / 64, 1, 1).
 
-struct Scalars {
-  rounds: u32,
-  factor: f32,
-  term: f32,
-}
-var<immediate> scalars: Scalars;
-
 @group(0) @binding(0) var<storage, read_write> result: array<f32>;
 
 @compute @workgroup_size(64)

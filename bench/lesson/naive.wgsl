@@ -5,28 +5,10 @@
 //
 // Dispatch: (ceil(n / 8), ceil(m / 8), batch). Scalars and bindings are those of kernels/matmul.wgsl.
 
-struct Scalars {
-  m: u32,
-  n: u32,
-  k: u32,
-  aOffset: u32,
-  aBatch: u32,
-  aRow: u32,
-  aColumn: u32,
-  bOffset: u32,
-  bBatch: u32,
-  bRow: u32,
-  bColumn: u32,
-  useBias: u32,
-  addToResult: u32,  // this and the rest are not used here, nor is binding 3
-  useResidual: u32,
-  rectify: u32,
-}
-var<immediate> scalars: Scalars;
-
 @group(0) @binding(0) var<storage, read> a: array<f32>;
 @group(0) @binding(1) var<storage, read> b: array<f32>;
 @group(0) @binding(2) var<storage, read> bias: array<f32>;
+@group(0) @binding(3) var<storage, read> residual: array<f32>;  // not used here
 @group(0) @binding(4) var<storage, read_write> c: array<f32>;
 
 @compute @workgroup_size(8, 8)

@@ -1,6 +1,7 @@
-import { chooseMatmul, type MatmulChoice } from '../../src/autograd/operations/matmul-kernels.ts';
-import type { MatmulScalars } from '../../src/autograd/operations/matmul-reference.ts';
+import { chooseMatmul, type MatmulChoice } from '../../src/autograd/operations/matmul/kernels.ts';
+import type { MatmulScalars } from '../../src/autograd/operations/matmul/reference.ts';
 import type { KernelSet } from '../../src/tensor/device.ts';
+import { kernel as declare } from '../../src/tensor/kernel.ts';
 import { WebGpuDevice } from '../../src/tensor/webgpu/webgpu-device.ts';
 
 /** A version of the matrix product, as docs/kernels.md tells them. */
@@ -27,5 +28,5 @@ export function choiceOf({ kernel }: Version, device: WebGpuDevice, scalars: Mat
   const own = chooseMatmul(device, scalars);
   if (typeof kernel === 'string') return own;
   const { file, tile } = kernel;
-  return { kernel: { ...own.kernel, wgsl: { file: `../bench/lesson/${file}` } }, tileM: tile, tileN: tile };
+  return { kernel: declare({ ...own.kernel, wgsl: { file: `../bench/lesson/${file}` } }), tileM: tile, tileN: tile };
 }

@@ -1,4 +1,4 @@
-import { type MatmulTile, matmulTiles } from '../../src/autograd/operations/matmul-kernels.ts';
+import { type MatmulTile, matmulTiles } from '../../src/autograd/operations/matmul/kernels.ts';
 import type { KernelSet } from '../../src/tensor/device.ts';
 
 /** Rows, inner and columns: a square product, and a weight's gradient and the product of a layer of the small GPT. */

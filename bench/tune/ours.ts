@@ -1,6 +1,6 @@
 // Measures every candidate tile in a process of its own: ours.ts <webgpu> <full | quick>
 
-import { matmulWithTile } from '../../src/autograd/operations/matmul-kernels.ts';
+import { matmulWithTile } from '../../src/autograd/operations/matmul/kernels.ts';
 import { productOperation } from '../dense-product.ts';
 import { measureOperations } from '../measure-operations.ts';
 import { startOurs } from '../start-ours.ts';

@@ -38,7 +38,7 @@ function verdict(rows: readonly Row[]): string {
     return { tile, gain: ratios.length > 0 ? median(ratios) : 0 };
   });
   const best = gains.reduce((a, b) => (b.gain > a.gain ? b : a));
-  const where = 'src/autograd/operations/matmul-kernels.ts';
+  const where = 'src/autograd/operations/matmul/kernels.ts';
   return best.gain < worthChanging
     ? `The table in ${where} stands: no tile is faster by more than ${((worthChanging - 1) * 100).toFixed(0)} % here (${ours}).`
     : `${best.tile} is ${best.gain.toFixed(2)} times as fast as the table's here. For adapters of this kind, change ${where}.`;

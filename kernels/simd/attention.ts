@@ -1,4 +1,4 @@
-// Attention and its gradients, head by head: rows of q, k, v and of their gradients are `size` numbers long, a multiple of
+// Attention and its gradients, head by head: rows of q, k, v and of their gradients are `headSize` numbers long, a multiple of
 // four, and `heads` rows lie between two positions of one head. Four keys (or queries) are met at a time: their four dot
 // products make one vector of scores. Nothing of extent time × time is kept: `scratch` holds two rows of it. Part number p of the
 // work is 32 positions of one head, those of the first head of the first row of the batch first.
@@ -80,10 +80,10 @@ function lengthOf(lengths: usize, b: i32, time: i32, useLengths: i32): i32 {
 
 export function attentionForward(
   q: usize, k: usize, v: usize, lengths: usize, output: usize, logSumExp: usize,
-  batch: i32, time: i32, heads: i32, size: i32, scale: f32, causal: i32, useLengths: i32,
+  time: i32, heads: i32, headSize: i32, scale: f32, causal: i32, useLengths: i32,
   scratch: usize, firstPart: i32, endPart: i32,
 ): void {
-  const bytes = (<usize>size) << 2;
+  const bytes = (<usize>headSize) << 2;
   const stride = bytes * heads;
   const partsOfHead = (time + partPositions - 1) / partPositions;
   for (let part = firstPart; part < endPart; part++) {
@@ -146,10 +146,10 @@ function sumOfLanes(x: v128): f32 {
 
 export function attentionQueryGradient(
   q: usize, k: usize, v: usize, lengths: usize, outputGradient: usize, statistics: usize, queryGradient: usize,
-  batch: i32, time: i32, heads: i32, size: i32, scale: f32, causal: i32, useLengths: i32,
+  time: i32, heads: i32, headSize: i32, scale: f32, causal: i32, useLengths: i32,
   scratch: usize, firstPart: i32, endPart: i32,
 ): void {
-  const bytes = (<usize>size) << 2;
+  const bytes = (<usize>headSize) << 2;
   const stride = bytes * heads;
   const partsOfHead = (time + partPositions - 1) / partPositions;
   for (let part = firstPart; part < endPart; part++) {
@@ -181,10 +181,10 @@ export function attentionQueryGradient(
 export function attentionKeyValueGradient(
   q: usize, k: usize, v: usize, lengths: usize, outputGradient: usize, statistics: usize,
   keyGradient: usize, valueGradient: usize,
-  batch: i32, time: i32, heads: i32, size: i32, scale: f32, causal: i32, useLengths: i32,
+  time: i32, heads: i32, headSize: i32, scale: f32, causal: i32, useLengths: i32,
   scratch: usize, firstPart: i32, endPart: i32,
 ): void {
-  const bytes = (<usize>size) << 2;
+  const bytes = (<usize>headSize) << 2;
   const stride = bytes * heads;
   const probabilities = scratch + ((<usize>(time + 4)) << 2);
   const partsOfHead = (time + partPositions - 1) / partPositions;

@@ -1,5 +1,5 @@
 // c[i, j] = relu( sum over l of a[i, l] · b[l, j] + bias[j] + before[i, j] ) for each matrix of the batch; everything but the sum is
-// optional. `before` is a residual, or c itself; its address is 0 where there is neither.
+// optional. `before` is what c holds (addToResult) or else a residual (useResidual).
 //
 // Eight columns of b are packed side by side for up to 1,024 steps of l, so that they are read in order whatever the
 // strides of b were; four rows of a meet them in eight vectors of sums that stay in registers. a is read one number at a
@@ -17,37 +17,38 @@ const edgeOffset: usize = 1024 * 8 * 4;
 const biasOffset: usize = edgeOffset + 4 * 8 * 4;
 
 export function matmul(
-  aAddress: usize, bAddress: usize, biasAddress: usize, beforeAddress: usize, cAddress: usize,
+  a: usize, b: usize, bias: usize, residual: usize, c: usize,
   m: i32, n: i32, k: i32,
-  aBatch: i32, aRow: i32, aColumn: i32,
-  bBatch: i32, bRow: i32, bColumn: i32,
-  useBias: i32, rectify: i32,
+  aOffset: i32, aBatch: i32, aRow: i32, aColumn: i32,
+  bOffset: i32, bBatch: i32, bRow: i32, bColumn: i32,
+  useBias: i32, addToResult: i32, useResidual: i32, rectify: i32,
   scratch: usize, firstPart: i32, endPart: i32,
 ): void {
+  const before: usize = addToResult != 0 ? c : useResidual != 0 ? residual : 0;
   const strips = (n + stripColumns - 1) / stripColumns;
   for (let part = firstPart; part < endPart; part++) {
     const batch = part / strips;
     const firstColumn = (part - batch * strips) * stripColumns;
     const endColumn = min(firstColumn + stripColumns, n);
-    const a = aAddress + ((<usize>(batch * aBatch)) << 2);
-    const b = bAddress + ((<usize>(batch * bBatch)) << 2);
+    const aMatrix = a + ((<usize>(aOffset + batch * aBatch)) << 2);
+    const bMatrix = b + ((<usize>(bOffset + batch * bBatch)) << 2);
     for (let j = firstColumn; j < endColumn; j += panelColumns) {
       const columns = min(panelColumns, n - j);
       // A product over nothing is its bias.
       for (let first = 0; first < max(k, 1); first += panelSteps) {
         const steps = min(panelSteps, k - first);
         const rectifies = rectify != 0 && first + panelSteps >= k;
-        packBias(scratch + biasOffset, biasAddress, j, columns, useBias != 0 && first == 0);
-        pack(scratch, b + ((<usize>(first * bRow + j * bColumn)) << 2), steps, columns, bRow, bColumn);
-        const aFirst = a + ((<usize>(first * aColumn)) << 2);
+        packBias(scratch + biasOffset, bias, j, columns, useBias != 0 && first == 0);
+        pack(scratch, bMatrix + ((<usize>(first * bRow + j * bColumn)) << 2), steps, columns, bRow, bColumn);
+        const aFirst = aMatrix + ((<usize>(first * aColumn)) << 2);
         for (let i = 0; i < m; i += tileRows) {
           const rows = min(tileRows, m - i);
           const offset = (<usize>(batch * m * n + i * n + j)) << 2;
           let from: usize = 0;
-          if (first > 0) from = cAddress + offset;
-          else if (beforeAddress != 0) from = beforeAddress + offset;
+          if (first > 0) from = c + offset;
+          else if (before != 0) from = before + offset;
           const aTile = aFirst + ((<usize>(i * aRow)) << 2);
-          tile(scratch, aTile, from, cAddress + offset, steps, rows, columns, aRow, aColumn, n, rectifies);
+          tile(scratch, aTile, from, c + offset, steps, rows, columns, aRow, aColumn, n, rectifies);
         }
       }
     }

@@ -38,14 +38,14 @@ export function normalize(
 }
 
 export function normalizeGradient(
-  x: usize, gain: usize, statistics: usize, outputGradient: usize, result: usize,
+  x: usize, gain: usize, savedStatistics: usize, outputGradient: usize, result: usize,
   rows: i32, columns: i32, centered: i32, addToResult: i32,
 ): void {
   const bytes = (<usize>columns) << 2;
   for (let row = 0; row < rows; row++) {
     const start = <usize>row * bytes;
-    const inverse = load<f32>(statistics + ((<usize>row) << 2));
-    const mean: f32 = centered != 0 ? load<f32>(statistics + ((<usize>(rows + row)) << 2)) : 0;
+    const inverse = load<f32>(savedStatistics + ((<usize>row) << 2));
+    const mean: f32 = centered != 0 ? load<f32>(savedStatistics + ((<usize>(rows + row)) << 2)) : 0;
     let sums = f32x4.splat(0);
     let products = f32x4.splat(0);
     for (let at: usize = 0; at < bytes; at += 16) {

@@ -4,7 +4,7 @@
 
 export function adamw(
   gradient: usize, value: usize, mean: usize, square: usize, count: i32,
-  factor: f32, rate: f32, beta1: f32, beta2: f32, epsilon: f32, decay: f32, correction1: f32, correction2: f32,
+  scale: f32, rate: f32, beta1: f32, beta2: f32, epsilon: f32, decay: f32, correction1: f32, correction2: f32,
 ): void {
   const whole = count & ~3;
   const keep: f32 = 1 - rate * decay;
@@ -12,7 +12,7 @@ export function adamw(
   const rest2: f32 = 1 - beta2;
   for (let i = 0; i < whole; i += 4) {
     const at = (<usize>i) << 2;
-    const g = f32x4.mul(f32x4.splat(factor), v128.load(gradient + at));
+    const g = f32x4.mul(f32x4.splat(scale), v128.load(gradient + at));
     const m = f32x4.add(f32x4.mul(f32x4.splat(beta1), v128.load(mean + at)), f32x4.mul(f32x4.splat(rest1), g));
     const v = f32x4.add(
       f32x4.mul(f32x4.splat(beta2), v128.load(square + at)),
@@ -27,7 +27,7 @@ export function adamw(
   }
   for (let i = whole; i < count; i++) {
     const at = (<usize>i) << 2;
-    const g = factor * load<f32>(gradient + at);
+    const g = scale * load<f32>(gradient + at);
     const m = beta1 * load<f32>(mean + at) + rest1 * g;
     const v = beta2 * load<f32>(square + at) + rest2 * g * g;
     store<f32>(mean + at, m);
@@ -84,23 +84,23 @@ function formulaOnOne(formula: i32, x: f64, y: f64): f64 {
 // @ts-ignore: decorator
 @inline
 function statistics(
-  formula: i32, gradient: usize, companion: usize, sums: usize, count: i32,
+  formula: i32, values: usize, companion: usize, sums: usize, count: i32,
   inHalves: i32, pairsHalves: i32, pairsCompanion: i32, storesCompanion: i32, isSumOnly: i32,
 ): void {
   let sum = f64x2.splat(0);
   let squares = f64x2.splat(0);
   let bad = 0;
-  const second = gradient + ((<usize>count) << 2);
+  const second = values + ((<usize>count) << 2);
   const whole = count & ~3;
   for (let i = 0; i < whole; i += 4) {
     const at = (<usize>i) << 2;
-    let g = v128.load(gradient + at);
+    let g = v128.load(values + at);
     let x = g;
     let y = f32x4.splat(0);
     if (inHalves != 0) {
       y = v128.load(second + at);
       g = f32x4.add(g, y);
-      if (isSumOnly == 0) v128.store(gradient + at, g);
+      if (isSumOnly == 0) v128.store(values + at, g);
     }
     if (formula != NOTHING) {
       if (pairsHalves == 0) x = g;
@@ -120,13 +120,13 @@ function statistics(
   let lastSquares: f64 = 0;
   for (let i = whole; i < count; i++) {
     const at = (<usize>i) << 2;
-    let g = load<f32>(gradient + at);
+    let g = load<f32>(values + at);
     let x = g;
     let y: f32 = 0;
     if (inHalves != 0) {
       y = load<f32>(second + at);
       g += y;
-      if (isSumOnly == 0) store<f32>(gradient + at, g);
+      if (isSumOnly == 0) store<f32>(values + at, g);
     }
     if (formula != NOTHING) {
       if (pairsHalves == 0) x = g;
@@ -145,37 +145,37 @@ function statistics(
 }
 
 export function gradientStatistics(
-  gradient: usize, companion: usize, sums: usize, count: i32,
+  values: usize, companion: usize, sums: usize, count: i32,
   inHalves: i32, pairsHalves: i32, pairsCompanion: i32, storesCompanion: i32, isSumOnly: i32,
 ): void {
   statistics(
-    NOTHING, gradient, companion, sums, count, inHalves, pairsHalves, pairsCompanion, storesCompanion, isSumOnly,
+    NOTHING, values, companion, sums, count, inHalves, pairsHalves, pairsCompanion, storesCompanion, isSumOnly,
   );
 }
 
 export function magnitudeStatistics(
-  gradient: usize, companion: usize, sums: usize, count: i32,
+  values: usize, companion: usize, sums: usize, count: i32,
   inHalves: i32, pairsHalves: i32, pairsCompanion: i32, storesCompanion: i32, isSumOnly: i32,
 ): void {
   statistics(
-    MAGNITUDE, gradient, companion, sums, count, inHalves, pairsHalves, pairsCompanion, storesCompanion, isSumOnly,
+    MAGNITUDE, values, companion, sums, count, inHalves, pairsHalves, pairsCompanion, storesCompanion, isSumOnly,
   );
 }
 
 export function productStatistics(
-  gradient: usize, companion: usize, sums: usize, count: i32,
+  values: usize, companion: usize, sums: usize, count: i32,
   inHalves: i32, pairsHalves: i32, pairsCompanion: i32, storesCompanion: i32, isSumOnly: i32,
 ): void {
   statistics(
-    PRODUCT, gradient, companion, sums, count, inHalves, pairsHalves, pairsCompanion, storesCompanion, isSumOnly,
+    PRODUCT, values, companion, sums, count, inHalves, pairsHalves, pairsCompanion, storesCompanion, isSumOnly,
   );
 }
 
 export function distanceStatistics(
-  gradient: usize, companion: usize, sums: usize, count: i32,
+  values: usize, companion: usize, sums: usize, count: i32,
   inHalves: i32, pairsHalves: i32, pairsCompanion: i32, storesCompanion: i32, isSumOnly: i32,
 ): void {
   statistics(
-    DISTANCE, gradient, companion, sums, count, inHalves, pairsHalves, pairsCompanion, storesCompanion, isSumOnly,
+    DISTANCE, values, companion, sums, count, inHalves, pairsHalves, pairsCompanion, storesCompanion, isSumOnly,
   );
 }

@@ -1,4 +1,4 @@
-// Formulas of src/autograd/operations/pointwise.ts over `count` numbers: those whose time is that of an exponential or of a branch
+// Formulas of src/autograd/operations/pointwise/pointwise.ts over `count` numbers, whose operands are x, y and z as in pointwise_dense.wgsl: those whose time is that of an exponential or of a branch
 // that cannot be foreseen, and the sums of which a backward pass is full.
 
 import { exponential } from './exponential';
@@ -43,7 +43,7 @@ function storeSome(to: usize, x: v128, left: i32): void {
   if (left > 2) v128.store_lane<f32>(to, x, 2, 8);
 }
 
-export function swiglu(x: usize, y: usize, _z: usize, result: usize, count: i32): void {
+export function swiglu(x: usize, y: usize, result: usize, count: i32): void {
   const whole = count & ~3;
   const end = (<usize>whole) << 2;
   for (let at: usize = 0; at < end; at += 16) {
@@ -53,20 +53,22 @@ export function swiglu(x: usize, y: usize, _z: usize, result: usize, count: i32)
   if (left > 0) storeSome(result + end, swigluOf(loadSome(x + end, left), loadSome(y + end, left)), left);
 }
 
-export function swigluGradientX(g: usize, x: usize, y: usize, result: usize, count: i32): void {
+/** For x of swiglu; the operands are the gradient of its result, its x and its y. */
+export function swigluGradientX(x: usize, y: usize, z: usize, result: usize, count: i32): void {
   const whole = count & ~3;
   const end = (<usize>whole) << 2;
   for (let at: usize = 0; at < end; at += 16) {
-    v128.store(result + at, gradientXOf(v128.load(g + at), v128.load(x + at), v128.load(y + at)));
+    v128.store(result + at, gradientXOf(v128.load(x + at), v128.load(y + at), v128.load(z + at)));
   }
   const left = count - whole;
   if (left == 0) return;
-  const last = gradientXOf(loadSome(g + end, left), loadSome(x + end, left), loadSome(y + end, left));
+  const last = gradientXOf(loadSome(x + end, left), loadSome(y + end, left), loadSome(z + end, left));
   storeSome(result + end, last, left);
 }
 
-export function swigluGradientY(g: usize, x: usize, _unused: usize, result: usize, count: i32): void {
-  swiglu(x, g, 0, result, count);
+/** For y of swiglu; the operands are the gradient of its result and its x. */
+export function swigluGradientY(x: usize, y: usize, result: usize, count: i32): void {
+  swiglu(y, x, result, count);
 }
 
 /** x where it is above 0, else 0, also for NaN. */
@@ -76,22 +78,22 @@ function keepWhere(kept: v128, sign: v128): v128 {
   return v128.and(kept, f32x4.gt(sign, f32x4.splat(0)));
 }
 
-export function relu(x: usize, _y: usize, _z: usize, result: usize, count: i32): void {
-  reluGradient(x, x, 0, result, count);
+export function relu(x: usize, result: usize, count: i32): void {
+  reluGradient(x, x, result, count);
 }
 
-/** g where the result was above 0. */
-export function reluGradient(g: usize, y: usize, _z: usize, result: usize, count: i32): void {
+/** The gradient x where the result y was above 0. */
+export function reluGradient(x: usize, y: usize, result: usize, count: i32): void {
   const whole = count & ~3;
   const end = (<usize>whole) << 2;
   for (let at: usize = 0; at < end; at += 16) {
-    v128.store(result + at, keepWhere(v128.load(g + at), v128.load(y + at)));
+    v128.store(result + at, keepWhere(v128.load(x + at), v128.load(y + at)));
   }
   const left = count - whole;
-  if (left > 0) storeSome(result + end, keepWhere(loadSome(g + end, left), loadSome(y + end, left)), left);
+  if (left > 0) storeSome(result + end, keepWhere(loadSome(x + end, left), loadSome(y + end, left)), left);
 }
 
-export function add(x: usize, y: usize, _z: usize, result: usize, count: i32): void {
+export function add(x: usize, y: usize, result: usize, count: i32): void {
   const whole = count & ~3;
   const end = (<usize>whole) << 2;
   for (let at: usize = 0; at < end; at += 16) {
@@ -103,5 +105,5 @@ export function add(x: usize, y: usize, _z: usize, result: usize, count: i32): v
 
 /** total += contribution */
 export function accumulate(contribution: usize, total: usize, count: i32): void {
-  add(contribution, total, 0, total, count);
+  add(contribution, total, total, count);
 }

@@ -7,8 +7,8 @@ import type { Tensor } from '../tensor/tensor.ts';
 import { backward } from './backward.ts';
 import { gradientOf } from './leaf-gradient.ts';
 import { requireGradient } from './node.ts';
-import { mul } from './operations/pointwise.ts';
-import { sum } from './operations/reduction.ts';
+import { mul } from './operations/pointwise/pointwise.ts';
+import { sum } from './operations/reduction/reduction.ts';
 import { noGrad } from './record.ts';
 
 /** A gradient that disagrees with the finite difference. */

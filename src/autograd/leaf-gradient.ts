@@ -3,7 +3,7 @@ import { sizeOf } from '../tensor/shape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { LeafNode } from './node.ts';
 import { accumulate } from './operations/accumulate.ts';
-import { add } from './operations/pointwise.ts';
+import { add } from './operations/pointwise/pointwise.ts';
 import { noGrad } from './record.ts';
 
 /**

@@ -6,9 +6,9 @@ import { Tensor } from '../tensor/tensor.ts';
 import { backward } from './backward.ts';
 import { gradientOf } from './leaf-gradient.ts';
 import { cast } from './operations/cast.ts';
-import { type MatmulOptions, matmul } from './operations/matmul.ts';
-import * as pointwise from './operations/pointwise.ts';
-import { max, mean, sum } from './operations/reduction.ts';
+import { type MatmulOptions, matmul } from './operations/matmul/matmul.ts';
+import * as pointwise from './operations/pointwise/pointwise.ts';
+import { max, mean, sum } from './operations/reduction/reduction.ts';
 import { permute, reshape, slice, transpose } from './operations/views.ts';
 
 type Operand = pointwise.Operand;

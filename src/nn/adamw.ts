@@ -1,5 +1,6 @@
 /** AdamW, and its kernel. */
-import { byWidth, dispatch, elementwise, flatWorkgroups } from '../tensor/kernel.ts';
+import { dispatch } from '../tensor/dispatch.ts';
+import { byWidth, elementwise, flatWorkgroups } from '../tensor/kernel.ts';
 import { checkRange, Optimizer, type OptimizerOptions, type Update } from './optimizer.ts';
 import type { Parameter } from './parameter.ts';
 
@@ -11,7 +12,7 @@ export interface AdamWOptions extends OptimizerOptions {
 
 const adamwKernel = byWidth({
   name: 'adamw',
-  operands: ['read', 'read', 'update', 'update', 'update'],
+  operands: { gradient: 'read', report: 'read', value: 'update', mean: 'update', square: 'update' },
   scalars: {
     count: 'u32',
     rate: 'f32',
@@ -23,7 +24,7 @@ const adamwKernel = byWidth({
     correction2: 'f32',
   },
   wgsl: { file: 'adamw', constants: elementwise.constants },
-  reference([gradient, report, value, mean, square], s) {
+  reference({ gradient, report, value, mean, square }, s) {
     const [scale, skip] = report;
     for (let i = 0; i < s.count && skip === 0; i++) {
       const g = scale * gradient[i];
@@ -33,14 +34,10 @@ const adamwKernel = byWidth({
       value[i] = value[i] * (1 - s.rate * s.decay) - s.rate * direction;
     }
   },
-  simd({ functions, addresses, scalars: s, float }) {
-    const [gradient, report, value, mean, square] = addresses;
-    const [scale, skip] = [float(report), float(report + 4)];
-    // The loop leaves everything as it is.
-    if (skip !== 0) return false;
-    const rates = [s.rate, s.beta1, s.beta2, s.epsilon, s.decay, s.correction1, s.correction2];
-    functions.adamw(gradient, value, mean, square, s.count, scale, ...rates);
-    return true;
+  simd(call) {
+    const report = call.address('report');
+    // Where it skips, the loop leaves everything as it is.
+    return call.float(report + 4) === 0 && call.run('adamw', { scale: call.float(report) });
   },
 });
 
@@ -65,8 +62,9 @@ export class AdamW extends Optimizer {
 
   protected update(parameter: Parameter, { gradient, report, state, weightDecay }: Update): void {
     const [beta1, beta2] = this.#betas;
+    const [mean, square] = state.tensors;
     dispatch(adamwKernel(parameter.size), {
-      operands: [gradient, report, parameter, ...state.tensors],
+      operands: { gradient, report, value: parameter, mean, square },
       scalars: {
         count: parameter.size,
         rate: this.learningRate,

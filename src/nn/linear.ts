@@ -1,5 +1,5 @@
-import { type MatmulOptions, matmul } from '../autograd/operations/matmul.ts';
-import { add, relu } from '../autograd/operations/pointwise.ts';
+import { type MatmulOptions, matmul } from '../autograd/operations/matmul/matmul.ts';
+import { add, relu } from '../autograd/operations/pointwise/pointwise.ts';
 import { normal, zeros } from '../tensor/create.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { type BuildOptions, Module } from './module.ts';

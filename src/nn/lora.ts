@@ -1,12 +1,12 @@
-import { matmul } from '../autograd/operations/matmul.ts';
-import { add, mul } from '../autograd/operations/pointwise.ts';
+import { matmul } from '../autograd/operations/matmul/matmul.ts';
+import { add, mul } from '../autograd/operations/pointwise/pointwise.ts';
 import { noGrad } from '../autograd/record.ts';
-import { copy, copyInto } from '../tensor/copy.ts';
+import { copyInto } from '../tensor/copy.ts';
 import { normal, zeros } from '../tensor/create.ts';
 import { ArgumentError } from '../tensor/errors.ts';
 import type { Random } from '../tensor/random.ts';
 import { scope } from '../tensor/scope.ts';
-import type { Tensor } from '../tensor/tensor.ts';
+import { copy, type Tensor } from '../tensor/tensor.ts';
 import { Dropout } from './dropout.ts';
 import { Linear } from './linear.ts';
 import { Module } from './module.ts';

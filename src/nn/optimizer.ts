@@ -1,13 +1,12 @@
 /** What all optimizers share. */
 import { gradientOf } from '../autograd/leaf-gradient.ts';
-import { dense } from '../tensor/copy.ts';
 import { tensor, zeros } from '../tensor/create.ts';
 import type { NumericArray } from '../tensor/dtype.ts';
 import { ArgumentError, DeviceMismatchError, ShapeError } from '../tensor/errors.ts';
 import { getOrCreate } from '../tensor/get-or-create.ts';
 import { scope } from '../tensor/scope.ts';
 import { formatShape } from '../tensor/shape.ts';
-import type { Tensor } from '../tensor/tensor.ts';
+import { dense, type Tensor } from '../tensor/tensor.ts';
 import type { Parameter } from './parameter.ts';
 import type { ParameterSum } from './parameter-sum.ts';
 import { type Saved, savedArray, savedList, savedNumber, savedObject } from './saved.ts';

@@ -1,8 +1,9 @@
 /** Sums over the elements of a parameter: the formula, and the kernel that computes it in the pass that measures a gradient. */
-import type { SimdFunctionName } from '../tensor/cpu/linear-memory.ts';
+
+import { dispatch } from '../tensor/dispatch.ts';
 import type { NumericArray } from '../tensor/dtype.ts';
 import { getOrCreate } from '../tensor/get-or-create.ts';
-import { byWidth, dispatch, type Kernel } from '../tensor/kernel.ts';
+import { byWidth } from '../tensor/kernel.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 
 /**
@@ -21,7 +22,7 @@ export interface ParameterSum {
   readonly wgsl: string;
   reference(x: number, y: number): number;
   /** Its function in kernels/simd/optimizer.ts; without one the cpu device runs the plain loop. */
-  readonly simd?: SimdFunctionName;
+  readonly simd?: string;
 }
 
 /** Most workgroups over one array; each leaves one partial sum. */
@@ -30,53 +31,43 @@ const elementsPerGroup = 4096;
 /** Numbers in a row of partial sums, and in a row of the report. */
 export const rowWidth = 4;
 
-type StatisticsScalar =
-  | 'count'
-  | 'row'
-  | 'groups'
-  | 'inHalves'
-  | 'pairsHalves'
-  | 'pairsCompanion'
-  | 'storesCompanion'
-  | 'isSumOnly';
+const scalars = {
+  count: 'u32',
+  row: 'u32',
+  groups: 'u32',
+  inHalves: 'u32',
+  pairsHalves: 'u32',
+  pairsCompanion: 'u32',
+  storesCompanion: 'u32',
+  isSumOnly: 'u32',
+} as const;
 
-function statisticsKernel(formula: ParameterSum | null): (count: number) => Kernel<StatisticsScalar> {
-  const name = formula ? `${formula.name}-statistics` : 'gradient-statistics';
-  const simdName = formula ? formula.simd : 'gradientStatistics';
-  return byWidth<StatisticsScalar>(
-    {
-      name,
-      operands: ['update', 'update', 'update'],
-      scalars: {
-        count: 'u32',
-        row: 'u32',
-        groups: 'u32',
-        inHalves: 'u32',
-        pairsHalves: 'u32',
-        pairsCompanion: 'u32',
-        storesCompanion: 'u32',
-        isSumOnly: 'u32',
-      },
-      wgsl: { file: 'gradient_statistics', constants: { MAX_GROUPS: `${maxGroups}u` } },
-      reference: (arrays, scalars) => sumPlainly(formula, arrays, scalars),
-      ...(simdName && {
-        simd({ functions, addresses: [values, companion, partials], scalars: s, fill }) {
-          const sums = partials + 4 * rowWidth * maxGroups * s.row;
-          fill(sums, 4 * rowWidth * maxGroups);
-          const flags = [s.inHalves, s.pairsHalves, s.pairsCompanion, s.storesCompanion, s.isSumOnly];
-          functions[simdName](values, companion, sums, s.count, ...flags);
-          return true;
-        },
-      }),
+function statisticsKernel(formula: ParameterSum | null) {
+  const simd = formula ? formula.simd : 'gradientStatistics';
+  return byWidth({
+    name: formula ? `${formula.name}-statistics` : 'gradient-statistics',
+    operands: { values: 'update', companion: 'update', partials: 'update' },
+    scalars,
+    wgsl: {
+      file: 'gradient_statistics',
+      constants: { MAX_GROUPS: `${maxGroups}u` },
+      functions: `fn formula(x: Value, y: Value) -> Value { return ${formula?.wgsl ?? 'Value()'}; }\n`,
     },
-    `fn formula(x: Value, y: Value) -> Value { return ${formula?.wgsl ?? 'Value()'}; }\n`,
-  );
+    reference: (arrays, s) => sumPlainly(formula, arrays, s),
+    ...(simd && {
+      simd(call) {
+        const sums = call.address('partials') + 4 * rowWidth * maxGroups * call.scalars.row;
+        call.fill(sums, 4 * rowWidth * maxGroups);
+        return call.run(simd, { sums });
+      },
+    }),
+  });
 }
 
 function sumPlainly(
   formula: ParameterSum | null,
-  [values, companion, partials]: readonly NumericArray[],
-  s: Readonly<Record<StatisticsScalar, number>>,
+  { values, companion, partials }: Readonly<Record<'values' | 'companion' | 'partials', NumericArray>>,
+  s: Readonly<Record<keyof typeof scalars, number>>,
 ): void {
   let [sum, squares, broken] = [0, 0, 0];
   for (let i = 0; i < s.count; i++) {
@@ -97,7 +88,7 @@ function sumPlainly(
 
 const plainKernel = statisticsKernel(null);
 /** One kernel for each formula, so that its pipeline is compiled once. */
-const kernels = new WeakMap<ParameterSum, (count: number) => Kernel<StatisticsScalar>>();
+const kernels = new WeakMap<ParameterSum, ReturnType<typeof statisticsKernel>>();
 
 /** One pass over one array. */
 export interface Pass {
@@ -128,7 +119,7 @@ export function measure({ values, count, inHalves, formula, companion, row, part
   const groups = Math.max(1, Math.min(maxGroups, Math.ceil(count / elementsPerGroup)));
   const flag = (isSet: boolean) => (isSet ? 1 : 0);
   dispatch(kernel(count), {
-    operands: [values, companion ?? nothing, partials],
+    operands: { values, companion: companion ?? nothing, partials },
     scalars: {
       count,
       row,

@@ -1,8 +1,7 @@
 /** A tensor that training changes, and that can be frozen. */
 import { LeafNode } from '../autograd/node.ts';
-import { copy } from '../tensor/copy.ts';
 import { ArgumentError, DTypeError } from '../tensor/errors.ts';
-import { Tensor } from '../tensor/tensor.ts';
+import { copy, Tensor } from '../tensor/tensor.ts';
 
 /** What a parameter is for. The first seven are the projection matrices that GradES watches. */
 export const parameterKinds = [

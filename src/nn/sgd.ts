@@ -1,5 +1,6 @@
 /** SGD, and its kernel. */
-import { byWidth, dispatch, elementwise, flatWorkgroups } from '../tensor/kernel.ts';
+import { dispatch } from '../tensor/dispatch.ts';
+import { byWidth, elementwise, flatWorkgroups } from '../tensor/kernel.ts';
 import { checkRange, Optimizer, type OptimizerOptions, type Update } from './optimizer.ts';
 import type { Parameter } from './parameter.ts';
 
@@ -10,10 +11,10 @@ export interface SGDOptions extends OptimizerOptions {
 
 const sgdKernel = byWidth({
   name: 'sgd',
-  operands: ['read', 'read', 'update', 'update'],
+  operands: { gradient: 'read', report: 'read', value: 'update', velocity: 'update' },
   scalars: { count: 'u32', rate: 'f32', momentum: 'f32', decay: 'f32' },
   wgsl: { file: 'sgd', constants: elementwise.constants },
-  reference([gradient, report, value, velocity], { count, rate, momentum, decay }) {
+  reference({ gradient, report, value, velocity }, { count, rate, momentum, decay }) {
     const [scale, skip] = report;
     for (let i = 0; i < count && skip === 0; i++) {
       velocity[i] = momentum * velocity[i] + scale * gradient[i];
@@ -36,7 +37,7 @@ export class SGD extends Optimizer {
 
   protected update(parameter: Parameter, { gradient, report, state, weightDecay }: Update): void {
     dispatch(sgdKernel(parameter.size), {
-      operands: [gradient, report, parameter, ...state.tensors],
+      operands: { gradient, report, value: parameter, velocity: state.tensors[0] },
       scalars: {
         count: parameter.size,
         rate: this.learningRate,

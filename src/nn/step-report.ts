@@ -1,11 +1,12 @@
 /** What one step came to: the norm of its gradients, its loss, and the sums that somebody watches, read back in one piece. */
 import { gradientOf, halvesOf, halvesWereSummed } from '../autograd/leaf-gradient.ts';
-import { copyInto, dense, fill } from '../tensor/copy.ts';
+import { copyInto, fill } from '../tensor/copy.ts';
 import { full, zeros } from '../tensor/create.ts';
+import { dispatch } from '../tensor/dispatch.ts';
 import { ArgumentError, NonFiniteGradientError } from '../tensor/errors.ts';
-import { dispatch, type Kernel } from '../tensor/kernel.ts';
+import { kernel } from '../tensor/kernel.ts';
 import { scope } from '../tensor/scope.ts';
-import type { Tensor } from '../tensor/tensor.ts';
+import { dense, type Tensor } from '../tensor/tensor.ts';
 import type { Parameter } from './parameter.ts';
 import { maxGroups, measure, type ParameterSum, rowWidth } from './parameter-sum.ts';
 import { SumWatch } from './sum-watch.ts';
@@ -24,12 +25,12 @@ export interface StepReport {
   sums: ReadonlyMap<SumWatch, ReadonlyMap<Parameter, number>>;
 }
 
-const reportKernel: Kernel<'rows' | 'step' | 'keepsHead' | 'maxNorm'> = {
+const reportKernel = kernel({
   name: 'step-report',
-  operands: ['read', 'read', 'update'],
+  operands: { partials: 'read', loss: 'read', report: 'update' },
   scalars: { rows: 'u32', step: 'u32', keepsHead: 'u32', maxNorm: 'f32' },
   wgsl: { file: 'step_report', constants: { MAX_GROUPS: `${maxGroups}u` } },
-  reference([partials, loss, report], { rows, step, keepsHead, maxNorm }) {
+  reference({ partials, loss, report }, { rows, step, keepsHead, maxNorm }) {
     let squares = 0;
     let skip = 0;
     for (let row = 0; row < rows; row++) {
@@ -47,7 +48,7 @@ const reportKernel: Kernel<'rows' | 'step' | 'keepsHead' | 'maxNorm'> = {
     const scale = maxNorm > 0 && norm > maxNorm ? maxNorm / norm : 1;
     report.set([scale, skip, norm, loss[0]], 0);
   },
-};
+});
 
 /** A sum that has a row of its own, because the pass over the gradient computes another one already. */
 interface ExtraRow {
@@ -230,7 +231,7 @@ export class StepReporter {
     const rows = this.#rows.size + this.#extraRows.length;
     scope('report', () =>
       dispatch(reportKernel, {
-        operands: [this.#partials, loss ? dense(loss) : this.#noLoss, this.#report],
+        operands: { partials: this.#partials, loss: loss ? dense(loss) : this.#noLoss, report: this.#report },
         scalars: { rows, step: this.#step, keepsHead: keepsHead ? 1 : 0, maxNorm },
         workgroups: [1, 1, 1],
         flops: rowWidth * rows * maxGroups,

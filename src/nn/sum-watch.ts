@@ -1,9 +1,9 @@
 /** A sum that somebody watches, with what must be kept for it. */
-import { copy, copyInto } from '../tensor/copy.ts';
+import { copyInto } from '../tensor/copy.ts';
 import { tensor, zeros } from '../tensor/create.ts';
 import { ArgumentError, ShapeError } from '../tensor/errors.ts';
 import { scope } from '../tensor/scope.ts';
-import type { Tensor } from '../tensor/tensor.ts';
+import { copy, type Tensor } from '../tensor/tensor.ts';
 import type { Parameter } from './parameter.ts';
 import type { ParameterSum } from './parameter-sum.ts';
 import { type Saved, savedArray, savedNumber, savedObject } from './saved.ts';

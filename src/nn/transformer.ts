@@ -1,7 +1,7 @@
-import { attention } from '../autograd/operations/attention.ts';
+import { attention } from '../autograd/operations/attention/attention.ts';
 import { cast } from '../autograd/operations/cast.ts';
-import { add, gelu, mul, swiglu } from '../autograd/operations/pointwise.ts';
-import { mean, sum } from '../autograd/operations/reduction.ts';
+import { add, gelu, mul, swiglu } from '../autograd/operations/pointwise/pointwise.ts';
+import { mean, sum } from '../autograd/operations/reduction/reduction.ts';
 import { rotary } from '../autograd/operations/rotary.ts';
 import { reshape, slice } from '../autograd/operations/views.ts';
 import { checkDType, defaultDevice, tensor } from '../tensor/create.ts';

@@ -1,20 +1,16 @@
-import { bytesPerElement, computeDType, type DType } from './dtype.ts';
-import { dispatch, elementwise, flatWorkgroups, type Kernel } from './kernel.ts';
-import { scope } from './scope.ts';
-import { collapseAxes, rowMajorStrides, type Strides, sizeOf } from './shape.ts';
-import { allocate, type Tensor } from './tensor.ts';
+/** Copies between views of any strides, also from one floating dtype to another, and constants. */
+import type { KernelOperand } from './device.ts';
+import { dispatch } from './dispatch.ts';
+import { elementwise, flatWorkgroups, kernel } from './kernel.ts';
+import { collapseAxes, type Strides, sizeOf } from './shape.ts';
 
 const workgroupSize = 64;
 const maxRank = 4;
 
-type CopyKernel = Kernel<
-  'count' | `size${1 | 2 | 3}` | `${'source' | 'target'}Stride${0 | 1 | 2 | 3}` | `${'source' | 'target'}Offset`
->;
-
 /** Copies a view of any strides into a view of any strides; both have the same shape of at most four axes. */
-const stridedCopy: CopyKernel = {
+const stridedCopy = kernel({
   name: 'strided-copy',
-  operands: ['strided', 'update'],
+  operands: { source: 'strided', destination: 'update' },
   scalars: {
     count: 'u32',
     size1: 'u32',
@@ -32,41 +28,43 @@ const stridedCopy: CopyKernel = {
     targetOffset: 'u32',
   },
   wgsl: { file: 'strided_copy', functions: 'alias Source = u32;\nalias Target = u32;\n' },
-  reference([source, target], s) {
+  reference({ source, destination }, s) {
     const size0 = s.count / (s.size1 * s.size2 * s.size3);
     for (let i = 0; i < size0; i++) {
       for (let j = 0; j < s.size1; j++) {
         for (let k = 0; k < s.size2; k++) {
           let from = s.sourceOffset + i * s.sourceStride0 + j * s.sourceStride1 + k * s.sourceStride2;
           let to = s.targetOffset + i * s.targetStride0 + j * s.targetStride1 + k * s.targetStride2;
-          for (let l = 0; l < s.size3; l++, from += s.sourceStride3, to += s.targetStride3) target[to] = source[from];
+          for (let l = 0; l < s.size3; l++, from += s.sourceStride3, to += s.targetStride3) {
+            destination[to] = source[from];
+          }
         }
       }
     }
   },
-};
+});
 
 /** The same where either is stored in f16; rounds where the target is narrower. */
-const convertingCopy: CopyKernel = {
+const convertingCopy = kernel({
   ...stridedCopy,
   name: 'converting-copy',
   wgsl: { file: 'strided_copy', functions: 'alias Source = Element0;\nalias Target = Element1;\n' },
-};
+});
 
-const fillKernel: Kernel<'count' | 'value'> = {
+const fillKernel = kernel({
   name: 'fill',
-  operands: ['write'],
+  operands: { result: 'write' },
   scalars: { count: 'u32', value: 'f32' },
   wgsl: { file: 'fill', constants: elementwise.constants },
-  reference([target], { count, value }) {
-    target.fill(value, 0, count);
+  reference({ result }, { count, value }) {
+    result.fill(value, 0, count);
   },
-};
+});
 
 /** Writes `value` into every element of a dense tensor. */
-export function fill(target: Tensor, value: number): Tensor {
+export function fill<Target extends KernelOperand>(target: Target, value: number): Target {
   dispatch(fillKernel, {
-    operands: [target],
+    operands: { result: target },
     scalars: { count: target.size, value },
     workgroups: flatWorkgroups(target.size, elementwise.elementsPerGroup),
     flops: 0,
@@ -78,7 +76,7 @@ export function fill(target: Tensor, value: number): Tensor {
  * Copies `source` into the part of the dense tensor `target` that starts at `offset` and is walked with `strides`
  * (both in elements; the part has the shape of `source`). Floats of different dtypes are converted.
  */
-export function copyInto(source: Tensor, target: Tensor, strides: Strides, offset = 0): void {
+export function copyInto(source: KernelOperand, target: KernelOperand, strides: Strides, offset = 0): void {
   if (source.size === 0) return;
   const collapsed = collapseAxes(source.shape, [source.strides, strides]);
   const [sourceStrides, targetStrides] = collapsed.operands;
@@ -89,7 +87,7 @@ export function copyInto(source: Tensor, target: Tensor, strides: Strides, offse
   const [s0, s1, s2, s3] = pad(sourceStrides);
   const [t0, t1, t2, t3] = pad(targetStrides);
   const count = sizeOf(inner);
-  const kernel = source.dtype === 'f16' || target.dtype === 'f16' ? convertingCopy : stridedCopy;
+  const copies = source.dtype === 'f16' || target.dtype === 'f16' ? convertingCopy : stridedCopy;
 
   // More axes than the kernel has are walked here, one dispatch for each combination of the outer ones.
   const walk = (axis: number, sourceOffset: number, targetOffset: number): void => {
@@ -99,8 +97,8 @@ export function copyInto(source: Tensor, target: Tensor, strides: Strides, offse
       }
       return;
     }
-    dispatch(kernel, {
-      operands: [source, target],
+    dispatch(copies, {
+      operands: { source, destination: target },
       scalars: {
         count,
         size1: inner[1],
@@ -122,35 +120,4 @@ export function copyInto(source: Tensor, target: Tensor, strides: Strides, offse
     });
   };
   walk(0, source.offset, offset);
-}
-
-/** A dense copy of `source`, of its own; converted where another floating dtype is asked for. */
-export function copy(source: Tensor, operation = 'copy', dtype: DType = source.dtype): Tensor {
-  const target = allocate(source.device, dtype, source.shape, operation);
-  copyInto(source, target, rowMajorStrides(source.shape));
-  return target;
-}
-
-/** True where `x` can be bound as it is: row-major, from an offset the device takes, and no empty rest of a buffer. */
-export function isDense(x: Tensor): boolean {
-  const aligned = (x.offset * bytesPerElement[x.dtype]) % x.device.offsetAlignment === 0;
-  return x.isContiguous && aligned && (x.size > 0 || x.offset === 0);
-}
-
-/**
- * `source` itself where a kernel can bind it, otherwise a copy. Kernels whose operands are `read` take dense tensors
- * only.
- */
-export function dense(source: Tensor): Tensor {
-  return isDense(source) ? source : copy(source, source.origin);
-}
-
-/** The bytes of all elements in row-major order, in the dtype they are computed in. */
-export function readDense(source: Tensor): Promise<ArrayBuffer> {
-  return scope('read-back', () => {
-    const dtype = computeDType(source.dtype);
-    const readable = dtype === source.dtype ? dense(source) : copy(source, source.origin, dtype);
-    const byteOffset = readable.offset * bytesPerElement[readable.dtype];
-    return [source.device.download(readable.storage.buffer, byteOffset, readable.byteLength)];
-  })[0];
 }

@@ -1,7 +1,7 @@
 import type { DeviceBuffer, MemoryReport } from './buffer-pool.ts';
 import type { DType, NumericArray } from './dtype.ts';
 import type { Kernel } from './kernel.ts';
-import type { Tensor } from './tensor.ts';
+import type { Shape, Strides } from './shape.ts';
 
 export type { DeviceBuffer, MemoryReport };
 
@@ -14,10 +14,22 @@ export interface WorkReport {
   flops: number;
 }
 
-/** One kernel over its operands, ready to run. */
+/** What a kernel and its device need to know of a tensor. */
+export interface KernelOperand {
+  readonly device: Device;
+  readonly storage: { readonly buffer: DeviceBuffer };
+  readonly dtype: DType;
+  readonly shape: Shape;
+  readonly strides: Strides;
+  readonly offset: number;
+  readonly size: number;
+  assertUsable(operation: string): void;
+}
+
+/** One kernel over its operands, which come in the order of its bindings. */
 export interface KernelCall {
   kernel: Kernel;
-  operands: readonly Tensor[];
+  operands: readonly KernelOperand[];
   scalars: Readonly<Record<string, number>>;
   workgroups: readonly [number, number, number];
   flops: number;

@@ -39,6 +39,9 @@ export class DeviceError extends FrostgradError {}
 /** No adapter that can run the kernels was found. */
 export class NoAdapterError extends FrostgradError {}
 
+/** A kernel whose declaration, texts and calls do not agree on its operands and scalars. */
+export class KernelError extends FrostgradError {}
+
 /** A file that is not of the format it should be of, or cut short. */
 export class FileFormatError extends FrostgradError {}
 

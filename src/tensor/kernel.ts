@@ -1,7 +1,6 @@
-import type { PartedCall, SimdFunctions } from './cpu/linear-memory.ts';
+/** Kernels: how one is declared, and how it splits its work. */
 import type { NumericArray } from './dtype.ts';
-import { DeviceLimitError, DeviceMismatchError } from './errors.ts';
-import type { Tensor } from './tensor.ts';
+import { DeviceLimitError, KernelError } from './errors.ts';
 
 /**
  * How a kernel touches an operand:
@@ -16,37 +15,55 @@ export type ScalarType = 'u32' | 'i32' | 'f32';
 
 /**
  * One computation in its two forms, side by side: the WGSL entry point that a GPU runs, and the plain loop that says
- * what it means. The loop is the `cpu` device, and the oracle the tests hold the WGSL against.
+ * what it means. The loop is the `cpu` device, and the oracle the tests hold the WGSL against. Every form calls operands and
+ * scalars by the names that stand here.
  */
-export interface Kernel<Scalar extends string = string> {
+export interface KernelDeclaration<Operand extends string, Scalar extends string> {
   readonly name: string;
-  /** One per binding, in binding order. */
-  readonly operands: readonly Access[];
-  /** Fields of the WGSL `struct Scalars`, in its order; at most 16. */
+  /** In binding order: the variables of the WGSL file. */
+  readonly operands: Readonly<Record<Operand, Access>>;
+  /** Fields of `scalars` in WGSL, at most 16. The host writes the struct. */
   readonly scalars: Readonly<Record<Scalar, ScalarType>>;
   readonly wgsl: WgslSource;
-  reference(arrays: readonly NumericArray[], scalars: Readonly<Record<Scalar, number>>): void;
+  reference(arrays: Readonly<Record<Operand, NumericArray>>, scalars: Readonly<Record<Scalar, number>>): void;
   /**
    * The same for f32 on the vector registers of a CPU. False where it does not cover these sizes, or lacks memory; nothing is
    * computed then, and the loop runs.
    */
-  simd?(call: SimdCall<Scalar>): boolean;
+  simd?(call: SimdCall<Operand, Scalar>): boolean;
+}
+
+export interface Kernel<Operand extends string = string, Scalar extends string = string>
+  extends KernelDeclaration<Operand, Scalar> {
+  readonly operandNames: readonly Operand[];
+  readonly scalarNames: readonly Scalar[];
 }
 
 /** A kernel's operands as places in linear memory. */
-export interface SimdCall<Scalar extends string = string> {
-  readonly functions: SimdFunctions;
-  /** Of each operand's first element; of the whole storage for `strided` ones. */
-  readonly addresses: readonly number[];
-  /** Elements of each operand. */
-  readonly sizes: readonly number[];
+export interface SimdCall<Operand extends string = string, Scalar extends string = string> {
   readonly scalars: Readonly<Record<Scalar, number>>;
-  /** Calls a function whose parts several threads may compute. False where it lacks memory; nothing is computed then. */
-  inParts(call: PartedCall): boolean;
+  /** Place of an operand's first element; of the whole storage for a `strided` one. */
+  address(operand: Operand): number;
+  /** Elements of an operand. */
+  size(operand: Operand): number;
+  /**
+   * Calls a function of kernels/simd/. Its parameters are filled by their names: from `others`, else with the address of an
+   * operand or with a scalar. False where it lacks memory; nothing is computed then.
+   *
+   * @param shared for functions whose work several threads can share.
+   */
+  run(name: string, others?: Readonly<Record<string, number>>, shared?: SharedWork): boolean;
   /** The number at an address. */
   float(address: number): number;
   /** Writes zeros. */
   fill(address: number, bytes: number): void;
+}
+
+export interface SharedWork {
+  /** In how many parts the work is divided, none of which depends on another. */
+  parts: number;
+  /** Room for intermediate values that each thread needs. */
+  scratchBytes: number;
 }
 
 export interface WgslSource {
@@ -62,29 +79,24 @@ export interface WgslSource {
   readonly subgroups?: boolean;
 }
 
-/** Runs `kernel` on the device of its operands. Nothing runs where `workgroups` holds a zero. */
-export function dispatch<Scalar extends string>(
-  kernel: Kernel<Scalar>,
-  call: {
-    operands: readonly Tensor[];
-    scalars: Readonly<Record<Scalar, number>>;
-    workgroups: readonly [number, number, number];
-    /** Floating-point operations of this call. */
-    flops: number;
-  },
-): void {
-  if (call.workgroups.includes(0)) return;
-  const device = call.operands[0].device;
-  for (const operand of call.operands) {
-    operand.assertUsable(kernel.name);
-    if (operand.device !== device) {
-      throw new DeviceMismatchError(
-        `${kernel.name}: operands live on ${device.kind} (${device.adapter}) and on ${operand.device.kind} ` +
-          `(${operand.device.adapter}); all must be on one device`,
-      );
-    }
-  }
-  device.run({ kernel, ...call });
+const mostScalars = 16;
+
+/** @throws KernelError for more than 16 scalars, or one that is called as an operand is. */
+export function kernel<Operand extends string, Scalar extends string>(
+  declaration: KernelDeclaration<Operand, Scalar>,
+): Kernel<Operand, Scalar> {
+  const { name, operands, scalars } = declaration;
+  const scalarNames = namesOf(scalars);
+  if (scalarNames.length > mostScalars) throw new KernelError(`${name}: has more than ${mostScalars} scalars`);
+  const twice = scalarNames.find((each) => each in operands);
+  if (twice) throw new KernelError(`${name}: '${twice}' is an operand and a scalar`);
+  return { ...declaration, operandNames: namesOf(operands), scalarNames };
+}
+
+function namesOf<Name extends string>(table: Readonly<Record<Name, unknown>>): Name[] {
+  const names: Name[] = [];
+  for (const name in table) names.push(name);
+  return names;
 }
 
 /**
@@ -108,16 +120,18 @@ const valueTypes = {
  * Two forms of an elementwise kernel with one text, which calls its elements `Value`: four at a time (WIDTH 4) where
  * their number is a multiple of four, else one by one. A software adapter pays for every read, whatever its width.
  *
- * @param functions WGSL put behind the file beside that type, in terms of it.
  * @returns the form for so many elements.
  */
-export function byWidth<Scalar extends string>(
-  kernel: Kernel<Scalar>,
-  functions = '',
-): (count: number) => Kernel<Scalar> {
-  const form = (width: 1 | 4): Kernel<Scalar> => {
-    const constants = { ...kernel.wgsl.constants, WIDTH: `${width}u` };
-    return { ...kernel, wgsl: { ...kernel.wgsl, constants, functions: valueTypes[width] + functions } };
+export function byWidth<Operand extends string, Scalar extends string>(
+  declaration: KernelDeclaration<Operand, Scalar>,
+): (count: number) => Kernel<Operand, Scalar> {
+  const form = (width: 1 | 4): Kernel<Operand, Scalar> => {
+    const { wgsl } = declaration;
+    const constants = { ...wgsl.constants, WIDTH: `${width}u` };
+    return kernel({
+      ...declaration,
+      wgsl: { ...wgsl, constants, functions: `${valueTypes[width]}${wgsl.functions ?? ''}` },
+    });
   };
   const [single, vector] = [form(1), form(4)];
   return (count) => (count % 4 === 0 ? vector : single);

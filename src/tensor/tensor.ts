@@ -1,8 +1,8 @@
-import { readDense } from './copy.ts';
-import type { Device } from './device.ts';
+import { copyInto } from './copy.ts';
+import type { Device, KernelOperand } from './device.ts';
 import { bytesPerElement, computeDType, type DType, type NumericArray, typedArray } from './dtype.ts';
 import { ReleasedTensorError, ShapeError } from './errors.ts';
-import { currentScope, type Releasable, type Scope } from './scope.ts';
+import { currentScope, type Releasable, type Scope, scope } from './scope.ts';
 import { formatShape, isRowMajor, rowMajorStrides, type Shape, type Strides, sizeOf } from './shape.ts';
 import { Storage } from './storage.ts';
 
@@ -24,7 +24,7 @@ const collected = new FinalizationRegistry<Storage>((storage) => storage.release
  * Tensors made inside a step belong to it and are released when it ends. The layer knows nothing of gradients:
  * operations are functions of `autograd`, which also adds the methods (`x.add(y)`).
  */
-export class Tensor implements Releasable {
+export class Tensor implements KernelOperand, Releasable {
   readonly storage: Storage;
   readonly dtype: DType;
   readonly shape: Shape;
@@ -145,4 +145,35 @@ export function allocate(
 ): Tensor {
   const buffer = device.allocate(sizeOf(shape) * bytesPerElement[dtype]);
   return new Tensor(new Storage(device, buffer), dtype, { shape }, origin, owner);
+}
+
+/** A dense copy of `source`, of its own; converted where another floating dtype is asked for. */
+export function copy(source: Tensor, operation = 'copy', dtype: DType = source.dtype): Tensor {
+  const target = allocate(source.device, dtype, source.shape, operation);
+  copyInto(source, target, rowMajorStrides(source.shape));
+  return target;
+}
+
+/** True where `x` can be bound as it is: row-major, from an offset the device takes, and no empty rest of a buffer. */
+export function isDense(x: Tensor): boolean {
+  const aligned = (x.offset * bytesPerElement[x.dtype]) % x.device.offsetAlignment === 0;
+  return x.isContiguous && aligned && (x.size > 0 || x.offset === 0);
+}
+
+/**
+ * `source` itself where a kernel can bind it, otherwise a copy. Kernels whose operands are `read` take dense tensors
+ * only.
+ */
+export function dense(source: Tensor): Tensor {
+  return isDense(source) ? source : copy(source, source.origin);
+}
+
+/** The bytes of all elements in row-major order, in the dtype they are computed in. */
+function readDense(source: Tensor): Promise<ArrayBuffer> {
+  return scope('read-back', () => {
+    const dtype = computeDType(source.dtype);
+    const readable = dtype === source.dtype ? dense(source) : copy(source, source.origin, dtype);
+    const byteOffset = readable.offset * bytesPerElement[readable.dtype];
+    return [source.device.download(readable.storage.buffer, byteOffset, readable.byteLength)];
+  })[0];
 }

@@ -1,6 +1,6 @@
 /** The one training loop: steps, micro-batches, schedule, policies, and the state of all of it. */
 import { backward } from '../autograd/backward.ts';
-import { add } from '../autograd/operations/pointwise.ts';
+import { add } from '../autograd/operations/pointwise/pointwise.ts';
 import { noGrad } from '../autograd/record.ts';
 import type { Policy } from '../grades/policy.ts';
 import { ParameterRegistry } from '../grades/registry.ts';

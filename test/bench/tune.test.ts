@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { candidates, isChosen } from '../../bench/tune/candidates.ts';
-import { matmulWithTile } from '../../src/autograd/operations/matmul-kernels.ts';
+import { matmulWithTile } from '../../src/autograd/operations/matmul/kernels.ts';
 import { WebGpuDevice } from '../../src/tensor/webgpu/webgpu-device.ts';
 import { webgpu } from '../devices.ts';
 import { expectProduct } from './expect-product.ts';

@@ -14,24 +14,28 @@ import {
 } from '../../src/index.ts';
 import { copyInto } from '../../src/tensor/copy.ts';
 import { CpuDevice } from '../../src/tensor/cpu/cpu-device.ts';
-import { dispatch, flatWorkgroups, type Kernel } from '../../src/tensor/kernel.ts';
+import { dispatch } from '../../src/tensor/dispatch.ts';
+import { type Access, flatWorkgroups, type Kernel, kernel } from '../../src/tensor/kernel.ts';
 import type { Tensor } from '../../src/tensor/tensor.ts';
 import { WebGpuDevice } from '../../src/tensor/webgpu/webgpu-device.ts';
 import { cpu, onEachDevice, onWebGpu } from '../devices.ts';
 import { random } from '../shapes.ts';
 
-/** A kernel over `count` buffers that writes nothing. */
-function idleKernel(count: number, functions = ''): Kernel<'count' | 'value'> {
-  return {
+/** A kernel over `count` buffers, `result` and others, that writes nothing. */
+function idleKernel(count: number, functions = ''): Kernel<string, 'count' | 'value'> {
+  const operands: Record<string, Access> = { result: 'write' };
+  for (let i = 1; i < count; i++) operands[`unused${i}`] = 'write';
+  return kernel({
     name: 'idle',
-    operands: new Array(count).fill('write'),
+    operands,
     scalars: { count: 'u32', value: 'f32' },
     wgsl: { file: 'fill', constants: { WORKGROUP_SIZE: '1u', ELEMENTS: '1u' }, functions },
     reference: () => {},
-  };
+  });
 }
 
-function runIdle(kernel: Kernel<'count' | 'value'>, operands: Tensor[], groups = 1): void {
+function runIdle(kernel: Kernel<string, 'count' | 'value'>, x: Tensor, groups = 1): void {
+  const operands = Object.fromEntries(kernel.operandNames.map((name) => [name, x]));
   dispatch(kernel, { operands, scalars: { count: 0, value: 0 }, workgroups: [groups, 1, 1], flops: 0 });
 }
 
@@ -120,8 +124,8 @@ onWebGpu((webgpu) => {
 
     const x = zeros([4], { device: webgpu });
     const tooMany = maxStorageBuffersPerShaderStage + 1;
-    expect(() => runIdle(idleKernel(tooMany), new Array(tooMany).fill(x))).toThrow(DeviceLimitError);
-    expect(() => runIdle(idleKernel(1), [x], 65_536 * 16)).toThrow(/idle: 1048576 x 1 x 1 workgroups, but the device/);
+    expect(() => runIdle(idleKernel(tooMany), x)).toThrow(DeviceLimitError);
+    expect(() => runIdle(idleKernel(1), x, 65_536 * 16)).toThrow(/idle: 1048576 x 1 x 1 workgroups, but the device/);
   });
 
   test('a steady step makes neither buffers nor bind groups, and a changed one does', async () => {
@@ -153,7 +157,7 @@ onWebGpu((webgpu) => {
   const failures: [string, (device: WebGpuDevice) => void, RegExp][] = [
     [
       'a kernel that does not compile',
-      (device) => runIdle(idleKernel(1, 'this is no WGSL'), [zeros([1], { device })]),
+      (device) => runIdle(idleKernel(1, 'this is no WGSL'), zeros([1], { device })),
       /^the device reported: .*parsing WGSL/,
     ],
     ['the loss of the device', (device) => device.gpu.destroy(), /^the device was lost/],

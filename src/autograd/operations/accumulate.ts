@@ -1,21 +1,18 @@
-import { dense, isDense } from '../../tensor/copy.ts';
-import { byWidth, dispatch, elementwise, flatWorkgroups } from '../../tensor/kernel.ts';
+import { dispatch } from '../../tensor/dispatch.ts';
+import { byWidth, elementwise, flatWorkgroups } from '../../tensor/kernel.ts';
 import { scope } from '../../tensor/scope.ts';
-import type { Tensor } from '../../tensor/tensor.ts';
-import { add } from './pointwise.ts';
+import { dense, isDense, type Tensor } from '../../tensor/tensor.ts';
+import { add } from './pointwise/pointwise.ts';
 
-const accumulateKernel = byWidth<'count'>({
+const accumulateKernel = byWidth({
   name: 'accumulate',
-  operands: ['read', 'update'],
+  operands: { contribution: 'read', total: 'update' },
   scalars: { count: 'u32' },
   wgsl: { file: 'accumulate', constants: elementwise.constants },
-  reference([contribution, total], { count }) {
+  reference({ contribution, total }, { count }) {
     for (let i = 0; i < count; i++) total[i] += contribution[i];
   },
-  simd({ functions, addresses: [contribution, total], scalars: { count } }) {
-    functions.accumulate(contribution, total, count);
-    return true;
-  },
+  simd: (call) => call.run('accumulate'),
 });
 
 /** Whether a gradient may be added to in place: nobody else holds its buffer (`x + x` hands both its inputs the same). */
@@ -37,7 +34,7 @@ export function accumulate(total: Tensor | undefined, contribution: Tensor): Ten
   }
   scope('gradient', () =>
     dispatch(accumulateKernel(total.size), {
-      operands: [dense(contribution), total],
+      operands: { contribution: dense(contribution), total },
       scalars: { count: total.size },
       workgroups: flatWorkgroups(total.size, elementwise.elementsPerGroup),
       flops: total.size,

@@ -1,7 +1,6 @@
-import { copy } from '../../tensor/copy.ts';
 import { checkDType } from '../../tensor/create.ts';
 import { computeDType, type DType } from '../../tensor/dtype.ts';
-import type { Tensor } from '../../tensor/tensor.ts';
+import { copy, type Tensor } from '../../tensor/tensor.ts';
 import { begin, record } from '../record.ts';
 
 /**

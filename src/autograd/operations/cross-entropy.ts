@@ -1,16 +1,14 @@
-import { dense } from '../../tensor/copy.ts';
+import { dispatch } from '../../tensor/dispatch.ts';
 import { computeDType } from '../../tensor/dtype.ts';
 import { ArgumentError, ShapeError } from '../../tensor/errors.ts';
-import { dispatch, flatWorkgroups, type Kernel } from '../../tensor/kernel.ts';
+import { flatWorkgroups, kernel } from '../../tensor/kernel.ts';
 import { formatShape, sameShape } from '../../tensor/shape.ts';
-import { allocate, type Tensor } from '../../tensor/tensor.ts';
+import { allocate, dense, type Tensor } from '../../tensor/tensor.ts';
 import { begin, record } from '../record.ts';
+import { constant } from './constant.ts';
 import { checkIndexOperand } from './index-operand.ts';
-import { constant } from './pointwise-kernel.ts';
-import { reduceAxes } from './reduction-kernel.ts';
+import { reduceAxes } from './reduction/reduce-axes.ts';
 import { rowsOf, rowWork, rowWorkgroupSize } from './row-kernel.ts';
-
-type CrossEntropyKernel = Kernel<'rows' | 'classes' | 'ignoreIndex' | 'lanes' | 'gradientStep'>;
 
 const scalars = { rows: 'u32', classes: 'u32', ignoreIndex: 'i32', lanes: 'u32', gradientStep: 'u32' } as const;
 
@@ -18,12 +16,12 @@ function wgsl(entry: 'forward' | 'backward' | 'countTargets') {
   return { file: 'cross_entropy', entry, constants: { WORKGROUP_SIZE: `${rowWorkgroupSize}u` } };
 }
 
-const forwardKernel: CrossEntropyKernel = {
+const forwardKernel = kernel({
   name: 'cross-entropy',
-  operands: ['read', 'read', 'read', 'write', 'write'],
+  operands: { targets: 'read', divisor: 'read', logits: 'read', losses: 'write', logSumExp: 'write' },
   scalars,
   wgsl: wgsl('forward'),
-  reference([targets, divisor, logits, losses, logSumExp], { rows, classes, ignoreIndex }) {
+  reference({ targets, divisor, logits, losses, logSumExp }, { rows, classes, ignoreIndex }) {
     for (let row = 0; row < rows; row++) {
       const start = row * classes;
       let maximum = Number.NEGATIVE_INFINITY;
@@ -37,39 +35,46 @@ const forwardKernel: CrossEntropyKernel = {
       losses[row] = target === ignoreIndex ? 0 : loss / divisor[0];
     }
   },
-};
+});
 
-const backwardKernel: CrossEntropyKernel = {
+const backwardKernel = kernel({
   name: 'cross-entropy-gradient',
-  operands: ['read', 'read', 'read', 'read', 'read', 'write'],
+  operands: {
+    targets: 'read',
+    divisor: 'read',
+    logits: 'read',
+    savedLogSumExp: 'read',
+    outputGradient: 'read',
+    inputGradient: 'write',
+  },
   scalars,
   wgsl: wgsl('backward'),
-  reference([targets, divisor, logits, logSumExp, outputGradient, inputGradient], s) {
+  reference({ targets, divisor, logits, savedLogSumExp, outputGradient, inputGradient }, s) {
     for (let row = 0; row < s.rows; row++) {
       const target = targets[row];
       const isClass = target >= 0 && target < s.classes;
       const scale = isClass ? outputGradient[row * s.gradientStep] / divisor[0] : Number.NaN;
       for (let column = 0; column < s.classes; column++) {
         const i = row * s.classes + column;
-        const probability = Math.exp(logits[i] - logSumExp[row]);
+        const probability = Math.exp(logits[i] - savedLogSumExp[row]);
         inputGradient[i] = target === s.ignoreIndex ? 0 : (probability - (column === target ? 1 : 0)) * scale;
       }
     }
   },
-};
+});
 
 /** How many targets count. Where none does, no row is divided by it, and the mean is 0. */
-const countKernel: CrossEntropyKernel = {
+const countKernel = kernel({
   name: 'count-targets',
-  operands: ['read', 'write'],
+  operands: { targets: 'read', countedTargets: 'write' },
   scalars,
   wgsl: wgsl('countTargets'),
-  reference([targets, divisor], { ignoreIndex }) {
+  reference({ targets, countedTargets }, { ignoreIndex }) {
     let count = 0;
     for (const target of targets) if (target !== ignoreIndex) count++;
-    divisor[0] = count;
+    countedTargets[0] = count;
   },
-};
+});
 
 const reductions = ['mean', 'sum', 'none'] as const;
 
@@ -123,7 +128,8 @@ export function crossEntropy(
       return constant(device, dtype, values.filter((target) => target !== ignoreIndex).length);
     }
     const count = allocate(device, dtype, [1], 'count-targets');
-    dispatch(countKernel, { operands: [dense(targets), count], scalars: settings, workgroups: [1, 1, 1], flops: 0 });
+    const operands = { targets: dense(targets), countedTargets: count };
+    dispatch(countKernel, { operands, scalars: settings, workgroups: [1, 1, 1], flops: 0 });
     return count;
   };
   const divisor = reduction === 'mean' ? countTargets() : constant(device, dtype, 1);
@@ -131,7 +137,7 @@ export function crossEntropy(
   const losses = allocate(device, dtype, [rows], 'crossEntropy');
   const logSumExp = allocate(device, dtype, [rows], 'crossEntropy');
   dispatch(forwardKernel, {
-    operands: [dense(targets), divisor, dense(logits), losses, logSumExp],
+    operands: { targets: dense(targets), divisor, logits: dense(logits), losses, logSumExp },
     scalars: settings,
     workgroups,
     // Per logit: compare, subtraction, exponential, sum.
@@ -146,7 +152,14 @@ export function crossEntropy(
     const [targets, divisor, logits, logSumExp] = saved;
     const inputGradient = allocate(device, dtype, logits.shape, 'crossEntropy-gradient');
     dispatch(backwardKernel, {
-      operands: [dense(targets), divisor, dense(logits), logSumExp, dense(outputGradient), inputGradient],
+      operands: {
+        targets: dense(targets),
+        divisor,
+        logits: dense(logits),
+        savedLogSumExp: logSumExp,
+        outputGradient: dense(outputGradient),
+        inputGradient,
+      },
       scalars: settings,
       workgroups: flatWorkgroups(logits.size, rowWorkgroupSize),
       flops: 4 * logits.size,

@@ -1,16 +1,16 @@
-import { dense } from '../../tensor/copy.ts';
+import { dispatch } from '../../tensor/dispatch.ts';
 import { ArgumentError } from '../../tensor/errors.ts';
-import { dispatch, elementwise, flatWorkgroups, type Kernel } from '../../tensor/kernel.ts';
+import { elementwise, flatWorkgroups, kernel } from '../../tensor/kernel.ts';
 import { philox4x32 } from '../../tensor/random.ts';
-import { allocate, type Tensor } from '../../tensor/tensor.ts';
+import { allocate, dense, type Tensor } from '../../tensor/tensor.ts';
 import { begin, record } from '../record.ts';
 
-const dropoutKernel: Kernel<'count' | 'seed' | 'lowest' | 'scale'> = {
+const dropoutKernel = kernel({
   name: 'dropout',
-  operands: ['read', 'write'],
+  operands: { x: 'read', result: 'write' },
   scalars: { count: 'u32', seed: 'u32', lowest: 'u32', scale: 'f32' },
   wgsl: { file: 'dropout', constants: elementwise.constants },
-  reference([x, result], { count, seed, lowest, scale }) {
+  reference({ x, result }, { count, seed, lowest, scale }) {
     for (let counter = 0; 4 * counter < count; counter++) {
       const words = philox4x32([counter, 0, 0, 0], [seed, 0]);
       const end = Math.min(4, count - 4 * counter);
@@ -20,7 +20,7 @@ const dropoutKernel: Kernel<'count' | 'seed' | 'lowest' | 'scale'> = {
       }
     }
   },
-};
+});
 
 /**
  * x with elements dropped at random, each with probability `rate`, and the others divided by 1 - rate, so that the
@@ -44,8 +44,8 @@ export function dropout(x: Tensor, rate: number, seed: number): Tensor {
 function dropped(x: Tensor, rate: number, seed: number): Tensor {
   const result = allocate(x.device, x.dtype, x.shape, 'dropout');
   dispatch(dropoutKernel, {
-    operands: [dense(x), result],
-    scalars: { count: x.size, seed, lowest: Math.round(rate * 2 ** 32), scale: 1 / (1 - rate) },
+    operands: { x: dense(x), result },
+    scalars: { count: x.size, seed, lowest: Math.min(Math.round(rate * 2 ** 32), 2 ** 32 - 1), scale: 1 / (1 - rate) },
     workgroups: flatWorkgroups(x.size, elementwise.elementsPerGroup),
     flops: x.size,
   });

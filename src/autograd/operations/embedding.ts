@@ -1,22 +1,21 @@
-import { dense, fill } from '../../tensor/copy.ts';
+import { fill } from '../../tensor/copy.ts';
+import { dispatch } from '../../tensor/dispatch.ts';
 import { ShapeError } from '../../tensor/errors.ts';
-import { dispatch, flatWorkgroups, type Kernel } from '../../tensor/kernel.ts';
+import { flatWorkgroups, kernel } from '../../tensor/kernel.ts';
 import { formatShape } from '../../tensor/shape.ts';
-import { allocate, type Tensor } from '../../tensor/tensor.ts';
+import { allocate, dense, type Tensor } from '../../tensor/tensor.ts';
 import { begin, record } from '../record.ts';
 import { checkIndexOperand } from './index-operand.ts';
-
-type EmbeddingKernel = Kernel<'tokens' | 'width' | 'count'>;
 
 const scalars = { tokens: 'u32', width: 'u32', count: 'u32' } as const;
 const workgroupSize = 64;
 
-const gatherKernel: EmbeddingKernel = {
+const gatherKernel = kernel({
   name: 'embedding',
-  operands: ['read', 'read', 'write'],
+  operands: { indices: 'read', table: 'read', result: 'write' },
   scalars,
   wgsl: { file: 'embedding', entry: 'gather' },
-  reference([indices, table, result], { tokens, width, count }) {
+  reference({ indices, table, result }, { tokens, width, count }) {
     for (let token = 0; token < tokens; token++) {
       const index = indices[token];
       for (let column = 0; column < width; column++) {
@@ -24,15 +23,15 @@ const gatherKernel: EmbeddingKernel = {
       }
     }
   },
-};
+});
 
 /** Chains the tokens of one index: each knows the next, and a minus sign says that it is not the first. */
-const linkKernel: EmbeddingKernel = {
+const linkKernel = kernel({
   name: 'embedding-link',
-  operands: ['read', 'write'],
+  operands: { indices: 'read', links: 'write' },
   scalars,
   wgsl: { file: 'embedding', entry: 'link' },
-  reference([indices, links], { tokens }) {
+  reference({ indices, links }, { tokens }) {
     const newest = new Map<number, number>();
     for (let token = 0; token < tokens; token++) {
       const previous = newest.get(indices[token]);
@@ -41,28 +40,28 @@ const linkKernel: EmbeddingKernel = {
       newest.set(indices[token], token);
     }
   },
-};
+});
 
 /** The first token of an index walks its chain and writes the sum. */
-const sumKernel: EmbeddingKernel = {
+const sumKernel = kernel({
   name: 'embedding-gradient',
-  operands: ['read', 'read', 'read', 'update'],
+  operands: { indices: 'read', savedLinks: 'read', outputGradient: 'read', inputGradient: 'update' },
   scalars,
   wgsl: { file: 'embedding', entry: 'sum' },
-  reference([indices, links, outputGradient, inputGradient], { tokens, width, count }) {
+  reference({ indices, savedLinks, outputGradient, inputGradient }, { tokens, width, count }) {
     for (let first = 0; first < tokens; first++) {
       const index = indices[first];
-      if (links[first] < 0 || index < 0 || index >= count) continue;
+      if (savedLinks[first] < 0 || index < 0 || index >= count) continue;
       for (let column = 0; column < width; column++) {
         let total = 0;
-        for (let token = first; token < tokens; token = Math.abs(links[token])) {
+        for (let token = first; token < tokens; token = Math.abs(savedLinks[token])) {
           total += outputGradient[token * width + column];
         }
         inputGradient[index * width + column] = total;
       }
     }
   },
-};
+});
 
 /**
  * The rows of a table that indices name. indices: i32 of any shape; table: (count, width), f16, f32 or f64; the result has
@@ -82,7 +81,7 @@ export function embedding(indices: Tensor, table: Tensor): Tensor {
   const shapes = { tokens, width, count };
   const result = allocate(table.device, table.dtype, [...indices.shape, width], 'embedding');
   dispatch(gatherKernel, {
-    operands: [dense(indices), dense(table), result],
+    operands: { indices: dense(indices), table: dense(table), result },
     scalars: shapes,
     workgroups: flatWorkgroups(result.size, workgroupSize),
     flops: 0,
@@ -94,13 +93,18 @@ export function embedding(indices: Tensor, table: Tensor): Tensor {
     const denseIndices = dense(saved);
     const links = allocate(device, 'i32', [tokens], 'embedding-link');
     dispatch(linkKernel, {
-      operands: [denseIndices, links],
+      operands: { indices: denseIndices, links },
       scalars: shapes,
       workgroups: flatWorkgroups(tokens, workgroupSize),
       flops: 0,
     });
     dispatch(sumKernel, {
-      operands: [denseIndices, links, dense(outputGradient), inputGradient],
+      operands: {
+        indices: denseIndices,
+        savedLinks: links,
+        outputGradient: dense(outputGradient),
+        inputGradient,
+      },
       scalars: shapes,
       workgroups: flatWorkgroups(outputGradient.size, workgroupSize),
       flops: outputGradient.size,

@@ -1,35 +1,35 @@
-import { dense } from '../../tensor/copy.ts';
+import { dispatch } from '../../tensor/dispatch.ts';
 import { computeDType } from '../../tensor/dtype.ts';
 import { ArgumentError, ShapeError } from '../../tensor/errors.ts';
-import { dispatch, flatWorkgroups, type Kernel } from '../../tensor/kernel.ts';
+import { flatWorkgroups, kernel } from '../../tensor/kernel.ts';
 import { formatShape } from '../../tensor/shape.ts';
-import { allocate, type Tensor } from '../../tensor/tensor.ts';
+import { allocate, dense, type Tensor } from '../../tensor/tensor.ts';
 import type { GradientRule } from '../node.ts';
 import { begin, record } from '../record.ts';
-import { reduceAxes } from './reduction-kernel.ts';
+import { reduceAxes } from './reduction/reduce-axes.ts';
 import { rowsOf, rowWork, rowWorkgroupSize } from './row-kernel.ts';
 import { reshapeView } from './views.ts';
-
-type RowKernel = Kernel<'rows' | 'columns' | 'lanes' | 'centered' | 'useBias' | 'addToResult' | 'epsilon'>;
 
 const rowScalars = {
   rows: 'u32',
   columns: 'u32',
   lanes: 'u32',
   centered: 'u32',
+  /** 0: the bias is a placeholder. */
   useBias: 'u32',
+  /** 1: the gradient is added to what result holds. */
   addToResult: 'u32',
   epsilon: 'f32',
 } as const;
 const constants = { WORKGROUP_SIZE: `${rowWorkgroupSize}u` };
 
 /** Normalizes each row, with its mean taken off (`centered`) or without. */
-const forwardKernel: RowKernel = {
+const forwardKernel = kernel({
   name: 'normalize',
-  operands: ['read', 'read', 'read', 'write', 'write'],
+  operands: { x: 'read', gain: 'read', bias: 'read', statistics: 'write', result: 'write' },
   scalars: rowScalars,
   wgsl: { file: 'normalization', entry: 'forward', constants },
-  reference([x, gain, bias, statistics, result], { rows, columns, centered, useBias, epsilon }) {
+  reference({ x, gain, bias, statistics, result }, { rows, columns, centered, useBias, epsilon }) {
     for (let row = 0; row < rows; row++) {
       const start = row * columns;
       let mean = 0;
@@ -50,23 +50,19 @@ const forwardKernel: RowKernel = {
       if (centered) statistics[rows + row] = mean;
     }
   },
-  simd({ functions, addresses, scalars: { rows, columns, centered, useBias, epsilon } }) {
-    if (columns % 4 !== 0) return false;
-    functions.normalize(...addresses, rows, columns, centered, useBias, epsilon);
-    return true;
-  },
-};
+  simd: (call) => call.scalars.columns % 4 === 0 && call.run('normalize'),
+});
 
-const inputGradientKernel: RowKernel = {
+const inputGradientKernel = kernel({
   name: 'normalize-gradient',
-  operands: ['read', 'read', 'read', 'read', 'update'],
+  operands: { x: 'read', gain: 'read', savedStatistics: 'read', outputGradient: 'read', result: 'update' },
   scalars: rowScalars,
   wgsl: { file: 'normalization', entry: 'inputGradient', constants },
-  reference([x, gain, statistics, outputGradient, result], { rows, columns, centered, addToResult }) {
+  reference({ x, gain, savedStatistics, outputGradient, result }, { rows, columns, centered, addToResult }) {
     for (let row = 0; row < rows; row++) {
       const start = row * columns;
-      const inverse = statistics[row];
-      const mean = centered ? statistics[rows + row] : 0;
+      const inverse = savedStatistics[row];
+      const mean = centered ? savedStatistics[rows + row] : 0;
       let sum = 0;
       let product = 0;
       for (let column = 0; column < columns; column++) {
@@ -83,20 +79,16 @@ const inputGradientKernel: RowKernel = {
       }
     }
   },
-  simd({ functions, addresses, scalars: { rows, columns, centered, addToResult } }) {
-    if (columns % 4 !== 0) return false;
-    functions.normalizeGradient(...addresses, rows, columns, centered, addToResult);
-    return true;
-  },
-};
+  simd: (call) => call.scalars.columns % 4 === 0 && call.run('normalizeGradient'),
+});
 
 /** Sums outputGradient · normalized x over chunks of rows. */
-const gainGradientKernel: Kernel<'rows' | 'columns' | 'chunkRows' | 'centered'> = {
+const gainGradientKernel = kernel({
   name: 'normalize-gain-gradient',
-  operands: ['read', 'read', 'read', 'write'],
+  operands: { outputGradient: 'read', x: 'read', statistics: 'read', partialSums: 'write' },
   scalars: { rows: 'u32', columns: 'u32', chunkRows: 'u32', centered: 'u32' },
   wgsl: { file: 'normalization_gain' },
-  reference([outputGradient, x, statistics, partialSums], { rows, columns, chunkRows, centered }) {
+  reference({ outputGradient, x, statistics, partialSums }, { rows, columns, chunkRows, centered }) {
     for (let firstRow = 0, chunk = 0; firstRow < rows; firstRow += chunkRows, chunk++) {
       const endRow = Math.min(rows, firstRow + chunkRows);
       // Row by row, in the order they lie in memory.
@@ -112,12 +104,8 @@ const gainGradientKernel: Kernel<'rows' | 'columns' | 'chunkRows' | 'centered'> 
       partialSums.set(sums, chunk * columns);
     }
   },
-  simd({ functions, addresses, scalars: { rows, columns, chunkRows, centered } }) {
-    if (columns % 4 !== 0) return false;
-    functions.normalizeGainGradient(...addresses, rows, columns, chunkRows, centered);
-    return true;
-  },
-};
+  simd: (call) => call.scalars.columns % 4 === 0 && call.run('normalizeGainGradient'),
+});
 
 export interface NormOptions {
   /** Added to the mean square (the variance) before the root, so that a row of zeros stays finite; at least 0. */
@@ -176,7 +164,7 @@ function normalize(
   const scalars = { rows, columns, lanes, centered, useBias: bias ? 1 : 0, addToResult: 0, epsilon };
   const denseGain = dense(gain);
   dispatch(forwardKernel, {
-    operands: [dense(x), denseGain, bias ? dense(bias) : denseGain, statistics, result],
+    operands: { x: dense(x), gain: denseGain, bias: bias ? dense(bias) : denseGain, statistics, result },
     scalars,
     workgroups,
     // Per element: square, sum, two products; mean, its subtraction; bias.
@@ -190,7 +178,13 @@ function normalize(
   ): Tensor => {
     const gradient = total ?? allocate(x.device, dtype, x.shape, `${operation}-gradient`);
     dispatch(inputGradientKernel, {
-      operands: [dense(x), dense(gain), statistics, dense(outputGradient), gradient],
+      operands: {
+        x: dense(x),
+        gain: dense(gain),
+        savedStatistics: statistics,
+        outputGradient: dense(outputGradient),
+        result: gradient,
+      },
       scalars: { ...scalars, addToResult: total ? 1 : 0 },
       workgroups,
       flops: (9 + 3 * centered + (total ? 1 : 0)) * x.size,
@@ -202,7 +196,7 @@ function normalize(
     const chunkRows = Math.max(8, Math.ceil(Math.sqrt(rows)));
     const partialSums = allocate(x.device, dtype, [Math.ceil(rows / chunkRows), columns], `${operation}-gradient`);
     dispatch(gainGradientKernel, {
-      operands: [dense(outputGradient), dense(x), statistics, partialSums],
+      operands: { outputGradient: dense(outputGradient), x: dense(x), statistics, partialSums },
       scalars: { rows, columns, chunkRows, centered },
       workgroups: flatWorkgroups(partialSums.size, 64),
       flops: (3 + centered) * x.size,

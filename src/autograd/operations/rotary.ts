@@ -1,9 +1,10 @@
 import { tensor } from '../../tensor/create.ts';
 import type { Device } from '../../tensor/device.ts';
+import { dispatch } from '../../tensor/dispatch.ts';
 import { computeDType, type HostDType, typedArray } from '../../tensor/dtype.ts';
 import { ArgumentError, ShapeError } from '../../tensor/errors.ts';
 import { getOrCreate } from '../../tensor/get-or-create.ts';
-import { dispatch, flatWorkgroups, type Kernel } from '../../tensor/kernel.ts';
+import { flatWorkgroups, kernel } from '../../tensor/kernel.ts';
 import { formatShape } from '../../tensor/shape.ts';
 import { allocate, type Tensor } from '../../tensor/tensor.ts';
 import { begin, record } from '../record.ts';
@@ -11,17 +12,9 @@ import { begin, record } from '../record.ts';
 /** Positions that differ by less than this differ in the fine line of the table alone. */
 const finePositions = 64;
 
-const rotaryKernel: Kernel<
-  | 'pairs'
-  | 'time'
-  | 'heads'
-  | 'half'
-  | 'positionOffset'
-  | 'sign'
-  | `x${'Batch' | 'Time' | 'Head' | 'Element' | 'Offset'}`
-> = {
+const rotaryKernel = kernel({
   name: 'rotary',
-  operands: ['strided', 'read', 'write'],
+  operands: { x: 'strided', turns: 'read', result: 'write' },
   scalars: {
     pairs: 'u32',
     time: 'u32',
@@ -36,7 +29,7 @@ const rotaryKernel: Kernel<
     xOffset: 'u32',
   },
   wgsl: { file: 'rotary', constants: { FINE: `${finePositions}u` } },
-  reference([x, turns, result], s) {
+  reference({ x, turns, result }, s) {
     const batches = s.pairs / (s.half * s.heads * s.time);
     let to = 0;
     for (let batch = 0; batch < batches; batch++) {
@@ -59,7 +52,7 @@ const rotaryKernel: Kernel<
       }
     }
   },
-};
+});
 
 export interface RotaryOptions {
   /** Pair i turns by base^(-2i / headSize) radians a position. */
@@ -100,7 +93,7 @@ export function rotary(x: Tensor, { base = 10000, positionOffset = 0 }: RotaryOp
     const half = headSize / 2;
     const turns = turnsFor(source.device, computeDType(source.dtype), base, half, positionOffset + time);
     dispatch(rotaryKernel, {
-      operands: [source, turns, result],
+      operands: { x: source, turns, result },
       scalars: {
         pairs: source.size / 2,
         time,

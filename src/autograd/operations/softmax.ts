@@ -1,23 +1,26 @@
-import { dense } from '../../tensor/copy.ts';
-import { dispatch, type Kernel } from '../../tensor/kernel.ts';
-import { allocate, type Tensor } from '../../tensor/tensor.ts';
+import { dispatch } from '../../tensor/dispatch.ts';
+import { type Kernel, kernel } from '../../tensor/kernel.ts';
+import { allocate, dense, type Tensor } from '../../tensor/tensor.ts';
 import { begin, record } from '../record.ts';
 import { rowsOf, rowWork, rowWorkgroupSize } from './row-kernel.ts';
 
-type SoftmaxKernel = Kernel<'rows' | 'columns' | 'lanes'>;
-
 const scalars = { rows: 'u32', columns: 'u32', lanes: 'u32' } as const;
+const forwardOperands = { x: 'read', result: 'write' } as const;
+const backwardOperands = { outputGradient: 'read', saved: 'read', inputGradient: 'write' } as const;
+
+type ForwardKernel = Kernel<keyof typeof forwardOperands, keyof typeof scalars>;
+type BackwardKernel = Kernel<keyof typeof backwardOperands, keyof typeof scalars>;
 
 function wgsl(entry: 'forward' | 'backward', logarithm: boolean) {
   return { file: 'softmax', entry, constants: { WORKGROUP_SIZE: `${rowWorkgroupSize}u`, LOGARITHM: `${logarithm}` } };
 }
 
-const softmaxKernel: SoftmaxKernel = {
+const softmaxKernel = kernel({
   name: 'softmax',
-  operands: ['read', 'write'],
+  operands: forwardOperands,
   scalars,
   wgsl: wgsl('forward', false),
-  reference([x, result], { rows, columns }) {
+  reference({ x, result }, { rows, columns }) {
     for (let start = 0; start < rows * columns; start += columns) {
       const end = start + columns;
       let maximum = Number.NEGATIVE_INFINITY;
@@ -27,14 +30,14 @@ const softmaxKernel: SoftmaxKernel = {
       for (let i = start; i < end; i++) result[i] = Math.exp(x[i] - maximum) / sum;
     }
   },
-};
+});
 
-const softmaxGradientKernel: SoftmaxKernel = {
+const softmaxGradientKernel = kernel({
   name: 'softmax-gradient',
-  operands: ['read', 'read', 'write'],
+  operands: backwardOperands,
   scalars,
   wgsl: wgsl('backward', false),
-  reference([outputGradient, saved, inputGradient], { rows, columns }) {
+  reference({ outputGradient, saved, inputGradient }, { rows, columns }) {
     for (let start = 0; start < rows * columns; start += columns) {
       const end = start + columns;
       let sum = 0;
@@ -42,14 +45,14 @@ const softmaxGradientKernel: SoftmaxKernel = {
       for (let i = start; i < end; i++) inputGradient[i] = saved[i] * (outputGradient[i] - sum);
     }
   },
-};
+});
 
-const logSoftmaxKernel: SoftmaxKernel = {
+const logSoftmaxKernel = kernel({
   name: 'log-softmax',
-  operands: ['read', 'write'],
+  operands: forwardOperands,
   scalars,
   wgsl: wgsl('forward', true),
-  reference([x, result], { rows, columns }) {
+  reference({ x, result }, { rows, columns }) {
     for (let start = 0; start < rows * columns; start += columns) {
       const end = start + columns;
       let maximum = Number.NEGATIVE_INFINITY;
@@ -59,14 +62,14 @@ const logSoftmaxKernel: SoftmaxKernel = {
       for (let i = start; i < end; i++) result[i] = x[i] - maximum - Math.log(sum);
     }
   },
-};
+});
 
-const logSoftmaxGradientKernel: SoftmaxKernel = {
+const logSoftmaxGradientKernel = kernel({
   name: 'log-softmax-gradient',
-  operands: ['read', 'read', 'write'],
+  operands: backwardOperands,
   scalars,
   wgsl: wgsl('backward', true),
-  reference([outputGradient, saved, inputGradient], { rows, columns }) {
+  reference({ outputGradient, saved, inputGradient }, { rows, columns }) {
     for (let start = 0; start < rows * columns; start += columns) {
       const end = start + columns;
       let sum = 0;
@@ -74,7 +77,7 @@ const logSoftmaxGradientKernel: SoftmaxKernel = {
       for (let i = start; i < end; i++) inputGradient[i] = outputGradient[i] - Math.exp(saved[i]) * sum;
     }
   },
-};
+});
 
 /**
  * exp(x) / Σ exp(x) over the last axis; any leading shape, any floating dtype. The maximum of a row is taken off first, so no
@@ -96,24 +99,18 @@ export function logSoftmax(x: Tensor): Tensor {
 }
 
 /** Both gradients need the result alone, and x not at all. */
-function alongRows(operation: string, x: Tensor, forward: SoftmaxKernel, backward: SoftmaxKernel): Tensor {
+function alongRows(operation: string, x: Tensor, forward: ForwardKernel, backward: BackwardKernel): Tensor {
   begin(operation, x);
   const { rows, columns } = rowsOf(operation, x);
-  const run = (kernel: SoftmaxKernel, inputs: readonly Tensor[]): Tensor => {
-    const result = allocate(x.device, inputs[0].dtype, x.shape, kernel.name);
-    const { lanes, workgroups } = rowWork({ rows, columns });
-    // Per element: compare, exponential, sum, division; in the gradient two products, a sum, a difference.
-    const flops = 4 * result.size;
-    dispatch(kernel, {
-      operands: [...inputs.map(dense), result],
-      scalars: { rows, columns, lanes },
-      workgroups,
-      flops,
-    });
-    return result;
+  const { lanes, workgroups } = rowWork({ rows, columns });
+  // Per element: compare, exponential, sum, division; in the gradient two products, a sum, a difference.
+  const work = { scalars: { rows, columns, lanes }, workgroups, flops: 4 * x.size };
+  const result = allocate(x.device, x.dtype, x.shape, operation);
+  dispatch(forward, { operands: { x: dense(x), result }, ...work });
+  const gradient = (g: Tensor, [saved]: readonly Tensor[]) => {
+    const inputGradient = allocate(g.device, g.dtype, x.shape, backward.name);
+    dispatch(backward, { operands: { outputGradient: dense(g), saved: dense(saved), inputGradient }, ...work });
+    return inputGradient;
   };
-  const result = run(forward, [x]);
-  return record(operation, result, [
-    { input: x, saves: [result], gradient: (g, [saved]) => run(backward, [g, saved]) },
-  ]);
+  return record(operation, result, [{ input: x, saves: [result], gradient }]);
 }

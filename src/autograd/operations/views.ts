@@ -1,4 +1,4 @@
-import { copyInto, dense, fill } from '../../tensor/copy.ts';
+import { copyInto, fill } from '../../tensor/copy.ts';
 import { ArgumentError, ShapeError } from '../../tensor/errors.ts';
 import {
   broadcastShapes,
@@ -11,9 +11,9 @@ import {
   sameShape,
   sizeOf,
 } from '../../tensor/shape.ts';
-import { allocate, type Tensor } from '../../tensor/tensor.ts';
+import { allocate, dense, type Tensor } from '../../tensor/tensor.ts';
 import { beginView, record } from '../record.ts';
-import { sumToShape } from './reduction-kernel.ts';
+import { sumToShape } from './reduction/reduce-axes.ts';
 
 /** The elements in row-major order under another shape: a view where x is contiguous, else a copy. No gradient. */
 export function reshapeView(x: Tensor, shape: Shape, operation = 'reshape'): Tensor {

@@ -1,10 +1,10 @@
 import { availableParallelism, totalmem } from 'node:os';
 import { BufferPool, type DeviceBuffer, type MemoryReport } from '../buffer-pool.ts';
-import { countWork, type Device, type KernelCall, type WorkReport } from '../device.ts';
+import { countWork, type Device, type KernelCall, type KernelOperand, type WorkReport } from '../device.ts';
 import { bytesPerElement, computeDType, type DType, type NumericArray, typedArray } from '../dtype.ts';
 import { ArgumentError } from '../errors.ts';
-import type { Tensor } from '../tensor.ts';
 import { type LinearMemory, linearMemory } from './linear-memory.ts';
+import { LinearMemoryCall } from './linear-memory-call.ts';
 
 /** Memory of one buffer, and the typed array that each dtype sees it through. */
 interface Block {
@@ -91,16 +91,18 @@ export class CpuDevice implements Device {
   }
 
   run(call: KernelCall): void {
+    const { kernel, operands, scalars, flops } = call;
     if (!this.#runOnVectors(call)) {
-      const arrays = call.operands.map((operand, i) => {
-        const whole = this.#array(operand);
-        return call.kernel.operands[i] === 'strided'
-          ? whole
-          : whole.subarray(operand.offset, operand.offset + operand.size);
-      });
-      call.kernel.reference(arrays, call.scalars);
+      const arrays: Record<string, NumericArray> = {};
+      for (let i = 0; i < operands.length; i++) {
+        const { offset, size } = operands[i];
+        const name = kernel.operandNames[i];
+        const whole = this.#array(operands[i]);
+        arrays[name] = kernel.operands[name] === 'strided' ? whole : whole.subarray(offset, offset + size);
+      }
+      kernel.reference(arrays, scalars);
     }
-    countWork(this.work, call.kernel.name, call.flops);
+    countWork(this.work, kernel.name, flops);
   }
 
   async finishStep(): Promise<void> {
@@ -121,27 +123,21 @@ export class CpuDevice implements Device {
     this.#pool.trim();
   }
 
-  #runOnVectors({ kernel, operands, scalars, flops }: KernelCall): boolean {
+  #runOnVectors(call: KernelCall): boolean {
+    const { kernel, operands } = call;
     const memory = this.#memory;
     if (!kernel.simd || !memory) return false;
     const addresses: number[] = [];
-    for (const [i, operand] of operands.entries()) {
-      const { address } = this.#pool.resource(operand.storage.buffer);
-      if (address === null || operand.dtype === 'f64') return false;
-      addresses.push(kernel.operands[i] === 'strided' ? address : address + 4 * operand.offset);
+    for (let i = 0; i < operands.length; i++) {
+      const { storage, dtype, offset } = operands[i];
+      const { address } = this.#pool.resource(storage.buffer);
+      if (address === null || dtype === 'f64') return false;
+      addresses.push(kernel.operands[kernel.operandNames[i]] === 'strided' ? address : address + 4 * offset);
     }
-    return kernel.simd({
-      functions: memory.functions,
-      addresses,
-      scalars,
-      sizes: operands.map(({ size }) => size),
-      inParts: (call) => memory.perform(call, flops, this.#threads),
-      float: (address) => new Float32Array(memory.buffer, address, 1)[0],
-      fill: (address, bytes) => new Uint8Array(memory.buffer, address, bytes).fill(0),
-    });
+    return kernel.simd(new LinearMemoryCall(memory, call, addresses, this.#threads));
   }
 
-  #array(operand: Tensor): NumericArray {
+  #array(operand: KernelOperand): NumericArray {
     const block = this.#pool.resource(operand.storage.buffer);
     const known = block.views[operand.dtype];
     if (known) return known;

@@ -1,52 +1,25 @@
 import { Worker } from 'node:worker_threads';
+import { KernelError } from '../errors.ts';
 import { getOrCreate } from '../get-or-create.ts';
+import type { SharedWork } from '../kernel.ts';
 import { JobBoard } from './job-board.mjs';
 import { readSimdModule } from './simd-module.ts';
 
-/**
- * Functions of kernels/simd/ that several threads can share: their last arguments are a thread's room for intermediate values,
- * the first of the parts it is to compute, and the end of them.
- */
-const partedFunctionNames = [
-  'matmul',
-  'attentionForward',
-  'attentionQueryGradient',
-  'attentionKeyValueGradient',
-] as const;
-type PartedFunctionName = (typeof partedFunctionNames)[number];
-
-/** The other functions of kernels/simd/, which say what their arguments are. */
-const simdFunctionNames = [
-  'adamw',
-  'swiglu',
-  'swigluGradientX',
-  'swigluGradientY',
-  'relu',
-  'reluGradient',
-  'add',
-  'accumulate',
-  'gradientStatistics',
-  'magnitudeStatistics',
-  'productStatistics',
-  'distanceStatistics',
-  'normalize',
-  'normalizeGradient',
-  'normalizeGainGradient',
-] as const;
-export type SimdFunctionName = (typeof simdFunctionNames)[number];
 type WasmFunction = (...values: number[]) => void;
-export type SimdFunctions = Readonly<Record<SimdFunctionName, WasmFunction>>;
 
-/** A call of a function that several threads can share. */
-export interface PartedCall {
-  name: PartedFunctionName;
-  /** Its arguments but for the last three. */
-  values: readonly number[];
-  /** In how many parts its work is divided, none of which depends on another. */
-  parts: number;
-  /** Room for intermediate values that each thread needs. */
-  scratchBytes: number;
+/** A function of kernels/simd/ and the names of its parameters, in order. */
+export interface SimdFunction {
+  readonly call: WasmFunction;
+  readonly parameters: readonly string[];
+  /** Place among the functions that several threads can share; -1 for the others. */
+  readonly shareIndex: number;
 }
+
+/**
+ * The last parameters of a function that several threads can share: a thread's room for intermediate values, the first of the
+ * parts it is to compute, and the end of them.
+ */
+const sharedParameters = ['scratch', 'firstPart', 'endPart'];
 
 const pageBytes = 65536;
 /** 4 GiB, all that 32-bit addresses reach. It is reserved as addresses, not as memory. */
@@ -66,8 +39,8 @@ const guardBytes = 256;
  * again, but goes back to the system only when the process ends.
  */
 export class LinearMemory {
-  readonly functions: SimdFunctions;
-  readonly #parted: readonly WasmFunction[];
+  readonly #functions = new Map<string, SimdFunction>();
+  readonly #shared: { readonly names: string[]; readonly calls: WasmFunction[] } = { names: [], calls: [] };
   readonly #module: WebAssembly.Module;
   readonly #board = new JobBoard();
   #helpers = 0;
@@ -80,29 +53,18 @@ export class LinearMemory {
     this.#memory = new WebAssembly.Memory({ initial: firstAddress / pageBytes, maximum: mostPages, shared: true });
     const { exports } = new WebAssembly.Instance(module, { env: { memory: this.#memory, abort } });
     this.#module = module;
-    const find = (name: string): WasmFunction => {
-      const found = exports[name];
-      if (isFunction(found)) return found;
-      throw new Error(`the vector loops lack the function ${name}`);
-    };
-    this.#parted = partedFunctionNames.map(find);
-    this.functions = {
-      adamw: find('adamw'),
-      swiglu: find('swiglu'),
-      swigluGradientX: find('swigluGradientX'),
-      swigluGradientY: find('swigluGradientY'),
-      relu: find('relu'),
-      reluGradient: find('reluGradient'),
-      add: find('add'),
-      accumulate: find('accumulate'),
-      gradientStatistics: find('gradientStatistics'),
-      magnitudeStatistics: find('magnitudeStatistics'),
-      productStatistics: find('productStatistics'),
-      distanceStatistics: find('distanceStatistics'),
-      normalize: find('normalize'),
-      normalizeGradient: find('normalizeGradient'),
-      normalizeGainGradient: find('normalizeGainGradient'),
-    };
+    for (const [name, parameters] of Object.entries(parametersOf(module))) {
+      const call = exports[name];
+      if (!isFunction(call)) throw new KernelError(`kernels/simd: the compiled module lacks the function ${name}`);
+      const isShared = sharedParameters.every((each, i) => each === parameters.at(i - sharedParameters.length));
+      const shareIndex = isShared ? this.#shared.names.push(name) - 1 : -1;
+      if (isShared) this.#shared.calls.push(call);
+      this.#functions.set(name, {
+        call,
+        parameters: isShared ? parameters.slice(0, -sharedParameters.length) : parameters,
+        shareIndex,
+      });
+    }
   }
 
   /** Bytes as they are now; views of an earlier buffer stay good. */
@@ -130,20 +92,37 @@ export class LinearMemory {
     return this.#board.helped;
   }
 
+  /** @throws KernelError for a function that there is not. */
+  find(name: string): SimdFunction {
+    const found = this.#functions.get(name);
+    if (found) return found;
+    throw new KernelError(`kernels/simd has no function ${name} (allowed: ${[...this.#functions.keys()].join(', ')})`);
+  }
+
   /**
-   * Calls a function on `threads` threads, or on this one alone where its operations are too few to share. False where no
-   * memory is left for its intermediate values; nothing is computed then.
+   * Calls a function with the values of its parameters; one that several threads can share on `threads` of them, or on this one
+   * alone where its operations are too few. False where no memory is left for its intermediate values; nothing is computed then.
    */
-  perform({ name, values, parts, scratchBytes }: PartedCall, flops: number, threads: number): boolean {
-    const functionIndex = partedFunctionNames.indexOf(name);
+  call(
+    { call, shareIndex: functionIndex }: SimdFunction,
+    values: readonly number[],
+    { parts, scratchBytes }: SharedWork,
+    flops: number,
+    threads: number,
+  ): boolean {
+    if (functionIndex < 0) {
+      call(...values);
+      return true;
+    }
     const isShared = threads > 1 && parts > 1 && flops >= flopsWorthSharing;
     const ownBytes = 64 * Math.ceil(scratchBytes / 64);
     const scratch = this.scratch(isShared ? threads * ownBytes : ownBytes);
     if (scratch === null) return false;
     if (isShared) {
       this.#startHelpers(threads - 1);
-      this.#board.perform({ functionIndex, values, parts, scratch, scratchBytes: ownBytes, threads }, this.#parted);
-    } else this.#parted[functionIndex](...values, scratch, 0, parts);
+      const job = { functionIndex, values, parts, scratch, scratchBytes: ownBytes, threads };
+      this.#board.perform(job, this.#shared.calls);
+    } else call(...values, scratch, 0, parts);
     return true;
   }
 
@@ -152,7 +131,7 @@ export class LinearMemory {
     while (this.#helpers < count) {
       this.#helpers++;
       const workerData = {
-        ...{ module: this.#module, memory: this.#memory, names: partedFunctionNames },
+        ...{ module: this.#module, memory: this.#memory, names: this.#shared.names },
         ...{ board: this.#board.buffer, thread: this.#helpers },
       };
       const isMissed = (error: unknown) => process.emitWarning(`the cpu device has one thread less: ${error}`);
@@ -192,8 +171,14 @@ export class LinearMemory {
   }
 }
 
-function isFunction(value: unknown): value is (...values: number[]) => void {
+function isFunction(value: unknown): value is WasmFunction {
   return typeof value === 'function';
+}
+
+/** The names of the parameters of every function, which scripts/build-simd.ts puts beside the code. */
+function parametersOf(module: WebAssembly.Module): Record<string, string[]> {
+  const [section] = WebAssembly.Module.customSections(module, 'parameters');
+  return JSON.parse(new TextDecoder().decode(section));
 }
 
 function abort(): never {

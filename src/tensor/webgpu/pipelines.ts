@@ -1,11 +1,10 @@
 import { readFileSync } from 'node:fs';
-import { DeviceLimitError, FrostgradError } from '../errors.ts';
+import type { KernelOperand } from '../device.ts';
+import { DeviceLimitError, KernelError } from '../errors.ts';
 import { getOrCreate } from '../get-or-create.ts';
-import type { Kernel } from '../kernel.ts';
-import type { Tensor } from '../tensor.ts';
+import type { Access, Kernel } from '../kernel.ts';
 
 const kernelFolder = new URL('../../../kernels/', import.meta.url);
-const maxScalars = 16;
 /** Bindings that every adapter has, and the most that a kernel with an f16 operand uses. */
 const mostOperands = 8;
 
@@ -44,7 +43,7 @@ export class PipelineCache {
     return this.#count;
   }
 
-  get(kernel: Kernel, operands: readonly Tensor[]): Pipeline {
+  get(kernel: Kernel, operands: readonly KernelOperand[]): Pipeline {
     let halves = 0;
     for (let i = 0; i < operands.length; i++) if (operands[i].dtype === 'f16') halves |= 1 << i;
     const variants = getOrCreate(this.#pipelines, kernel, () => new Map<number, Pipeline>());
@@ -53,9 +52,8 @@ export class PipelineCache {
 
   #compile(kernel: Kernel, halves: number): Pipeline {
     this.#count++;
-    const names = Object.keys(kernel.scalars);
-    const types = Object.values(kernel.scalars);
-    if (names.length > maxScalars) throw new FrostgradError(`${kernel.name}: more than ${maxScalars} scalars`);
+    const names = kernel.scalarNames;
+    const types = names.map((name) => kernel.scalars[name]);
     const layout = this.#layout(kernel);
     const code = this.#source(kernel, halves);
     const module = this.#device.createShaderModule({ label: kernel.name, code });
@@ -86,11 +84,12 @@ export class PipelineCache {
   }
 
   #layout(kernel: Kernel): Layout {
+    const accesses = kernel.operandNames.map((name) => kernel.operands[name]);
     const limit = this.#device.limits.maxStorageBuffersPerShaderStage;
-    if (kernel.operands.length > limit) {
-      throw new DeviceLimitError(`${kernel.name}: ${kernel.operands.length} buffers, but the device binds ${limit}`);
+    if (accesses.length > limit) {
+      throw new DeviceLimitError(`${kernel.name}: ${accesses.length} buffers, but the device binds ${limit}`);
     }
-    const readOnly = kernel.operands.map((access) => access === 'read' || access === 'strided');
+    const readOnly = accesses.map(isReadOnly);
     const key = readOnly.map((only) => (only ? 'r' : 'w')).join('');
     return getOrCreate(this.#layouts, key, () => {
       const entries = readOnly.map((only, binding): GPUBindGroupLayoutEntry => {
@@ -105,19 +104,46 @@ export class PipelineCache {
   }
 
   /** `Element0`, `Element1` … are how the operands are stored, by binding. */
-  #source({ name, wgsl }: Kernel, halves: number): string {
+  #source(kernel: Kernel, halves: number): string {
+    const { name, wgsl, scalars, scalarNames, operandNames } = kernel;
     const path = new URL(`${wgsl.file}.wgsl`, kernelFolder);
     const file = getOrCreate(this.#files, wgsl.file, () => readFileSync(path, 'utf8'));
+    checkBindings(kernel, file);
     const constants = Object.entries(wgsl.constants ?? {}).map(([name, value]) => `const ${name} = ${value};\n`);
     const elements = Array.from({ length: mostOperands }, (_, i) => {
       const isHalf = (halves & (1 << i)) !== 0;
       if (isHalf && !`${file}${wgsl.functions}`.includes(`Element${i}`)) {
-        throw new FrostgradError(`${name}: operand ${i} is stored in f16, which this kernel does not read`);
+        throw new KernelError(`${name}: operand ${operandNames[i]} is stored in f16, which this kernel does not read`);
       }
       return `alias Element${i} = ${isHalf ? 'f16' : 'f32'};\n`;
     });
+    const fields = scalarNames.map((each) => `  ${each}: ${scalars[each]},\n`);
+    const struct = `struct Scalars {\n${fields.join('')}}\nvar<immediate> scalars: Scalars;\n`;
     const features = [...(wgsl.subgroups ? ['subgroups'] : []), ...(halves !== 0 ? ['f16'] : [])];
     const directives = `${features.map((each) => `enable ${each};\n`).join('')}requires immediate_address_space;\n`;
-    return `${directives}${elements.join('')}${constants.join('')}${file}\n${wgsl.functions ?? ''}`;
+    const host = [directives, ...elements, ...constants, ...(fields.length > 0 ? [struct] : [])];
+    return `${host.join('')}${file}\n${wgsl.functions ?? ''}`;
   }
+}
+
+function isReadOnly(access: Access): boolean {
+  return access === 'read' || access === 'strided';
+}
+
+/**
+ * The element types of the bindings stand in the file alone, so the file has the lines; they must say what was declared.
+ *
+ * @throws KernelError for an operand that is not bound so, and in a file of one entry point for a binding that is no operand.
+ */
+function checkBindings({ name, operands, operandNames, wgsl }: Kernel, file: string): void {
+  const bindings = new Set(Array.from(file.matchAll(/@binding\(\d+\) var<storage, \w+> \w+/g), ([line]) => line));
+  for (const [i, operand] of operandNames.entries()) {
+    const line = `@binding(${i}) var<storage, ${isReadOnly(operands[operand]) ? 'read' : 'read_write'}> ${operand}`;
+    if (bindings.delete(line)) continue;
+    throw new KernelError(
+      `${name}: operand ${operand} is ${operands[operand]}, but ${wgsl.file}.wgsl has no '${line}'`,
+    );
+  }
+  if (wgsl.entry !== undefined || bindings.size === 0) return;
+  throw new KernelError(`${name}: ${wgsl.file}.wgsl has '${[...bindings].join("', '")}', which is no operand`);
 }

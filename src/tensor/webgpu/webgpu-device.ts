@@ -171,7 +171,10 @@ export class WebGpuDevice implements Device {
     for (let i = 0; i < operands.length; i++) {
       const { storage, offset } = operands[i];
       this.#recorded.add(storage.buffer.id);
-      key += kernel.operands[i] === 'strided' ? `,${storage.buffer.id}` : `,${storage.buffer.id}:${offset}`;
+      key +=
+        kernel.operands[kernel.operandNames[i]] === 'strided'
+          ? `,${storage.buffer.id}`
+          : `,${storage.buffer.id}:${offset}`;
     }
     if (!this.#pass) {
       this.#encoder ??= this.gpu.createCommandEncoder({ label: 'step' });
@@ -182,10 +185,7 @@ export class WebGpuDevice implements Device {
       this.#pass.setPipeline(pipeline.pipeline);
       this.#boundPipeline = pipeline;
     }
-    this.#pass.setBindGroup(
-      0,
-      this.#bindGroups.get(key) ?? this.#makeBindGroup(key, pipeline, kernel.operands, operands),
-    );
+    this.#pass.setBindGroup(0, this.#bindGroups.get(key) ?? this.#makeBindGroup(key, pipeline, kernel, operands));
     this.#pass.setImmediates(0, pipeline.packScalars(scalars));
     this.#pass.dispatchWorkgroups(...workgroups);
     countWork(this.work, kernel.name, flops);
@@ -246,7 +246,7 @@ export class WebGpuDevice implements Device {
   #makeBindGroup(
     key: string,
     pipeline: Pipeline,
-    access: KernelCall['kernel']['operands'],
+    kernel: KernelCall['kernel'],
     operands: KernelCall['operands'],
   ): GPUBindGroup {
     const group = this.gpu.createBindGroup({
@@ -256,7 +256,10 @@ export class WebGpuDevice implements Device {
         binding,
         resource: {
           buffer: this.#pool.resource(operand.storage.buffer),
-          offset: access[binding] === 'strided' ? 0 : operand.offset * bytesPerElement[operand.dtype],
+          offset:
+            kernel.operands[kernel.operandNames[binding]] === 'strided'
+              ? 0
+              : operand.offset * bytesPerElement[operand.dtype],
         },
       })),
     });

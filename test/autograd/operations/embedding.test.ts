@@ -5,8 +5,7 @@ import { gradcheck } from '../../../src/autograd/gradcheck.ts';
 import { gradientOf } from '../../../src/autograd/leaf-gradient.ts';
 import { requireGradient } from '../../../src/autograd/node.ts';
 import { embedding } from '../../../src/autograd/operations/embedding.ts';
-import { sum } from '../../../src/autograd/operations/reduction.ts';
-import { copy } from '../../../src/tensor/copy.ts';
+import { sum } from '../../../src/autograd/operations/reduction/reduction.ts';
 import { tensor } from '../../../src/tensor/create.ts';
 import type { Device } from '../../../src/tensor/device.ts';
 import {
@@ -20,6 +19,7 @@ import { Random } from '../../../src/tensor/random.ts';
 import { step } from '../../../src/tensor/scope.ts';
 import { type Shape, sizeOf } from '../../../src/tensor/shape.ts';
 import type { Tensor } from '../../../src/tensor/tensor.ts';
+import { copy } from '../../../src/tensor/tensor.ts';
 import { cpu, onEachDevice, onWebGpu, webgpu } from '../../devices.ts';
 import { baseShape, inLayout, layout, random, runs, shapes } from '../../shapes.ts';
 import { expectAgreement, leaf } from './agreement.ts';

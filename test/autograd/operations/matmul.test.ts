@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { partsOfInner } from '../../../src/autograd/operations/matmul-kernels.ts';
+import { partsOfInner } from '../../../src/autograd/operations/matmul/kernels.ts';
 import {
   DeviceLimitError,
   DTypeError,

@@ -5,7 +5,7 @@ import {
   type PointwiseName,
   type PointwiseRow,
   pointwiseTable,
-} from '../../../src/autograd/operations/pointwise.ts';
+} from '../../../src/autograd/operations/pointwise/pointwise.ts';
 import * as operations from '../../../src/index.ts';
 import {
   backward,

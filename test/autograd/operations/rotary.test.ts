@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { gradcheck } from '../../../src/autograd/gradcheck.ts';
-import { mul } from '../../../src/autograd/operations/pointwise.ts';
-import { sum } from '../../../src/autograd/operations/reduction.ts';
+import { mul } from '../../../src/autograd/operations/pointwise/pointwise.ts';
+import { sum } from '../../../src/autograd/operations/reduction/reduction.ts';
 import { rotary } from '../../../src/autograd/operations/rotary.ts';
 import { slice } from '../../../src/autograd/operations/views.ts';
 import { tensor } from '../../../src/tensor/create.ts';

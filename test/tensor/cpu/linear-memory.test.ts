@@ -50,13 +50,14 @@ describe('blocks', () => {
 
 test('without room for intermediate values nothing is computed, and the call says so', () => {
   const memory = newMemory();
-  const call = { name: 'matmul', values: new Array(16).fill(0), parts: 0, scratchBytes: 2 ** 21 } as const;
-  expect(memory.perform(call, 0, 1)).toBe(true);
+  const call = (memory: LinearMemory, scratchBytes: number) =>
+    memory.call(memory.find('matmul'), new Array(20).fill(0), { parts: 0, scratchBytes }, 0, 1);
+  expect(call(memory, 2 ** 21)).toBe(true);
   const full = newMemory();
   for (const bytes of [2 ** 31, 2 ** 30, 2 ** 29, 2 ** 28, 2 ** 27, 2 ** 26, 2 ** 25, 2 ** 24]) full.allocate(bytes);
-  expect(full.perform(call, 0, 1)).toBe(true);
+  expect(call(full, 2 ** 21)).toBe(true);
   while (full.allocate(2 ** 22) !== null);
-  expect(full.perform({ ...call, scratchBytes: 2 ** 23 }, 0, 1)).toBe(false);
+  expect(call(full, 2 ** 23)).toBe(false);
 });
 
 test('room for intermediate values grows, and is one place until then', () => {

@@ -1,10 +1,10 @@
-import { ArgumentError } from '../../tensor/errors.ts';
-import { formatShape, normalizeAxis, type Shape, sizeOf } from '../../tensor/shape.ts';
-import type { Tensor } from '../../tensor/tensor.ts';
-import { begin, record } from '../record.ts';
-import { div, equal, mul } from './pointwise.ts';
-import { reduceAxes } from './reduction-kernel.ts';
-import { broadcastView, reshapeView } from './views.ts';
+import { ArgumentError } from '../../../tensor/errors.ts';
+import { formatShape, normalizeAxis, type Shape, sizeOf } from '../../../tensor/shape.ts';
+import type { Tensor } from '../../../tensor/tensor.ts';
+import { begin, record } from '../../record.ts';
+import { div, equal, mul } from '../pointwise/pointwise.ts';
+import { broadcastView, reshapeView } from '../views.ts';
+import { reduceAxes } from './reduce-axes.ts';
 
 export interface ReduceOptions {
   /** Axes to reduce, counted from the front or (negative) from the back; all of them by default. */

@@ -1,4 +1,4 @@
-import type { Device } from '../../tensor/device.ts';
+import type { Device } from '../../../tensor/device.ts';
 
 /** How the attention kernels divide their work. */
 export interface AttentionTile {

@@ -1,26 +1,30 @@
-import type { NumericArray } from '../../tensor/dtype.ts';
+import type { NumericArray } from '../../../tensor/dtype.ts';
 
 /** Sizes and walks of one product; strides and offsets are in elements. */
-export interface MatmulScalars {
-  m: number;
-  n: number;
-  k: number;
-  aOffset: number;
-  aBatch: number;
-  aRow: number;
-  aColumn: number;
-  bOffset: number;
-  bBatch: number;
-  bRow: number;
-  bColumn: number;
-  useBias: number;
+export const matmulScalars = {
+  m: 'u32',
+  n: 'u32',
+  k: 'u32',
+  aOffset: 'u32',
+  aBatch: 'u32',
+  aRow: 'u32',
+  aColumn: 'u32',
+  bOffset: 'u32',
+  bBatch: 'u32',
+  bRow: 'u32',
+  bColumn: 'u32',
+  /** 0: the bias is a placeholder. */
+  useBias: 'u32',
   /** 1: c holds values already, and the product is added to them. */
-  addToResult: number;
+  addToResult: 'u32',
   /** 0: the residual is a placeholder. */
-  useResidual: number;
+  useResidual: 'u32',
   /** 1: values below 0 become 0, after everything is added. */
-  rectify: number;
-}
+  rectify: 'u32',
+} as const;
+
+export type MatmulScalars = Readonly<Record<keyof typeof matmulScalars, number>>;
+export type MatmulOperand = 'a' | 'b' | 'bias' | 'residual' | 'c';
 
 /**
  * c[i, j] = relu( Σ_k a[i, k] · b[k, j] + bias[j] + residual[i, j] + c[i, j] ) for each matrix of the batch, everything but the
@@ -30,7 +34,7 @@ export interface MatmulScalars {
  * each value read serves two or four of them. Four times as fast as the textbook loop, and exact to double precision.
  */
 export function matmulReference(
-  [a, b, bias, residual, c]: readonly NumericArray[],
+  { a, b, bias, residual, c }: Readonly<Record<MatmulOperand, NumericArray>>,
   { m, n, k, aOffset, aBatch, aRow, aColumn, bOffset, bBatch, bRow, bColumn, ...options }: MatmulScalars,
 ): void {
   const batches = m * n === 0 ? 0 : c.length / (m * n);

@@ -3,15 +3,15 @@
  * the values it needs. Kernels, the `cpu` loops, gradients and the property tests derive from the row; an operation is
  * added by adding a row.
  */
-import type { SimdFunctionName } from '../../tensor/cpu/linear-memory.ts';
-import { computeDType, isFloat } from '../../tensor/dtype.ts';
-import { DTypeError } from '../../tensor/errors.ts';
-import { getOrCreate } from '../../tensor/get-or-create.ts';
-import type { Tensor } from '../../tensor/tensor.ts';
-import type { GradientRule } from '../node.ts';
-import { begin, beginView, record } from '../record.ts';
-import { constant, type Expression, pointwise, widestDType } from './pointwise-kernel.ts';
-import { sumToShape } from './reduction-kernel.ts';
+import { computeDType, isFloat } from '../../../tensor/dtype.ts';
+import { DTypeError } from '../../../tensor/errors.ts';
+import { getOrCreate } from '../../../tensor/get-or-create.ts';
+import type { Tensor } from '../../../tensor/tensor.ts';
+import type { GradientRule } from '../../node.ts';
+import { begin, beginView, record } from '../../record.ts';
+import { constant } from '../constant.ts';
+import { sumToShape } from '../reduction/reduce-axes.ts';
+import { type Expression, pointwise, widestDType } from './expression.ts';
 
 /** An operand may be a plain number. */
 export type Operand = Tensor | number;
@@ -24,13 +24,13 @@ interface Derivative {
   wgsl: string;
   reference(g: number, first: number, second: number): number;
   /** Its function in kernels/simd/pointwise.ts, where it has one. */
-  simd?: SimdFunctionName;
+  simd?: string;
 }
 
 export interface PointwiseRow {
   wgsl: string;
   reference(x: number, y: number, z: number): number;
-  simd?: SimdFunctionName;
+  simd?: string;
   /** One for each operand: a formula, `identity` where the gradient passes unchanged, null where there is none. */
   derivatives: readonly (Derivative | 'identity' | null)[];
 }

@@ -1,17 +1,15 @@
-import { copy, dense } from '../../tensor/copy.ts';
-import { computeDType, type DType } from '../../tensor/dtype.ts';
-import { BackwardError, ShapeError } from '../../tensor/errors.ts';
-import { dispatch } from '../../tensor/kernel.ts';
-import { broadcastShapes, collapseAxes, formatShape, type Shape, sameShape, sizeOf } from '../../tensor/shape.ts';
-import { allocate, type Tensor } from '../../tensor/tensor.ts';
-import { type GradientRule, LeafNode } from '../node.ts';
-import { begin, record } from '../record.ts';
-import { chooseMatmul, partsOfInner } from './matmul-kernels.ts';
-import type { MatmulScalars } from './matmul-reference.ts';
-import { recordRelu } from './pointwise.ts';
-import { widestDType } from './pointwise-kernel.ts';
-import { reduceAxes, sumToShape } from './reduction-kernel.ts';
-import { broadcastView, reshapeView } from './views.ts';
+import { dispatch } from '../../../tensor/dispatch.ts';
+import { computeDType, type DType } from '../../../tensor/dtype.ts';
+import { BackwardError, ShapeError } from '../../../tensor/errors.ts';
+import { broadcastShapes, collapseAxes, formatShape, type Shape, sameShape, sizeOf } from '../../../tensor/shape.ts';
+import { allocate, copy, dense, type Tensor } from '../../../tensor/tensor.ts';
+import { type GradientRule, LeafNode } from '../../node.ts';
+import { begin, record } from '../../record.ts';
+import { widestDType } from '../pointwise/expression.ts';
+import { recordRelu } from '../pointwise/pointwise.ts';
+import { reduceAxes, sumToShape } from '../reduction/reduce-axes.ts';
+import { broadcastView, reshapeView } from '../views.ts';
+import { chooseMatmul, partsOfInner } from './kernels.ts';
 
 export interface MatmulOptions {
   /** Added to the product: the value a residual connection carries past a layer. Of the shape of the result. */
@@ -133,7 +131,7 @@ function product(a: Tensor, b: Tensor, dtype: DType, options: ProductOptions = {
   const [left, right, batchStrides] = oneBatchAxis(a, b, batchShape);
   const [aRow, aColumn] = left.strides.slice(-2);
   const [bRow, bColumn] = right.strides.slice(-2);
-  const scalars: MatmulScalars = {
+  const scalars = {
     m,
     n,
     k,
@@ -152,8 +150,14 @@ function product(a: Tensor, b: Tensor, dtype: DType, options: ProductOptions = {
   };
   const { kernel, tileM, tileN } = chooseMatmul(a.device, scalars);
   dispatch(kernel, {
-    operands: [left, right, ...[bias, residual].map((each) => (each ? dense(each) : placeholder(left))), result],
-    scalars: { ...scalars },
+    operands: {
+      a: left,
+      b: right,
+      bias: bias ? dense(bias) : placeholder(left),
+      residual: residual ? dense(residual) : placeholder(left),
+      c: result,
+    },
+    scalars,
     workgroups: [Math.ceil(n / tileN), Math.ceil(m / tileM), batch],
     flops: (2 * k + (total ? 1 : 0) + (residual ? 1 : 0) + (rectify ? 1 : 0)) * result.size,
   });

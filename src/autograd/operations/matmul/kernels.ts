@@ -1,11 +1,13 @@
-import type { Device, KernelSet } from '../../tensor/device.ts';
-import { getOrCreate } from '../../tensor/get-or-create.ts';
-import type { Kernel, SimdCall } from '../../tensor/kernel.ts';
-import { type MatmulScalars, matmulReference } from './matmul-reference.ts';
+import type { Device, KernelSet } from '../../../tensor/device.ts';
+import { getOrCreate } from '../../../tensor/get-or-create.ts';
+import { type Kernel, kernel } from '../../../tensor/kernel.ts';
+import { type MatmulOperand, type MatmulScalars, matmulReference, matmulScalars } from './reference.ts';
+
+type MatmulKernel = Kernel<MatmulOperand, keyof MatmulScalars>;
 
 /** A kernel and the part of the result that one of its workgroups computes. */
 export interface MatmulChoice {
-  kernel: Kernel<keyof MatmulScalars>;
+  kernel: MatmulKernel;
   tileM: number;
   tileN: number;
 }
@@ -27,7 +29,8 @@ export const matmulTiles: Readonly<Record<KernelSet, MatmulTile>> = {
   'software-subgroups': { file: 'matmul_subgroups', m: 16, n: 32 },
 };
 
-const kernels = new Map<string, Kernel<keyof MatmulScalars>>();
+/** Made once for each file and its constants: every kernel is a pipeline. */
+const kernels = new Map<string, MatmulKernel>();
 
 export function chooseMatmul(device: Device, s: MatmulScalars): MatmulChoice {
   const { kernelSet } = device;
@@ -93,48 +96,24 @@ function suitsSubgroups(s: MatmulScalars): boolean {
   return readsA && readsB && byFour(s.n, s.aOffset, s.aBatch, s.bOffset, s.bBatch);
 }
 
-function kernelOf(file: string, constants: Readonly<Record<string, string>>): Kernel<keyof MatmulScalars> {
-  return getOrCreate(kernels, `${file} ${Object.values(constants).join(' ')}`, () => ({
-    name: 'matmul',
-    operands: ['strided', 'strided', 'read', 'read', 'update'],
-    scalars: {
-      m: 'u32',
-      n: 'u32',
-      k: 'u32',
-      aOffset: 'u32',
-      aBatch: 'u32',
-      aRow: 'u32',
-      aColumn: 'u32',
-      bOffset: 'u32',
-      bBatch: 'u32',
-      bRow: 'u32',
-      bColumn: 'u32',
-      useBias: 'u32',
-      addToResult: 'u32',
-      useResidual: 'u32',
-      rectify: 'u32',
-    },
-    wgsl: { file, constants, subgroups: file === 'matmul_subgroups' },
-    reference: matmulReference,
-    simd: matmulOnVectors,
-  }));
-}
-
 /** As kernels/simd/matmul.ts has them: what one part is of a matrix of the result, and its panel, tile and bias. */
 const vectors = { columnsOfPart: 16, scratchBytes: 4 * (1024 * 8 + 4 * 8 + 8) };
 
-/** kernels/simd/matmul.ts, which adds to one thing at most: to a residual, or to what the result holds. */
-function matmulOnVectors({ inParts, addresses, sizes, scalars: s }: SimdCall<keyof MatmulScalars>): boolean {
-  if (s.addToResult + s.useResidual > 1) return false;
-  const [a, b, bias, residual, c] = addresses;
-  const batches = sizes[4] / (s.m * s.n);
-  const before = s.addToResult ? c : s.useResidual ? residual : 0;
-  const [aFirst, bFirst] = [a + 4 * s.aOffset, b + 4 * s.bOffset];
-  const walks = [s.aBatch, s.aRow, s.aColumn, s.bBatch, s.bRow, s.bColumn];
-  return inParts({
-    name: 'matmul',
-    values: [aFirst, bFirst, bias, before, c, s.m, s.n, s.k, ...walks, s.useBias, s.rectify],
-    parts: batches * Math.ceil(s.n / vectors.columnsOfPart),
-    scratchBytes: vectors.scratchBytes,
-  });
+function kernelOf(file: string, constants: Readonly<Record<string, string>>): MatmulKernel {
+  return getOrCreate(kernels, `${file} ${Object.values(constants).join(' ')}`, () =>
+    kernel({
+      name: 'matmul',
+      operands: { a: 'strided', b: 'strided', bias: 'read', residual: 'read', c: 'update' },
+      scalars: matmulScalars,
+      wgsl: { file, constants, subgroups: file === 'matmul_subgroups' },
+      reference: matmulReference,
+      /** Adds to one thing at most: to a residual, or to what the result holds. */
+      simd(call) {
+        const { m, n, addToResult, useResidual } = call.scalars;
+        const parts = (call.size('c') / (m * n)) * Math.ceil(n / vectors.columnsOfPart);
+        const { scratchBytes } = vectors;
+        return addToResult + useResidual < 2 && call.run('matmul', {}, { parts, scratchBytes });
+      },
+    }),
+  );
 }

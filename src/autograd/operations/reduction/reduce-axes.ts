@@ -1,8 +1,8 @@
-import { copy, dense } from '../../tensor/copy.ts';
-import { computeDType } from '../../tensor/dtype.ts';
-import { dispatch, flatWorkgroups, type Kernel } from '../../tensor/kernel.ts';
-import { type Shape, sizeOf } from '../../tensor/shape.ts';
-import { allocate, type Tensor } from '../../tensor/tensor.ts';
+import { dispatch } from '../../../tensor/dispatch.ts';
+import { computeDType } from '../../../tensor/dtype.ts';
+import { flatWorkgroups, kernel } from '../../../tensor/kernel.ts';
+import { type Shape, sizeOf } from '../../../tensor/shape.ts';
+import { allocate, copy, dense, type Tensor } from '../../../tensor/tensor.ts';
 
 export type Reduction = 'sum' | 'maximum';
 
@@ -21,19 +21,17 @@ const combinations: Readonly<Record<Reduction, Combination>> = {
   },
 };
 
-type ReduceKernel = Kernel<'outer' | 'length' | 'inner' | 'chunks' | 'scale'>;
-
-function reduceKernel(reduction: Reduction, layout: 'rows' | 'columns'): ReduceKernel {
+function reduceKernel(reduction: Reduction, layout: 'rows' | 'columns') {
   const { start, combine, wgsl } = combinations[reduction];
-  return {
+  return kernel({
     name: `${reduction}-${layout}`,
-    operands: ['read', 'write'],
+    operands: { source: 'read', result: 'write' },
     scalars: { outer: 'u32', length: 'u32', inner: 'u32', chunks: 'u32', scale: 'f32' },
     wgsl: {
       file: `reduce_${layout}`,
       functions: `const START = ${wgsl.start};\n` + `fn combine(a: f32, b: f32) -> f32 { return ${wgsl.combine}; }\n`,
     },
-    reference([source, result], { outer, length, inner, chunks, scale }) {
+    reference({ source, result }, { outer, length, inner, chunks, scale }) {
       const chunk = Math.ceil(length / chunks);
       for (let i = 0; i < outer; i++) {
         for (let c = 0; c < chunks; c++) {
@@ -46,13 +44,13 @@ function reduceKernel(reduction: Reduction, layout: 'rows' | 'columns'): ReduceK
         }
       }
     },
-  };
+  });
 }
 
-const kernels: Readonly<Record<Reduction, Record<'rows' | 'columns', ReduceKernel>>> = {
+const kernels = {
   sum: { rows: reduceKernel('sum', 'rows'), columns: reduceKernel('sum', 'columns') },
   maximum: { rows: reduceKernel('maximum', 'rows'), columns: reduceKernel('maximum', 'columns') },
-};
+} satisfies Record<Reduction, unknown>;
 
 /** Reductions with fewer results than this are cut in chunks, so that enough threads have work. */
 const enoughResults = 4096;
@@ -93,7 +91,7 @@ function reduceMiddle(
     const result = allocate(x.device, computeDType(x.dtype), target, reduction);
     const count = outer * chunks * inner;
     dispatch(kernels[reduction][layout], {
-      operands: [source, result],
+      operands: { source, result },
       scalars: { outer, length: from, inner, chunks, scale: factor },
       workgroups: flatWorkgroups(count, layout === 'rows' ? 1 : 64),
       flops: outer * from * inner,

@@ -1,12 +1,9 @@
-import { copy, dense } from '../../tensor/copy.ts';
-import type { SimdFunctionName } from '../../tensor/cpu/linear-memory.ts';
-import { tensor } from '../../tensor/create.ts';
-import type { Device } from '../../tensor/device.ts';
-import { computeDType, type DType, type NumericArray } from '../../tensor/dtype.ts';
-import { getOrCreate } from '../../tensor/get-or-create.ts';
-import { dispatch, elementwise, flatWorkgroups, type Kernel } from '../../tensor/kernel.ts';
-import { broadcastShapes, broadcastStrides, collapseAxes, sameShape, sizeOf } from '../../tensor/shape.ts';
-import { allocate, type Tensor } from '../../tensor/tensor.ts';
+import { dispatch } from '../../../tensor/dispatch.ts';
+import { computeDType, type DType, type NumericArray } from '../../../tensor/dtype.ts';
+import { getOrCreate } from '../../../tensor/get-or-create.ts';
+import { elementwise, flatWorkgroups, kernel } from '../../../tensor/kernel.ts';
+import { broadcastShapes, broadcastStrides, collapseAxes, sameShape, sizeOf } from '../../../tensor/shape.ts';
+import { allocate, copy, dense, type Tensor } from '../../../tensor/tensor.ts';
 
 /** One formula in its two forms. `parameters` names the operands, in order, as the WGSL expression uses them. */
 export interface Expression {
@@ -15,20 +12,15 @@ export interface Expression {
   wgsl: string;
   reference(x: number, y: number, z: number): number;
   /** Its function in kernels/simd/pointwise.ts, for operands that are all of the result's size. */
-  simd?: SimdFunctionName;
+  simd?: string;
 }
 
 const maxOperands = 3;
 
-interface ExpressionKernels {
-  dense: Kernel<'count' | 'xStep' | 'yStep' | 'zStep'>;
-  strided: Kernel<'count' | `size${1 | 2 | 3}` | `${'x' | 'y'}Stride${0 | 1 | 2 | 3}` | `${'x' | 'y'}Offset`>;
-}
+/** The two kernels of each expression, made at first use. */
+const compiled = new Map<Expression, ReturnType<typeof makeKernels>>();
 
-const compiled = new Map<Expression, ExpressionKernels>();
-
-/** The two kernels of an expression, made at first use. */
-function kernelsOf(expression: Expression): ExpressionKernels {
+function kernelsOf(expression: Expression): ReturnType<typeof makeKernels> {
   return getOrCreate(compiled, expression, () => makeKernels(expression));
 }
 
@@ -47,16 +39,19 @@ fn power(base: f32, exponent: f32) -> f32 {
 fn boundedTanh(x: f32) -> f32 { return tanh(clamp(x, -15.0, 15.0)); }`,
 } as const;
 
-type Loop = Kernel['reference'];
+type DenseLoop = (
+  arrays: Readonly<Record<'x' | 'y' | 'z' | 'result', NumericArray>>,
+  scalars: Readonly<Record<'count' | 'xStep' | 'yStep' | 'zStep', number>>,
+) => void;
 
 /**
  * The plain loop over dense operands, as a function of its own for each expression: V8 then compiles the formula into the
  * loop. One loop for all expressions would call each through a pointer, at ten times the time an element.
  */
-function denseLoop(name: string, reference: Expression['reference']): Loop {
+function denseLoop(name: string, reference: Expression['reference']): DenseLoop {
   const make = new Function(
     'reference',
-    `return function ${name.replace(/\W/g, '_')}([x, y, z, result], { count, xStep, yStep, zStep }) {
+    `return function ${name.replace(/\W/g, '_')}({ x, y, z, result }, { count, xStep, yStep, zStep }) {
       if (xStep === 1 && yStep === 1 && zStep === 1) {
         for (let i = 0; i < count; i++) result[i] = reference(x[i], y[i], z[i]);
       } else {
@@ -67,29 +62,28 @@ function denseLoop(name: string, reference: Expression['reference']): Loop {
   return make(reference);
 }
 
-function makeKernels({ name, parameters, wgsl, reference, simd }: Expression): ExpressionKernels {
+/** Whether no operand is one number. */
+function isWhole({ xStep, yStep, zStep }: Parameters<DenseLoop>[1]): boolean {
+  return xStep === 1 && yStep === 1 && zStep === 1;
+}
+
+function makeKernels({ name, parameters, wgsl, reference, simd }: Expression) {
   const padded = [...parameters, 'unused_y', 'unused_z'].slice(0, maxOperands);
   const signature = padded.map((parameter) => `${parameter}: f32`).join(', ');
   const needed = Object.entries(helpers).flatMap(([helper, text]) => (wgsl.includes(helper) ? [text] : []));
   const functions = `${needed.join('\n')}\nfn operation(${signature}) -> f32 { return ${wgsl}; }\n`;
   return {
-    dense: {
+    dense: kernel({
       name,
-      operands: ['read', 'read', 'read', 'write'],
+      operands: { x: 'read', y: 'read', z: 'read', result: 'write' },
       scalars: { count: 'u32', xStep: 'u32', yStep: 'u32', zStep: 'u32' },
       wgsl: { file: 'pointwise_dense', constants: elementwise.constants, functions },
       reference: denseLoop(name, reference),
-      ...(simd && {
-        simd({ functions, addresses, scalars: { count, xStep, yStep, zStep } }) {
-          if (xStep + yStep + zStep < 3) return false;
-          functions[simd](...addresses, count);
-          return true;
-        },
-      }),
-    },
-    strided: {
+      simd: (call) => simd !== undefined && isWhole(call.scalars) && call.run(simd),
+    }),
+    strided: kernel({
       name: `${name}-strided`,
-      operands: ['strided', 'strided', 'write'],
+      operands: { x: 'strided', y: 'strided', result: 'write' },
       scalars: {
         count: 'u32',
         size1: 'u32',
@@ -107,7 +101,7 @@ function makeKernels({ name, parameters, wgsl, reference, simd }: Expression): E
         yOffset: 'u32',
       },
       wgsl: { file: 'pointwise_strided', functions },
-      reference([x, y, result], s) {
+      reference({ x, y, result }, s) {
         let index = 0;
         const size0 = s.count / (s.size1 * s.size2 * s.size3);
         for (let i = 0; i < size0; i++) {
@@ -122,7 +116,7 @@ function makeKernels({ name, parameters, wgsl, reference, simd }: Expression): E
           }
         }
       },
-    },
+    }),
   };
 }
 
@@ -160,7 +154,7 @@ function runDense(expression: Expression, operands: readonly Tensor[], result: T
   const [x, y = x, z = x] = operands.map(dense);
   const step = (operand: Tensor) => (operand.size === 1 ? 0 : 1);
   dispatch(kernelsOf(expression).dense, {
-    operands: [x, y, z, result],
+    operands: { x, y, z, result },
     scalars: { count: result.size, xStep: step(x), yStep: step(y), zStep: step(z) },
     workgroups: flatWorkgroups(result.size, elementwise.elementsPerGroup),
     flops: result.size,
@@ -182,27 +176,10 @@ function runStrided(expression: Expression, operands: readonly Tensor[], result:
   const sizes = { count: result.size, size1, size2, size3 };
   const walks = { xStride0, xStride1, xStride2, xStride3, yStride0, yStride1, yStride2, yStride3 };
   dispatch(kernelsOf(expression).strided, {
-    operands: [x, y, result],
+    operands: { x, y, result },
     scalars: { ...sizes, ...walks, xOffset: x.offset, yOffset: y.offset },
     workgroups: flatWorkgroups(sizeOf(result.shape), 64),
     flops: result.size,
   });
   return true;
-}
-
-/** Numbers used as operands, by device: made once, because a loop uses the same ones in every step. */
-const constants = new WeakMap<Device, Map<string, Tensor>>();
-const maxConstants = 256;
-
-/** A number as an operand that broadcasts to anything; f32 or f64. */
-export function constant(device: Device, dtype: DType, value: number): Tensor {
-  const known = getOrCreate(constants, device, () => new Map<string, Tensor>());
-  const key = `${dtype} ${Object.is(value, -0) ? '-0' : value}`;
-  const found = known.get(key);
-  if (found) return found;
-  const data: NumericArray = dtype === 'f64' ? Float64Array.of(value) : Float32Array.of(value);
-  if (known.size >= maxConstants) return tensor(data, { device, shape: [], name: 'constant' });
-  const made = tensor(data, { device, shape: [], name: 'constant', owner: null });
-  known.set(key, made);
-  return made;
 }

@@ -1,14 +1,18 @@
-import type { NumericArray } from '../../tensor/dtype.ts';
+import type { NumericArray } from '../../../tensor/dtype.ts';
 
 /** Sizes of the heads, and which keys a query sees. */
-export interface AttentionScalars {
-  batch: number;
-  time: number;
-  heads: number;
-  scale: number;
-  causal: number;
-  useLengths: number;
-}
+export const attentionScalars = {
+  batch: 'u32',
+  time: 'u32',
+  heads: 'u32',
+  scale: 'f32',
+  causal: 'u32',
+  /** 0: the lengths are a placeholder. */
+  useLengths: 'u32',
+} as const;
+
+type AttentionScalars = Readonly<Record<keyof typeof attentionScalars, number>>;
+type Arrays<Name extends string> = Readonly<Record<Name, NumericArray>>;
 
 /** Stands in the logSumExp of a query that sees no key: exp(score - 1e30) is 0. */
 const nothingSeen = 1e30;
@@ -39,8 +43,10 @@ function dot(a: NumericArray, aStart: number, b: NumericArray, bStart: number, s
 }
 
 /** output = softmax(scale · q kᵀ) v, and the logarithm of each softmax's denominator. */
-export function attentionForward(arrays: readonly NumericArray[], s: AttentionScalars): void {
-  const [q, k, v, lengths, output, logSumExp] = arrays;
+export function attentionForward(
+  { q, k, v, lengths, output, logSumExp }: Arrays<'q' | 'k' | 'v' | 'lengths' | 'output' | 'logSumExp'>,
+  s: AttentionScalars,
+): void {
   const size = headSizeOf(q, s);
   const weights = new Float64Array(s.time);
   const sums = new Float64Array(size);
@@ -67,18 +73,23 @@ export function attentionForward(arrays: readonly NumericArray[], s: AttentionSc
  * Pairs (logSumExp, delta) for every query, with delta = Σ_d output · its gradient: what the softmax's derivative
  * subtracts.
  */
-export function attentionDelta(arrays: readonly NumericArray[], s: AttentionScalars): void {
-  const [output, outputGradient, logSumExp, statistics] = arrays;
+export function attentionDelta(
+  arrays: Arrays<'output' | 'gradientOfOutput' | 'logSumExp' | 'statisticsResult'>,
+  s: AttentionScalars,
+): void {
+  const { output, gradientOfOutput, logSumExp, statisticsResult } = arrays;
   const size = headSizeOf(output, s);
   forEachQuery({ ...s, useLengths: 0 }, logSumExp, size, (query, row) => {
-    statistics[2 * query] = logSumExp[query];
-    statistics[2 * query + 1] = dot(output, row, outputGradient, row, size);
+    statisticsResult[2 * query] = logSumExp[query];
+    statisticsResult[2 * query + 1] = dot(output, row, gradientOfOutput, row, size);
   });
 }
 
+type Saved = 'q' | 'k' | 'v' | 'lengths' | 'outputGradient' | 'statistics';
+
 /** dq = scale · Σ_s p (g·v - delta) k, with the probabilities p recomputed. */
-export function attentionQueryGradient(arrays: readonly NumericArray[], s: AttentionScalars): void {
-  const [q, k, v, lengths, outputGradient, statistics, queryGradient] = arrays;
+export function attentionQueryGradient(arrays: Arrays<Saved | 'queryGradient'>, s: AttentionScalars): void {
+  const { q, k, v, lengths, outputGradient, statistics, queryGradient } = arrays;
   const size = headSizeOf(q, s);
   const sums = new Float64Array(size);
   forEachQuery(s, lengths, size, (query, rowOfQuery, end, rowOfKey) => {
@@ -94,8 +105,11 @@ export function attentionQueryGradient(arrays: readonly NumericArray[], s: Atten
 }
 
 /** dk = scale · Σ_t p (g·v - delta) q and dv = Σ_t p g, over the queries t that see the key. */
-export function attentionKeyValueGradient(arrays: readonly NumericArray[], s: AttentionScalars): void {
-  const [q, k, v, lengths, outputGradient, statistics, keyGradient, valueGradient] = arrays;
+export function attentionKeyValueGradient(
+  arrays: Arrays<Saved | 'keyGradient' | 'valueGradient'>,
+  s: AttentionScalars,
+): void {
+  const { q, k, v, lengths, outputGradient, statistics, keyGradient, valueGradient } = arrays;
   const size = headSizeOf(q, s);
   keyGradient.fill(0);
   valueGradient.fill(0);

@@ -1,0 +1,182 @@
+import { dispatch } from '../../../tensor/dispatch.ts';
+import { computeDType } from '../../../tensor/dtype.ts';
+import { ArgumentError, DTypeError, ShapeError } from '../../../tensor/errors.ts';
+import { getOrCreate } from '../../../tensor/get-or-create.ts';
+import { type Kernel, kernel, type SimdCall, type WgslSource } from '../../../tensor/kernel.ts';
+import { formatShape, sameShape } from '../../../tensor/shape.ts';
+import { allocate, dense, type Tensor } from '../../../tensor/tensor.ts';
+import { begin, beginView, record } from '../../record.ts';
+import { constant } from '../constant.ts';
+import {
+  attentionDelta,
+  attentionForward,
+  attentionKeyValueGradient,
+  attentionQueryGradient,
+  attentionScalars as scalars,
+} from './reference.ts';
+import { type AttentionTile, chooseAttentionTile } from './tiles.ts';
+
+const largestHead = 128;
+
+export interface AttentionOptions {
+  /** A query sees only keys at its own position and before. */
+  causal?: boolean;
+  /** i32 (batch): how many keys of each row count; the rest is padding. All of them by default. */
+  lengths?: Tensor | null;
+  /** Factor of the scores; 1/√headSize by default. */
+  scale?: number;
+}
+
+/** Of one head, as kernels/simd/attention.ts has it. */
+const positionsOfPart = 32;
+
+/** Its kernels for heads of one size, divided in one way. */
+function makeKernels(headSize: number, { threads, keys, group, shuffle }: AttentionTile) {
+  const wgsl = (file: string, entry: string): WgslSource => ({
+    file,
+    entry,
+    constants: {
+      HEAD_SIZE: `${headSize}u`,
+      THREADS: `${threads}u`,
+      TILE: `${keys}u`,
+      GROUP: `${group}u`,
+      SHUFFLE: `${shuffle}`,
+    },
+    functions: `fn shuffle(value: vec4f, lane: u32) -> vec4f { return ${shuffle ? 'subgroupShuffle(value, lane)' : 'value'}; }`,
+    subgroups: shuffle,
+  });
+  /** Rows must fill whole vectors. */
+  const onVectors = (name: string, call: Pick<SimdCall<string, keyof typeof scalars>, 'run' | 'scalars'>) => {
+    const { batch, heads, time } = call.scalars;
+    const parts = batch * heads * Math.ceil(time / positionsOfPart);
+    // Two rows of weights, with room for the vector at the end of each.
+    return headSize % 4 === 0 && call.run(name, { headSize }, { parts, scratchBytes: 4 * 2 * (time + 8) });
+  };
+  const inputs = { q: 'read', k: 'read', v: 'read', lengths: 'read' } as const;
+  const saved = { ...inputs, outputGradient: 'read', statistics: 'read' } as const;
+  return {
+    forward: kernel({
+      name: 'attention',
+      operands: { ...inputs, output: 'write', logSumExp: 'write' },
+      scalars,
+      wgsl: wgsl('attention_forward', 'main'),
+      reference: attentionForward,
+      simd: (call) => onVectors('attentionForward', call),
+    }),
+    delta: kernel({
+      name: 'attention-delta',
+      operands: { output: 'read', gradientOfOutput: 'read', logSumExp: 'read', statisticsResult: 'write' },
+      scalars,
+      wgsl: wgsl('attention_backward', 'delta'),
+      reference: attentionDelta,
+    }),
+    queryGradient: kernel({
+      name: 'attention-query-gradient',
+      operands: { ...saved, queryGradient: 'write' },
+      scalars,
+      wgsl: wgsl('attention_backward', 'gradientOfQueries'),
+      reference: attentionQueryGradient,
+      simd: (call) => onVectors('attentionQueryGradient', call),
+    }),
+    keyValueGradient: kernel({
+      name: 'attention-key-value-gradient',
+      operands: { ...saved, keyGradient: 'write', valueGradient: 'write' },
+      scalars,
+      wgsl: wgsl('attention_backward', 'gradientsOfKeysAndValues'),
+      reference: attentionKeyValueGradient,
+      simd: (call) => onVectors('attentionKeyValueGradient', call),
+    }),
+  };
+}
+
+/** Made once for each head size and tile: every kernel is a pipeline. */
+const kernels = new Map<string, ReturnType<typeof makeKernels>>();
+
+function kernelsFor(headSize: number, tile: AttentionTile): ReturnType<typeof makeKernels> {
+  return getOrCreate(kernels, `${headSize} ${Object.values(tile).join(' ')}`, () => makeKernels(headSize, tile));
+}
+
+/**
+ * softmax(scale · q kᵀ) v for every head, with q, k, v and the result of shape (batch, time, heads, headSize). Neither
+ * direction ever holds the time × time scores: they are computed block by block (Dao et al., arXiv 2205.14135; Milakov &
+ * Gimelshein, arXiv 1805.02867), and all that is saved for the backward pass is the logarithm of each softmax's
+ * denominator, from which it recomputes the probabilities. A query that sees no key gives 0.
+ *
+ * @throws ShapeError for shapes that differ or a head above 128; DTypeError or ShapeError for other `lengths`.
+ */
+export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions = {}): Tensor {
+  begin('attention', q, k, v);
+  const [batch, time, heads, headSize] = q.shape;
+  const { causal = false, lengths = null, scale = 1 / Math.sqrt(headSize) } = options;
+  if (q.rank !== 4 || !sameShape(q.shape, k.shape) || !sameShape(q.shape, v.shape)) {
+    throw new ShapeError(
+      `attention: q ${formatShape(q.shape)}, k ${formatShape(k.shape)} and v ${formatShape(v.shape)} must have one ` +
+        'and the same shape (batch, time, heads, headSize)',
+    );
+  }
+  if (headSize < 1 || headSize > largestHead) {
+    throw new ShapeError(`attention: headSize ${headSize} is out of range (allowed: 1 … ${largestHead})`);
+  }
+  if (!Number.isFinite(scale)) throw new ArgumentError(`attention: scale ${scale} must be a finite number`);
+  if (k.dtype !== q.dtype || v.dtype !== q.dtype) {
+    throw new DTypeError(
+      `attention: q, k and v have dtype ${q.dtype}, ${k.dtype} and ${v.dtype} (allowed: one for all)`,
+    );
+  }
+  checkLengths(lengths, q);
+
+  const tile = chooseAttentionTile(q.device, headSize);
+  const kernels = kernelsFor(headSize, tile);
+  const settings = { batch, time, heads, scale, causal: causal ? 1 : 0, useLengths: lengths ? 1 : 0 };
+  const pairs = (causal ? 0.5 : 1) * batch * heads * time * time;
+  const run = <Operand extends string>(
+    kernel: Kernel<Operand, keyof typeof scalars>,
+    operands: Readonly<Record<NoInfer<Operand>, Tensor>>,
+    flops: number,
+  ) =>
+    dispatch(kernel, {
+      operands,
+      scalars: settings,
+      workgroups: q.size === 0 ? [0, 0, 0] : [Math.ceil(time / tile.threads), heads, batch],
+      flops,
+    });
+
+  const [denseQ, denseK, denseV] = [q, k, v].map(dense);
+  const dtype = computeDType(q.dtype);
+  const output = allocate(q.device, q.dtype, q.shape, 'attention');
+  const logSumExp = allocate(q.device, dtype, [batch, heads, time], 'attention');
+  // Without lengths something is bound that the kernels do not read.
+  const keyCounts = lengths ? dense(lengths) : constant(q.device, dtype, 0);
+  const inputs = { q: denseQ, k: denseK, v: denseV, lengths: keyCounts };
+  run(kernels.forward, { ...inputs, output, logSumExp }, (4 * headSize + 5) * pairs);
+
+  const gradient = (g: Tensor, saved: readonly Tensor[], live: readonly boolean[]) => {
+    const [q, k, v, output, logSumExp] = saved;
+    const [wantsQuery, wantsKey, wantsValue] = live;
+    const outputGradient = dense(g);
+    const statistics = allocate(g.device, g.dtype, [...logSumExp.shape, 2], 'attention');
+    const delta = { output, gradientOfOutput: outputGradient, logSumExp, statisticsResult: statistics };
+    run(kernels.delta, delta, 2 * output.size);
+    const keyCounts = lengths ? saved[5] : constant(g.device, dtype, 0);
+    const operands = { q, k, v, lengths: keyCounts, outputGradient, statistics };
+    const like = () => allocate(g.device, dtype, q.shape, 'attention');
+    const queryGradient = wantsQuery ? like() : null;
+    if (queryGradient) run(kernels.queryGradient, { ...operands, queryGradient }, (6 * headSize + 4) * pairs);
+    if (!wantsKey && !wantsValue) return [queryGradient, null, null];
+    const keyGradient = like();
+    const valueGradient = like();
+    run(kernels.keyValueGradient, { ...operands, keyGradient, valueGradient }, (8 * headSize + 4) * pairs);
+    return [queryGradient, wantsKey ? keyGradient : null, wantsValue ? valueGradient : null];
+  };
+  const saves = [denseQ, denseK, denseV, output, logSumExp, ...(lengths ? [keyCounts] : [])];
+  return record('attention', output, [{ inputs: [q, k, v], saves, gradient }]);
+}
+
+function checkLengths(lengths: Tensor | null, q: Tensor): void {
+  if (!lengths) return;
+  beginView('attention', q, lengths);
+  if (lengths.dtype !== 'i32') throw new DTypeError(`attention: lengths have dtype ${lengths.dtype} (allowed: i32)`);
+  if (!sameShape(lengths.shape, [q.shape[0]])) {
+    throw new ShapeError(`attention: lengths ${formatShape(lengths.shape)} must have shape [${q.shape[0]}], the batch`);
+  }
+}

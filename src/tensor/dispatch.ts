@@ -1,0 +1,81 @@
+/** How a kernel is run: its operands and scalars come by name, and are checked before anything is computed. */
+import type { Device, KernelOperand } from './device.ts';
+import { DeviceMismatchError, KernelError } from './errors.ts';
+import type { Kernel, ScalarType } from './kernel.ts';
+
+/**
+ * Runs `kernel` on the device of its operands. Nothing runs where `workgroups` holds a zero.
+ *
+ * @throws KernelError for an operand or a scalar that is missing, unknown or of another type; DeviceMismatchError.
+ */
+export function dispatch<Operand extends string, Scalar extends string>(
+  kernel: Kernel<Operand, Scalar>,
+  call: {
+    operands: Readonly<Record<NoInfer<Operand>, KernelOperand>>;
+    scalars: Readonly<Record<NoInfer<Scalar>, number>>;
+    workgroups: readonly [number, number, number];
+    /** Floating-point operations of this call. */
+    flops: number;
+  },
+): void {
+  if (call.workgroups.includes(0)) return;
+  const operands = operandsOf(kernel, call.operands);
+  checkScalars(kernel, call.scalars);
+  const { scalars, workgroups, flops } = call;
+  operands[0].device.run({ kernel, operands, scalars, workgroups, flops });
+}
+
+/** In binding order. */
+function operandsOf(kernel: Kernel, given: Readonly<Record<string, KernelOperand | undefined>>): KernelOperand[] {
+  const operands: KernelOperand[] = [];
+  let device: Device | null = null;
+  for (const name of kernel.operandNames) {
+    const operand = given[name];
+    if (operand === undefined) throw otherNames(kernel.name, 'operands', given, kernel.operandNames);
+    operand.assertUsable(kernel.name);
+    operands.push(operand);
+    device ??= operand.device;
+    if (operand.device === device) continue;
+    throw new DeviceMismatchError(
+      `${kernel.name}: operands live on ${device.kind} (${device.adapter}) and on ${operand.device.kind} ` +
+        `(${operand.device.adapter}); all must be on one device`,
+    );
+  }
+  if (countOf(given) === operands.length) return operands;
+  throw otherNames(kernel.name, 'operands', given, kernel.operandNames);
+}
+
+const allowed: Readonly<Record<ScalarType, string>> = {
+  u32: 'whole numbers from 0 to 4294967295',
+  i32: 'whole numbers of 32 bits',
+  f32: 'numbers',
+};
+
+/** An f32 may be NaN or infinite: a tensor can be filled with that. */
+function isOf(type: ScalarType, value: unknown): boolean {
+  if (typeof value !== 'number') return false;
+  return type === 'f32' || (type === 'u32' ? value >>> 0 : value | 0) === value;
+}
+
+function countOf(given: object): number {
+  let count = 0;
+  for (const _ in given) count++;
+  return count;
+}
+
+function checkScalars(kernel: Kernel, given: Readonly<Record<string, number | undefined>>): void {
+  for (const name of kernel.scalarNames) {
+    const value = given[name];
+    if (value === undefined) throw otherNames(kernel.name, 'scalars', given, kernel.scalarNames);
+    const type = kernel.scalars[name];
+    if (isOf(type, value)) continue;
+    throw new KernelError(`${kernel.name}: scalar ${name} is ${value} (allowed: ${allowed[type]})`);
+  }
+  if (countOf(given) === kernel.scalarNames.length) return;
+  throw otherNames(kernel.name, 'scalars', given, kernel.scalarNames);
+}
+
+function otherNames(kernel: string, what: string, given: object, takes: readonly string[]): KernelError {
+  const names = Object.entries(given).flatMap(([name, value]) => (value === undefined ? [] : [name]));
+  return new KernelError(`${kernel}: got the ${what} ${names.join(', ')} (takes: ${takes.join(', ')})`);
+}
