@@ -151,7 +151,7 @@ export function drawAlive(
       { colour: palette.ice, words: 'frozen, out of the backward graph', sample: 'ground' },
     ],
     xLabel: 'step',
-    xTicks: ({ x }) => stepTicks(Number(x.domain[1])),
+    xTicks: tasks.length === 1 ? 8 : ({ x }) => stepTicks(Number(x.domain[1])),
     xFormat: String,
     left: 104,
     palette,
@@ -178,7 +178,14 @@ export function drawAlive(
         y: { domain: rows, padding: 0.16 },
         height: rows.length * (tasks.length === 1 ? 20 : Math.max(10, Math.min(13, 300 / rows.length))),
         marks: [
-          barX(rows, { x1: 0, x2: end, y: (row: string) => row, fill: palette.ice }),
+          barX(rows, {
+            x1: 0,
+            x2: end,
+            y: (row: string) => row,
+            fill: palette.ice,
+            stroke: palette.frozen,
+            strokeWidth: 0.5,
+          }),
           barX(bars, { x1: 'from', x2: 'until', y: 'label', fill: palette.live, fillOpacity: 'share', title: 'words' }),
           single
             ? [

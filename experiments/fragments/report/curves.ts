@@ -82,7 +82,10 @@ export function drawCurves(title: string, { arms, totalSteps }: ReportData, pale
               name: 'Accuracy on held-out files, %',
               x,
               y: {
-                domain: [10 * Math.floor(Math.min(...accuracies) / 10), 10 * Math.ceil(Math.max(...accuracies) / 10)],
+                domain: [
+                  10 * Math.floor(Math.min(...accuracies) / 10),
+                  10 * Math.ceil(Math.max(...accuracies) / 10 + 0.3),
+                ],
               },
               height: 220,
               marks: [
