@@ -47,7 +47,6 @@ export interface ArmOptions {
 
 /** Steps between two looks at the loss; each is a read-back. */
 const logEvery = 20;
-const checkpointEvery = 200;
 const evaluationBatch = 167;
 /** Points of the accuracy curve, and the held-out fragments that each is measured on. */
 const curvePoints = 10;
@@ -130,6 +129,7 @@ export async function trainArm(
     return evaluation;
   };
 
+  const checkpointEvery = Math.min(200, Math.ceil(steps / 10));
   const tokensPerStep = options.batch * options.windowBytes;
   let made = 0;
   // Of the last fifty steps or so.
