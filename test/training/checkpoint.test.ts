@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { FileFormatError, readCheckpoint, type Saved, writeCheckpoint, writeSafetensors } from '../../src/index.ts';
-import { temporaryFolder } from '../experiments/temporary-folder.ts';
+import { temporaryFolder } from '../temporary-folder.ts';
 
 const { saved } = fc.letrec<{ saved: Saved }>((tie) => ({
   saved: fc.oneof(

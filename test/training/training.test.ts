@@ -17,7 +17,7 @@ import {
   writeCheckpoint,
 } from '../../src/index.ts';
 import { cpu, onEachDevice, webgpu } from '../devices.ts';
-import { temporaryFolder } from '../experiments/temporary-folder.ts';
+import { temporaryFolder } from '../temporary-folder.ts';
 import { tinyBatch, tinyModel } from '../nn/tiny.ts';
 import { makeResumable, rules, STEPS } from './resumable.ts';
 
