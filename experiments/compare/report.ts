@@ -6,7 +6,7 @@ import { type Document, documentPage, documentPictures, markedAsSmoke, type Pict
 import { drawAlive, drawSignals, type WatchedRun } from '../report/watched.ts';
 import { drawIntervals } from './report/intervals.ts';
 import { drawMemory, drawSpeeds } from './report/over-time.ts';
-import { drawTradeOff, drawTradeOffByTask } from './report/trade-off.ts';
+import { drawTradeOff } from './report/trade-off.ts';
 import type { ArmResult, Comparison } from './results.ts';
 import {
   accuracyDifference,
@@ -134,7 +134,7 @@ function tradeOffPictures(comparison: Comparison, quantity: 'operations' | 'time
       heading: `Accuracy against ${quantity}, task by task`,
       caption: 'Means over the seeds; a pointer on a mark names its arm. Each panel has its own vertical axis.',
       draw: (title, palette) =>
-        drawTradeOffByTask(
+        drawTradeOff(
           title,
           words,
           tasks.flatMap((task) => pointsOf(task, [task])),

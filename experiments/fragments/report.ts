@@ -1,11 +1,11 @@
 /** The page of a run of `npm start`, drawn from plain data. */
 
+import type { Table } from '../../command/text-table.ts';
 import { gradesInWords, splitHalfInWords } from '../report/explanations.ts';
 import { PAPER, type Palette } from '../report/palette.ts';
 import { documentPage } from '../report/sections.ts';
 import { drawAlive, drawSignals as drawSignalsOf, type Sample, type WatchedMatrix } from '../report/watched.ts';
 import { drawCurves } from './report/curves.ts';
-import type { Table } from './table.ts';
 
 export type { Sample, WatchedMatrix };
 

@@ -1,10 +1,10 @@
 /** Memory and speed over the steps of a run: a panel a task and family of arms. */
 
 import { dot, line } from '@observablehq/plot';
-import { formatBytes, formatCount } from '../../fragments/format.ts';
-import { armLabel, armLegend, armStyle, isAdapted } from '../../report/arms.ts';
+import { formatBytes, formatCount } from '../../../command/format.ts';
+import { armLabel, armLegend, armStyle, byTaskAndFamily } from '../../report/arms.ts';
 import type { Palette } from '../../report/palette.ts';
-import { drawPanels, type PanelsOptions } from '../../report/panels.ts';
+import { drawPanels, type PanelsOptions, panelColumns } from '../../report/panels.ts';
 import { stepTicks } from '../../report/svg.ts';
 import type { ArmResult, Timing } from '../results.ts';
 
@@ -72,28 +72,16 @@ function drawOverTime<T extends Run>(
     curves(run: T): { dashed: boolean; points: { step: number; value: number }[] }[];
   },
 ): string {
-  const groups = new Map<string, T[]>();
-  for (const adapted of [false, true]) {
-    for (const run of runs.filter(({ arm }) => isAdapted(arm) === adapted)) {
-      const name = `${run.task}, ${adapted ? 'LoRA' : 'all weights'}`;
-      groups.set(name, [...(groups.get(name) ?? []), run]);
-    }
-  }
   return drawPanels({
     ...axes,
     title,
-    legend: [
-      ...armLegend(
-        runs.map(({ arm }) => arm),
-        palette,
-      ),
-      ...legend,
-    ],
+    legend: [...armLegend(runs, palette), ...legend],
     xLabel: 'step',
     xTicks: ({ x }) => stepTicks(Number(x.domain[1])),
     xFormat: String,
     palette,
-    panels: [...groups].map(([name, members]) => ({
+    columns: panelColumns(new Set(runs.map(({ task }) => task)).size),
+    panels: byTaskAndFamily(runs).map(({ name, members }) => ({
       name,
       x: { domain: [0, Math.max(...members.map(({ scheduleSteps }) => scheduleSteps))] },
       y: { domain: [0, 1.05 * most] },
