@@ -83,5 +83,5 @@ export function drawSignals(data: ReportData, palette: Palette = PAPER): string 
 }
 
 function watchedRun({ endedAt, totalSteps, matrices }: ReportData) {
-  return { name: 'GradES', steps: endedAt ?? totalSteps, totalSteps, matrices };
+  return { steps: endedAt ?? totalSteps, totalSteps, matrices };
 }

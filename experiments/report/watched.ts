@@ -22,8 +22,6 @@ export interface WatchedMatrix {
 }
 
 export interface WatchedRun {
-  /** `seed 1`. */
-  name: string;
   /** Steps made, and steps of the schedule. */
   steps: number;
   totalSteps: number;
