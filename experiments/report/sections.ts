@@ -173,7 +173,7 @@ figure { margin: 2.5rem 0 0; }
   background-repeat: no-repeat; background-attachment: local, local, scroll, scroll; }
 svg { display: block; width: 100%; min-width: 680px; height: auto; }
 .ground { fill: none; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+table { border-spacing: 0; font-variant-numeric: tabular-nums; }
 th, td { padding: .35rem .9rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
 th { font-weight: 600; color: var(--muted); }
 .left { text-align: left; }
@@ -181,6 +181,6 @@ th { font-weight: 600; color: var(--muted); }
 summary { cursor: pointer; }
 @media (max-width: 800px) {
   th, td { padding: .25rem .5rem; font-size: .85rem; }
-  .left { white-space: normal; min-width: 7rem; }
+  .left { white-space: normal; min-width: 5.5rem; }
   th:first-child, td:first-child { position: sticky; left: 0; background: var(--paper); }
 }`;
