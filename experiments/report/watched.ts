@@ -60,7 +60,7 @@ export function drawSignals(
         ? []
         : [{ colour: palette.muted, words: `nothing may freeze before ${graceSteps}`, sample: 'dots' as const }]),
     ],
-    columns: Math.max(...places.map(({ block }) => places.filter((place) => place.block === block).length)),
+    columns: Math.max(1, ...places.map(({ block }) => places.filter((place) => place.block === block).length)),
     xLabel: 'step',
     xTicks: () => stepTicks(totalSteps),
     xFormat: String,
