@@ -5,6 +5,7 @@
 
 import { closeSync, existsSync, openSync, rmSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { deviceKinds } from '../src/index.ts';
 import { CommandError } from './error.ts';
 
 /** A command line that cannot be understood. The message names the option, what came, what is allowed, and `--help`. */
@@ -112,14 +113,10 @@ export function listOf<Value, A extends About<readonly Value[]>>(
   return option(kind, about);
 }
 
-export const deviceChoices = ['auto', 'webgpu', 'cpu'] as const;
-
-export type DeviceChoice = (typeof deviceChoices)[number];
-
 /** `--device`, of the commands that train. */
 export function device() {
-  return oneOf(deviceChoices, {
-    placeholder: deviceChoices.join('|'),
+  return oneOf(deviceKinds, {
+    placeholder: deviceKinds.join('|'),
     default: 'auto',
     defaultText: 'auto: graphics hardware where there is some, else cpu',
     help: 'where tensors live and kernels run',
