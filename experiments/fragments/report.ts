@@ -67,7 +67,8 @@ export function reportPage(data: ReportData): string {
         heading: 'Loss and accuracy',
         caption:
           'Both arms start from the same weights and see the same batches, so that they are one line until the first ' +
-          'freeze. A plain stop is full training ended at the operations of GradES.',
+          'freeze. A plain stop is full training ended at the operations of GradES. On the way the accuracy is measured on ' +
+          'a fixed part of the held-out files; the table has it for all of them.',
         draw: (title, palette) => drawCurves(title, data, palette),
       },
     ],
