@@ -1,104 +1,73 @@
-/** Sums of changes against plain float64 loops over recorded gradients and weights, and what they keep on the device. */
+/** Sums of any formula against plain float64 loops over known gradients and weights, and what they keep on the device. */
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
 import {
-  AdamW,
   ArgumentError,
   type Device,
   type DType,
-  gradientOf,
-  mul,
-  type Optimizer,
+  FileFormatError,
   Parameter,
+  type ParameterSum,
   Random,
-  SGD,
+  type Saved,
   ShapeError,
-  step,
-  sum,
-  tensor,
+  type StepReport,
+  type SumWatch,
   uniform,
 } from '../../src/index.ts';
 import { cpu, type Devices, onEachDevice, ownDevices } from '../devices.ts';
+import { GivenGradients, type optimizers, plainSum, type RecordedStep, sizes } from './given-gradients.ts';
 import { releaseLater, releaseMade, Training } from './tiny.ts';
 
 afterEach(releaseMade);
 
-const optimizers: Record<string, (parameters: readonly Parameter[]) => Optimizer> = {
-  AdamW: (parameters) => new AdamW(parameters, { learningRate: 0.01, weightDecay: 0.1, maxGradientNorm: 0.5 }),
-  SGD: (parameters) => new SGD(parameters, { learningRate: 0.01, weightDecay: 0.1, momentum: 0.9 }),
+/** A formula that tells x from y, positive so that no sum cancels. */
+const formula = {
+  wgsl: '(x * x + 3.0 * abs(y - x))',
+  reference: (x: number, y: number) => x * x + 3 * Math.abs(y - x),
 };
+const sums = {
+  gradient: { name: 'of-gradient', over: 'gradient', ...formula },
+  halves: { name: 'of-halves', over: 'halves', ...formula },
+  'gradient-before': { name: 'of-gradients', over: 'gradient-before', ...formula },
+  'weights-before': { name: 'of-weights', over: 'weights-before', ...formula },
+} as const satisfies Record<ParameterSum['over'], ParameterSum>;
+const overs = Object.values(sums).map(({ over }) => over);
 
-/** Parameters whose gradient at step s is given, and an optimizer over them. */
-class Given {
-  readonly parameters: Parameter[];
-  readonly optimizer: Optimizer;
-  readonly device: Device;
-  readonly #random = new Random(5);
-
-  constructor(device: Device, kind: string, sizes: readonly number[], dtype: DType = 'f32') {
-    this.device = device;
-    this.parameters = sizes.map((size, i) => {
-      const made = releaseLater(new Parameter(uniform([size], { device, dtype, random: this.#random }), 'weight'));
-      made.rename(`p${i}`);
-      return made;
-    });
-    this.optimizer = releaseLater(optimizers[kind](this.parameters));
-  }
-
-  /** One step with random gradients; returns what was recorded around it. */
-  async step(trained: readonly Parameter[] = this.parameters) {
-    const { device } = this;
-    const before = await Promise.all(this.parameters.map((each) => each.data()));
-    const gradients = new Map<Parameter, Float64Array>();
-    await step(async () => {
-      let loss = tensor(0, { device, dtype: this.parameters[0].dtype });
-      for (const parameter of trained) {
-        const weights = uniform(parameter.shape, { device, dtype: parameter.dtype, random: this.#random, low: -1 });
-        loss = loss.add(sum(mul(parameter, weights)));
-      }
-      loss.backward();
-      for (const parameter of trained) {
-        const gradient = gradientOf(parameter);
-        if (gradient) gradients.set(parameter, Float64Array.from(await gradient.data()));
-      }
-      this.optimizer.step(loss);
-    });
-    const report = await this.optimizer.report();
-    const after = await Promise.all(this.parameters.map((each) => each.data()));
-    const moved = before.map((values, i) => distance(values, after[i]));
-    return { report, gradients, moved, after };
-  }
+/** The sum of a step in a plain loop; `last` is the step before, `measured` the weights when they were last measured. */
+function plain(
+  over: ParameterSum['over'],
+  now: RecordedStep,
+  last: RecordedStep | undefined,
+  measured = now.before,
+): number {
+  const { reference } = formula;
+  if (over === 'gradient') return plainSum(reference, now.gradient);
+  if (over === 'halves') return plainSum(reference, ...now.halves);
+  if (over === 'gradient-before') return plainSum(reference, now.gradient, last?.gradient);
+  return plainSum(reference, now.after, measured);
 }
 
-function distance(a: ArrayLike<number>, b: ArrayLike<number>): number {
-  let total = 0;
-  for (let i = 0; i < a.length; i++) total += Math.abs(a[i] - b[i]);
-  return total;
+function sumIn(report: StepReport, watch: SumWatch, parameter: Parameter): number | undefined {
+  return report.sums.get(watch)?.get(parameter);
 }
 
-// One element; several workgroups of an update; several of the statistics, and not a multiple of either.
-const sizes = [1, 1500, 9001];
+function expectNear(actual: number | undefined, expected: number, what?: string): void {
+  expect((actual ?? Number.NaN) / expected, what).toBeCloseTo(1, 5);
+}
 
-for (const kind of Object.keys(optimizers)) {
+for (const kind of ['AdamW', 'SGD'] satisfies (keyof typeof optimizers)[]) {
   const suite = (device: Device, dtype: DType) => {
-    test(`${kind}: the changes of ${dtype} gradients and values are those of plain loops`, async () => {
-      const given = new Given(device, kind, sizes, dtype);
-      given.optimizer.watch('gradientChange', given.parameters);
-      given.optimizer.watch('weightChange', given.parameters);
-      // Twice is as good as once.
-      given.optimizer.watch('gradientChange', given.parameters);
-      let previous = new Map<Parameter, Float64Array>();
+    test.each(overs)(`${kind}: a sum over ${dtype} values (%s) is that of a plain loop`, async (over) => {
+      const given = new GivenGradients(device, kind, { sizes, dtype });
+      const watch = given.optimizer.watch(sums[over], given.parameters);
+      let last: ReadonlyMap<Parameter, RecordedStep> = new Map();
       for (let s = 1; s <= 4; s++) {
-        const { report, gradients, moved } = await given.step();
-        given.parameters.forEach((parameter, i) => {
-          const sums = report.gradients.get(parameter);
-          const before = previous.get(parameter);
-          const now = gradients.get(parameter) ?? [];
-          if (before === undefined) expect(sums?.gradientChange).toBeNull();
-          else expect((sums?.gradientChange ?? 0) / distance(before, now)).toBeCloseTo(1, 5);
-          // The recorded values are rounded to f32; what the update did is known more exactly.
-          expect((sums?.weightChange ?? 0) / moved[i]).toBeCloseTo(1, 3);
-        });
-        previous = gradients;
+        watch.measureNext();
+        const { report, recorded } = await given.step();
+        for (const [parameter, now] of recorded) {
+          expectNear(sumIn(report, watch, parameter), plain(over, now, last.get(parameter)), `${parameter.name} ${s}`);
+        }
+        last = recorded;
       }
     });
   };
@@ -107,93 +76,186 @@ for (const kind of Object.keys(optimizers)) {
 }
 
 onEachDevice((device) => {
-  test('nothing is told of what is not watched, and watching changes no bit of the training', async () => {
-    const plain = new Given(device, 'AdamW', sizes);
-    const watched = new Given(device, 'AdamW', sizes);
-    watched.optimizer.watch('gradientChange', watched.parameters.slice(0, 2));
-    watched.optimizer.watch('weightChange', watched.parameters.slice(1));
-    for (let s = 1; s <= 3; s++) {
-      const [{ after: expected, report: silent }, { after, report }] = [await plain.step(), await watched.step()];
-      expect(after).toEqual(expected);
-      for (const sums of silent.gradients.values()) {
-        expect(sums).toMatchObject({ gradientChange: null, weightChange: null });
+  test('several watches of the same parameters see, each in its own rhythm, all that they asked for', async () => {
+    const given = new GivenGradients(device, 'AdamW', { sizes });
+    const [first, ...others] = given.parameters;
+    const watched = [
+      { over: 'halves', every: 2, parameters: given.parameters },
+      { over: 'gradient', every: 1, parameters: given.parameters },
+      { over: 'halves', every: 3, parameters: given.parameters },
+      { over: 'gradient-before', every: 3, parameters: others },
+      { over: 'gradient-before', every: 1, parameters: given.parameters },
+      { over: 'weights-before', every: 2, parameters: [first] },
+      { over: 'weights-before', every: 1, parameters: given.parameters },
+    ] as const;
+    const watches = watched.map((each) => {
+      const measured = new Map<Parameter, Float64Array>();
+      return { ...each, watch: given.optimizer.watch(sums[each.over], each.parameters), measured };
+    });
+    let last: ReadonlyMap<Parameter, RecordedStep> = new Map();
+    for (let s = 1; s <= 6; s++) {
+      for (const { watch, every } of watches) if (s % every === 0) watch.measureNext();
+      const { report, recorded } = await given.step();
+      for (const { watch, over, every, parameters, measured } of watches) {
+        const what = `${over}, every ${every}, step ${s}`;
+        expect([...(report.sums.get(watch)?.keys() ?? [])], what).toEqual(s % every === 0 ? [...parameters] : []);
+        if (s % every !== 0) continue;
+        for (const parameter of parameters) {
+          const now = recorded.get(parameter);
+          if (!now) throw new Error(`${parameter.name} was not trained`);
+          const before = measured.get(parameter) ?? (every === 1 ? now.before : last.get(parameter)?.before);
+          expectNear(sumIn(report, watch, parameter), plain(over, now, last.get(parameter), before), what);
+          measured.set(parameter, now.after);
+        }
       }
-      const told = watched.parameters.map((parameter) => report.gradients.get(parameter));
-      expect(told.map((sums) => sums?.gradientChange === null)).toEqual([s === 1, s === 1, true]);
-      expect(told.map((sums) => sums?.weightChange === null)).toEqual([true, false, false]);
+      last = recorded;
     }
   });
 
-  test('over several steps, the change of the values is that from copy to copy', async () => {
-    const given = new Given(device, 'SGD', [700, 30]);
-    given.optimizer.watch('weightChange', given.parameters, { every: 3 });
-    let copies = await Promise.all(given.parameters.map((each) => each.data()));
-    for (let s = 1; s <= 7; s++) {
-      const { report, after } = await given.step();
-      given.parameters.forEach((parameter, i) => {
-        const change = report.gradients.get(parameter)?.weightChange ?? null;
-        if (s % 3 !== 0) expect(change).toBeNull();
-        else expect((change ?? 0) / distance(copies[i], after[i])).toBeCloseTo(1, 5);
-      });
-      if (s % 3 === 0) copies = after;
+  test('nothing is told of what is not asked for, and watching changes no bit of the training', async () => {
+    const plainRun = new GivenGradients(device, 'AdamW', { sizes });
+    const watched = new GivenGradients(device, 'AdamW', { sizes });
+    const watches = overs.map((over) => watched.optimizer.watch(sums[over], watched.parameters.slice(1)));
+    for (let s = 1; s <= 4; s++) {
+      if (s % 2 === 0) for (const watch of watches) watch.measureNext();
+      const [expected, actual] = [await plainRun.step(), await watched.step()];
+      const weights = ({ recorded }: typeof expected) => [...recorded.values()].map(({ after }) => after);
+      expect(weights(actual)).toEqual(weights(expected));
+      expect(actual.report.gradientNorm).toBe(expected.report.gradientNorm);
+      expect([...actual.report.squares.values()]).toEqual([...expected.report.squares.values()]);
+      expect(expected.report.sums.size).toBe(0);
+      expect(actual.report.sums.size).toBe(s % 2 === 0 ? watches.length : 0);
+      for (const found of actual.report.sums.values()) expect([...found.keys()]).toEqual(watched.parameters.slice(1));
     }
   });
 
-  test('after a gap, after thawing and after a pause in watching a change is unknown, not zero', async () => {
-    const given = new Given(device, 'AdamW', [40, 8]);
+  test('gradients come in halves only for a step that measures them, and only of what is watched', async () => {
+    const { optimizer, parameters, ...given } = new GivenGradients(device, 'SGD', { sizes: [4, 4] });
+    expect(given.device).toBe(device);
+    const [first, second] = parameters;
+    const [one, other] = [optimizer.watch(sums.halves, [first]), optimizer.watch(sums.halves, [first])];
+    const split = () => parameters.map(({ leaf }) => leaf.splitsHalves);
+    expect(split()).toEqual([false, false]);
+    one.measureNext();
+    other.measureNext();
+    expect(split()).toEqual([true, false]);
+    one.release();
+    expect(split()).toEqual([true, false]);
+    optimizer.step();
+    expect(split()).toEqual([false, false]);
+    const third = optimizer.watch(sums.halves, [second]);
+    third.measureNext();
+    third.release();
+    expect(split()).toEqual([false, false]);
+  });
+
+  test('after a gap the change of a gradient is unknown, not zero; after a thaw it begins anew', async () => {
+    const given = new GivenGradients(device, 'AdamW', { sizes: [40, 8] });
     const [first, second] = given.parameters;
-    const { optimizer } = given;
-    optimizer.watch('gradientChange', given.parameters);
-    const change = async (trained?: readonly Parameter[]) => {
-      const { report } = await given.step(trained);
-      return report.gradients.get(first)?.gradientChange;
+    const watch = given.optimizer.watch(sums['gradient-before'], given.parameters);
+    let last: RecordedStep | undefined;
+    const measure = async (trained?: readonly Parameter[]) => {
+      watch.measureNext();
+      const { report, recorded } = await given.step(trained);
+      const now = recorded.get(first);
+      const expected = now && plain('gradient-before', now, last);
+      last = now;
+      return { actual: sumIn(report, watch, first), expected };
     };
-    expect(await change()).toBeNull();
-    expect(await change()).toBeGreaterThan(0);
-    expect(await change([second])).toBeUndefined();
-    expect(await change()).toBeNull();
-    expect(await change()).toBeGreaterThan(0);
+    const expectMeasured = ({ actual, expected }: Awaited<ReturnType<typeof measure>>) =>
+      expectNear(actual, expected ?? Number.NaN);
+    expectMeasured(await measure());
+    expectMeasured(await measure());
+    expect((await measure([second])).actual).toBeUndefined();
+    expect((await measure()).actual).toBeUndefined();
+    expectMeasured(await measure());
+    first.freeze();
+    expect((await measure([second])).actual).toBeUndefined();
+    first.thaw();
+    last = undefined;
+    expectMeasured(await measure());
+    expectMeasured(await measure());
+  });
+
+  test('the weights of a thawed parameter are compared with those it came back with', async () => {
+    const given = new GivenGradients(device, 'SGD', { sizes: [40, 8] });
+    const [first, second] = given.parameters;
+    const watch = given.optimizer.watch(sums['weights-before'], given.parameters);
+    await given.step();
     first.freeze();
     await given.step([second]);
     first.thaw();
-    expect(await change()).toBeNull();
-    expect(await change()).toBeGreaterThan(0);
-    optimizer.unwatch('gradientChange', [first]);
-    expect(await change()).toBeNull();
-    optimizer.watch('gradientChange', [first]);
-    expect(await change()).toBeNull();
-    expect(await change()).toBeGreaterThan(0);
+    watch.measureNext();
+    const { report, recorded } = await given.step();
+    const now = recorded.get(first);
+    expectNear(sumIn(report, watch, first), now ? plain('weights-before', now, undefined) : Number.NaN);
   });
 
-  test('a state that was saved goes on bit for bit, with what froze and thawed in between', async () => {
-    const training = new Training(device);
-    const { optimizer, model } = training;
-    const parameter = training.parameter('blocks.0.attention.query.weight');
-    optimizer.watch('gradientChange', [parameter]);
-    await training.steps(1, 4);
-    const [weights, state] = [await model.stateDict(), await optimizer.stateDict()];
-    const future = async () => {
-      await training.steps(5, 7);
-      const report = await optimizer.report();
-      return { weights: await training.weights(), change: report.gradients.get(parameter)?.gradientChange };
-    };
-    const expected = await future();
-    parameter.freeze();
-    await training.steps(8, 9);
-    parameter.thaw();
-    model.loadStateDict(weights);
-    optimizer.loadStateDict(state);
-    expect(optimizer.steps).toBe(4);
-    expect(await future()).toEqual(expected);
-  });
+  test.each(['gradient-before', 'weights-before'] as const)(
+    'a watch that was saved goes on bit for bit, with what froze and thawed in between (%s)',
+    async (over) => {
+      const training = new Training(device);
+      const { optimizer, model } = training;
+      const parameter = training.parameter('blocks.0.attention.query.weight');
+      const watch = optimizer.watch(sums[over], [parameter]);
+      await training.steps(1, 4);
+      const [weights, ofOptimizer] = [await model.stateDict(), await optimizer.stateDict()];
+      const state = await watch.state();
+      const future = async () => {
+        const seen: (number | undefined)[] = [];
+        for (let s = 5; s <= 7; s++) {
+          watch.measureNext();
+          await training.steps(s, s);
+          seen.push(sumIn(await optimizer.report(), watch, parameter));
+        }
+        return { weights: await training.weights(), seen };
+      };
+      const expected = await future();
+      expect(Math.min(...expected.seen.map(Number))).toBeGreaterThan(0);
+      parameter.freeze();
+      await training.steps(8, 9);
+      parameter.thaw();
+      model.loadStateDict(weights);
+      optimizer.loadStateDict(ofOptimizer);
+      watch.restore(state);
+      expect(optimizer.steps).toBe(4);
+      expect(await future()).toEqual(expected);
+    },
+  );
 });
 
-test('a parameter the optimizer does not train cannot be watched, nor a share of a step', () => {
-  const given = new Given(cpu, 'SGD', [3]);
+test('a parameter the optimizer does not train cannot be watched', () => {
+  const given = new GivenGradients(cpu, 'SGD', { sizes: [3] });
   const stranger = releaseLater(new Parameter(uniform([2], { device: cpu, random: new Random(1) }), 'weight'));
   stranger.rename('stranger');
-  expect(() => given.optimizer.watch('gradientChange', [stranger])).toThrow(/does not train stranger/);
-  expect(() => given.optimizer.watch('weightChange', given.parameters, { every: 0.5 })).toThrow(ArgumentError);
+  expect(() => given.optimizer.watch(sums.gradient, [...given.parameters, stranger])).toThrow(ArgumentError);
+  expect(() => given.optimizer.watch(sums.gradient, [stranger])).toThrow(/does not train stranger.*of-gradient/);
+});
+
+test('a watch that was released measures nothing, and says so', async () => {
+  const given = new GivenGradients(cpu, 'SGD', { sizes: [3] });
+  const watch = given.optimizer.watch(sums['gradient-before'], given.parameters);
+  watch.measureNext();
+  watch.release();
+  watch.release();
+  expect((await given.step()).report.sums.size).toBe(0);
+  expect(() => watch.measureNext()).toThrow(ArgumentError);
+  expect(() => watch.measureNext()).toThrow(/watch of of-gradients was released/);
+});
+
+test('a state that does not fit a watch changes nothing', async () => {
+  const given = new GivenGradients(cpu, 'SGD', { sizes: [3, 2] });
+  const watch = given.optimizer.watch(sums['weights-before'], given.parameters);
+  await given.step();
+  const state = await watch.state();
+  const other = { step: 7, data: Float32Array.of(9, 9, 9) };
+  const restore = (saved: Saved) => () => watch.restore(saved);
+  expect(restore({ p0: other, p7: other })).toThrow(/p7 is not watched for of-weights/);
+  expect(restore({ p0: other, p1: other })).toThrow(ShapeError);
+  expect(restore({ p0: other, p1: other })).toThrow(/p1 holds 2 values, the state 3/);
+  expect(restore({ p0: other, p1: { step: 1 } })).toThrow(FileFormatError);
+  expect(restore([])).toThrow(FileFormatError);
+  expect(await watch.state()).toEqual(state);
 });
 
 test('a state that does not fit changes nothing', async () => {
@@ -220,30 +282,50 @@ describe('memory', () => {
     devices = await ownDevices();
   });
 
-  test('a copy lives while its parameter trains and is watched', async () => {
+  test('what a sum needs is kept while its parameter trains and is watched', async () => {
     for (const device of [devices.cpu, ...(devices.webgpu ? [devices.webgpu] : [])]) {
-      const given = new Given(device, 'SGD', [10_000, 10_000]);
+      const given = new GivenGradients(device, 'SGD', { sizes: [10_000, 10_000] });
       const [first, second] = given.parameters;
       await given.step();
       const live = () => device.memory().liveBytes;
       const without = live();
-      given.optimizer.watch('gradientChange', given.parameters);
-      expect(live() - without).toBe(80_000);
-      given.optimizer.unwatch('gradientChange', [second]);
-      expect(live() - without).toBe(40_000);
-      const momentum = 40_000;
+      const [bytes, momentum] = [40_000, 40_000];
+      for (const over of ['gradient', 'halves'] as const) given.optimizer.watch(sums[over], given.parameters);
+      expect(live()).toBe(without);
+      const gradients = given.optimizer.watch(sums['gradient-before'], given.parameters);
+      const weights = given.optimizer.watch(sums['weights-before'], [second]);
+      expect(live() - without).toBe(3 * bytes);
       first.freeze();
-      expect(live() - without).toBe(-momentum);
+      expect(live() - without).toBe(2 * bytes - momentum);
       first.thaw();
-      expect(live() - without).toBe(40_000 - momentum);
-      given.optimizer.unwatch('gradientChange', [first]);
-      expect(live() - without).toBe(-momentum);
-      given.optimizer.watch('weightChange', [second], { every: 2 });
+      expect(live() - without).toBe(3 * bytes - momentum);
       second.freeze();
-      const partials = live() - without + 2 * momentum;
-      expect(partials).toBeLessThan(1000);
-      given.optimizer.unwatch('weightChange', [second]);
+      expect(live() - without).toBe(bytes - 2 * momentum);
+      gradients.release();
+      weights.release();
       expect(live() - without).toBe(-2 * momentum);
+      releaseMade();
+      expect(device.memory().liveBytes).toBe(0);
+    }
+  });
+
+  test('rows of a watch that was released serve the next', async () => {
+    for (const device of [devices.cpu, ...(devices.webgpu ? [devices.webgpu] : [])]) {
+      const given = new GivenGradients(device, 'SGD', { sizes: [100, 100] });
+      const live: number[] = [];
+      for (let s = 1; s <= 6; s++) {
+        const watches = (['gradient', 'weights-before'] as const).map((over) =>
+          given.optimizer.watch(sums[over], given.parameters),
+        );
+        for (const watch of watches) watch.measureNext();
+        const { report, recorded } = await given.step();
+        for (const [parameter, now] of recorded) {
+          expectNear(sumIn(report, watches[1], parameter), plain('weights-before', now, undefined));
+        }
+        for (const watch of watches) watch.release();
+        live.push(device.memory().liveBytes);
+      }
+      expect(new Set(live.slice(1)).size).toBe(1);
       releaseMade();
       expect(device.memory().liveBytes).toBe(0);
     }
