@@ -125,7 +125,7 @@ function makeKernels({ name, parameters, wgsl, reference, simd }: Expression) {
  *
  * @param dtype how the result is stored; f16 where all operands are, by default.
  */
-export function pointwise(
+export function evaluate(
   expression: Expression,
   operands: readonly Tensor[],
   dtype: DType = widestDType(operands),
