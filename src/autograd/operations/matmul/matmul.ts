@@ -1,3 +1,4 @@
+/** The matrix product with its gradients. */
 import { dispatch } from '../../../tensor/dispatch.ts';
 import { computeDType, type DType } from '../../../tensor/dtype.ts';
 import { BackwardError, ShapeError } from '../../../tensor/errors.ts';

@@ -1,3 +1,4 @@
+/** Formulas computed element by element: the kernels that are made from one, and their dispatch. */
 import { dispatch } from '../../../tensor/dispatch.ts';
 import { computeDType, type DType, type NumericArray } from '../../../tensor/dtype.ts';
 import { getOrCreate } from '../../../tensor/get-or-create.ts';
