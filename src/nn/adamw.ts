@@ -1,6 +1,7 @@
+/** AdamW, and its kernel. */
 import { dispatch } from '../tensor/dispatch.ts';
-import { elementwise, flatWorkgroups } from '../tensor/kernel.ts';
-import { checkRange, Optimizer, type OptimizerOptions, type Update, updateKernels } from './optimizer.ts';
+import { byWidth, elementwise, flatWorkgroups } from '../tensor/kernel.ts';
+import { checkRange, Optimizer, type OptimizerOptions, type Update } from './optimizer.ts';
 import type { Parameter } from './parameter.ts';
 
 export interface AdamWOptions extends OptimizerOptions {
@@ -9,10 +10,9 @@ export interface AdamWOptions extends OptimizerOptions {
   epsilon?: number;
 }
 
-/** The update, and where it is watched the sum of what it changed. */
-const adamwKernels = updateKernels({
+const adamwKernel = byWidth({
   name: 'adamw',
-  operands: { gradient: 'read', report: 'read', value: 'update', mean: 'update', square: 'update', changes: 'update' },
+  operands: { gradient: 'read', report: 'read', value: 'update', mean: 'update', square: 'update' },
   scalars: {
     count: 'u32',
     rate: 'f32',
@@ -22,28 +22,19 @@ const adamwKernels = updateKernels({
     decay: 'f32',
     correction1: 'f32',
     correction2: 'f32',
-    changesStart: 'u32',
   },
-  reference({ gradient, report, value, mean, square, changes }, s, watched) {
+  wgsl: { file: 'adamw', constants: elementwise.constants },
+  reference({ gradient, report, value, mean, square }, s) {
     const [scale, skip] = report;
-    let moved = 0;
     for (let i = 0; i < s.count && skip === 0; i++) {
       const g = scale * gradient[i];
       mean[i] = s.beta1 * mean[i] + (1 - s.beta1) * g;
       square[i] = s.beta2 * square[i] + (1 - s.beta2) * g * g;
       const direction = mean[i] / s.correction1 / (Math.sqrt(square[i] / s.correction2) + s.epsilon);
-      const before = value[i];
-      value[i] = before * (1 - s.rate * s.decay) - s.rate * direction;
-      if (watched) moved += Math.abs(value[i] - before);
+      value[i] = value[i] * (1 - s.rate * s.decay) - s.rate * direction;
     }
-    if (watched) changes[s.changesStart] = moved;
   },
-  simd(call, watched) {
-    const report = call.address('report');
-    const changes = watched ? call.address('changes') + 4 * call.scalars.changesStart : 0;
-    // Where it skips, the loop leaves everything as it is, and says that nothing moved.
-    return call.float(report + 4) === 0 && call.run('adamw', { scale: call.float(report), changes });
-  },
+  simd: (call) => call.run('adamw'),
 });
 
 /**
@@ -65,11 +56,11 @@ export class AdamW extends Optimizer {
     this.#epsilon = epsilon;
   }
 
-  protected update(parameter: Parameter, { gradient, report, state, weightDecay, changes }: Update): void {
+  protected update(parameter: Parameter, { gradient, report, state, weightDecay }: Update): void {
     const [beta1, beta2] = this.#betas;
     const [mean, square] = state.tensors;
-    dispatch(adamwKernels[changes.watched ? 'watched' : 'plain'](parameter.size), {
-      operands: { gradient, report, value: parameter, mean, square, changes: changes.partials },
+    dispatch(adamwKernel(parameter.size), {
+      operands: { gradient, report, value: parameter, mean, square },
       scalars: {
         count: parameter.size,
         rate: this.learningRate,
@@ -79,10 +70,9 @@ export class AdamW extends Optimizer {
         decay: weightDecay,
         correction1: 1 - beta1 ** state.steps,
         correction2: 1 - beta2 ** state.steps,
-        changesStart: changes.start,
       },
       workgroups: flatWorkgroups(parameter.size, elementwise.elementsPerGroup),
-      flops: (changes.watched ? 17 : 15) * parameter.size,
+      flops: 15 * parameter.size,
     });
   }
 }

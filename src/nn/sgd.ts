@@ -1,6 +1,7 @@
+/** SGD, and its kernel. */
 import { dispatch } from '../tensor/dispatch.ts';
-import { elementwise, flatWorkgroups } from '../tensor/kernel.ts';
-import { checkRange, Optimizer, type OptimizerOptions, type Update, updateKernels } from './optimizer.ts';
+import { byWidth, elementwise, flatWorkgroups } from '../tensor/kernel.ts';
+import { checkRange, Optimizer, type OptimizerOptions, type Update } from './optimizer.ts';
 import type { Parameter } from './parameter.ts';
 
 export interface SGDOptions extends OptimizerOptions {
@@ -8,21 +9,17 @@ export interface SGDOptions extends OptimizerOptions {
   momentum?: number;
 }
 
-/** The update, and where it is watched the sum of what it changed. */
-const sgdKernels = updateKernels({
+const sgdKernel = byWidth({
   name: 'sgd',
-  operands: { gradient: 'read', report: 'read', value: 'update', velocity: 'update', changes: 'update' },
-  scalars: { count: 'u32', rate: 'f32', momentum: 'f32', decay: 'f32', changesStart: 'u32' },
-  reference({ gradient, report, value, velocity, changes }, { count, rate, momentum, decay, changesStart }, watched) {
+  operands: { gradient: 'read', report: 'read', value: 'update', velocity: 'update' },
+  scalars: { count: 'u32', rate: 'f32', momentum: 'f32', decay: 'f32' },
+  wgsl: { file: 'sgd', constants: elementwise.constants },
+  reference({ gradient, report, value, velocity }, { count, rate, momentum, decay }) {
     const [scale, skip] = report;
-    let moved = 0;
     for (let i = 0; i < count && skip === 0; i++) {
       velocity[i] = momentum * velocity[i] + scale * gradient[i];
-      const before = value[i];
-      value[i] = before * (1 - rate * decay) - rate * velocity[i];
-      if (watched) moved += Math.abs(value[i] - before);
+      value[i] = value[i] * (1 - rate * decay) - rate * velocity[i];
     }
-    if (watched) changes[changesStart] = moved;
   },
 });
 
@@ -38,18 +35,17 @@ export class SGD extends Optimizer {
     this.#momentum = momentum;
   }
 
-  protected update(parameter: Parameter, { gradient, report, state, weightDecay, changes }: Update): void {
-    dispatch(sgdKernels[changes.watched ? 'watched' : 'plain'](parameter.size), {
-      operands: { gradient, report, value: parameter, velocity: state.tensors[0], changes: changes.partials },
+  protected update(parameter: Parameter, { gradient, report, state, weightDecay }: Update): void {
+    dispatch(sgdKernel(parameter.size), {
+      operands: { gradient, report, value: parameter, velocity: state.tensors[0] },
       scalars: {
         count: parameter.size,
         rate: this.learningRate,
         momentum: this.#momentum,
         decay: weightDecay,
-        changesStart: changes.start,
       },
       workgroups: flatWorkgroups(parameter.size, elementwise.elementsPerGroup),
-      flops: (changes.watched ? 8 : 6) * parameter.size,
+      flops: 6 * parameter.size,
     });
   }
 }
