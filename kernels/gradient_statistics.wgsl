@@ -15,7 +15,7 @@
 
 const WORKGROUP_SIZE = 64u;
 
-@group(0) @binding(0) var<storage, read_write> values: array<Value>;
+@group(0) @binding(0) var<storage, read_write> gradient: array<Value>;
 @group(0) @binding(1) var<storage, read_write> companion: array<Value>;
 @group(0) @binding(2) var<storage, read_write> partials: array<vec4f>;
 
@@ -23,21 +23,21 @@ var<workgroup> partial: array<vec4f, WORKGROUP_SIZE>;
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) thread: u32) {
-  let length = scalars.count / WIDTH;
-  let stretch = (length + scalars.groups - 1u) / scalars.groups;
-  let end = min(length, (workgroup.x + 1u) * stretch);
+  let values = scalars.count / WIDTH;
+  let stretch = (values + scalars.groups - 1u) / scalars.groups;
+  let end = min(values, (workgroup.x + 1u) * stretch);
   var sum = Value();
   var squares = Value();
   var broken = Value();
   for (var i = workgroup.x * stretch + thread; i < end; i += WORKGROUP_SIZE) {
-    var g = values[i];
+    var g = gradient[i];
     var x = g;
     var y = Value();
     if (scalars.inHalves == 1u) {
-      y = values[i + length];
+      y = gradient[i + values];
       g += y;
       if (scalars.isSumOnly == 0u) {
-        values[i] = g;
+        gradient[i] = g;
       }
     }
     if (scalars.pairsHalves == 0u) {

@@ -34,35 +34,9 @@ export { dropout } from './autograd/operations/dropout.ts';
 export { embedding } from './autograd/operations/embedding.ts';
 export { type MatmulOptions, matmul } from './autograd/operations/matmul/matmul.ts';
 export { layerNorm, type NormOptions, rmsNorm } from './autograd/operations/normalization.ts';
-export {
-  add,
-  div,
-  equal,
-  exp,
-  gelu,
-  greater,
-  greaterEqual,
-  less,
-  lessEqual,
-  log,
-  maximum,
-  minimum,
-  mul,
-  neg,
-  notEqual,
-  type Operand,
-  pow,
-  relu,
-  rsqrt,
-  sigmoid,
-  silu,
-  sqrt,
-  sub,
-  swiglu,
-  tanh,
-  where,
-} from './autograd/operations/pointwise/pointwise.ts';
-export { max, mean, type ReduceOptions, sum } from './autograd/operations/reduction/reduction.ts';
+export * from './autograd/operations/pointwise/pointwise.ts';
+export type { Operand } from './autograd/operations/pointwise/row.ts';
+export * from './autograd/operations/reduction/reduction.ts';
 export { type RotaryOptions, rotary } from './autograd/operations/rotary.ts';
 export { logSoftmax, softmax } from './autograd/operations/softmax.ts';
 export { broadcastTo, concatenate, permute, reshape, slice, transpose } from './autograd/operations/views.ts';

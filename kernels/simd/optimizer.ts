@@ -1,11 +1,14 @@
 // What the optimizer does to every parameter in every step: the update, and the sums over its gradient before it.
 
-// One step of AdamW on `count` numbers, four at a time; see src/nn/adamw.ts. Roots and quotients are those of f32.
+// One step of AdamW on `count` numbers, four at a time; see src/nn/adamw.ts. Roots and quotients are those of f32. `report` begins with
+// the factor of clipping, and with a number that is not 0 where nothing is to change any more.
 
 export function adamw(
-  gradient: usize, value: usize, mean: usize, square: usize, count: i32,
-  scale: f32, rate: f32, beta1: f32, beta2: f32, epsilon: f32, decay: f32, correction1: f32, correction2: f32,
+  gradient: usize, report: usize, value: usize, mean: usize, square: usize,
+  count: i32, rate: f32, beta1: f32, beta2: f32, epsilon: f32, decay: f32, correction1: f32, correction2: f32,
 ): void {
+  const scale = load<f32>(report);
+  if (load<f32>(report, 4) != 0) return;
   const whole = count & ~3;
   const keep: f32 = 1 - rate * decay;
   const rest1: f32 = 1 - beta1;
@@ -84,23 +87,23 @@ function formulaOnOne(formula: i32, x: f64, y: f64): f64 {
 // @ts-ignore: decorator
 @inline
 function statistics(
-  formula: i32, values: usize, companion: usize, sums: usize, count: i32,
+  formula: i32, gradient: usize, companion: usize, sums: usize, count: i32,
   inHalves: i32, pairsHalves: i32, pairsCompanion: i32, storesCompanion: i32, isSumOnly: i32,
 ): void {
   let sum = f64x2.splat(0);
   let squares = f64x2.splat(0);
   let bad = 0;
-  const second = values + ((<usize>count) << 2);
+  const second = gradient + ((<usize>count) << 2);
   const whole = count & ~3;
   for (let i = 0; i < whole; i += 4) {
     const at = (<usize>i) << 2;
-    let g = v128.load(values + at);
+    let g = v128.load(gradient + at);
     let x = g;
     let y = f32x4.splat(0);
     if (inHalves != 0) {
       y = v128.load(second + at);
       g = f32x4.add(g, y);
-      if (isSumOnly == 0) v128.store(values + at, g);
+      if (isSumOnly == 0) v128.store(gradient + at, g);
     }
     if (formula != NOTHING) {
       if (pairsHalves == 0) x = g;
@@ -120,13 +123,13 @@ function statistics(
   let lastSquares: f64 = 0;
   for (let i = whole; i < count; i++) {
     const at = (<usize>i) << 2;
-    let g = load<f32>(values + at);
+    let g = load<f32>(gradient + at);
     let x = g;
     let y: f32 = 0;
     if (inHalves != 0) {
       y = load<f32>(second + at);
       g += y;
-      if (isSumOnly == 0) store<f32>(values + at, g);
+      if (isSumOnly == 0) store<f32>(gradient + at, g);
     }
     if (formula != NOTHING) {
       if (pairsHalves == 0) x = g;
@@ -145,37 +148,37 @@ function statistics(
 }
 
 export function gradientStatistics(
-  values: usize, companion: usize, sums: usize, count: i32,
+  gradient: usize, companion: usize, sums: usize, count: i32,
   inHalves: i32, pairsHalves: i32, pairsCompanion: i32, storesCompanion: i32, isSumOnly: i32,
 ): void {
   statistics(
-    NOTHING, values, companion, sums, count, inHalves, pairsHalves, pairsCompanion, storesCompanion, isSumOnly,
+    NOTHING, gradient, companion, sums, count, inHalves, pairsHalves, pairsCompanion, storesCompanion, isSumOnly,
   );
 }
 
 export function magnitudeStatistics(
-  values: usize, companion: usize, sums: usize, count: i32,
+  gradient: usize, companion: usize, sums: usize, count: i32,
   inHalves: i32, pairsHalves: i32, pairsCompanion: i32, storesCompanion: i32, isSumOnly: i32,
 ): void {
   statistics(
-    MAGNITUDE, values, companion, sums, count, inHalves, pairsHalves, pairsCompanion, storesCompanion, isSumOnly,
+    MAGNITUDE, gradient, companion, sums, count, inHalves, pairsHalves, pairsCompanion, storesCompanion, isSumOnly,
   );
 }
 
 export function productStatistics(
-  values: usize, companion: usize, sums: usize, count: i32,
+  gradient: usize, companion: usize, sums: usize, count: i32,
   inHalves: i32, pairsHalves: i32, pairsCompanion: i32, storesCompanion: i32, isSumOnly: i32,
 ): void {
   statistics(
-    PRODUCT, values, companion, sums, count, inHalves, pairsHalves, pairsCompanion, storesCompanion, isSumOnly,
+    PRODUCT, gradient, companion, sums, count, inHalves, pairsHalves, pairsCompanion, storesCompanion, isSumOnly,
   );
 }
 
 export function distanceStatistics(
-  values: usize, companion: usize, sums: usize, count: i32,
+  gradient: usize, companion: usize, sums: usize, count: i32,
   inHalves: i32, pairsHalves: i32, pairsCompanion: i32, storesCompanion: i32, isSumOnly: i32,
 ): void {
   statistics(
-    DISTANCE, values, companion, sums, count, inHalves, pairsHalves, pairsCompanion, storesCompanion, isSumOnly,
+    DISTANCE, gradient, companion, sums, count, inHalves, pairsHalves, pairsCompanion, storesCompanion, isSumOnly,
   );
 }

@@ -1,5 +1,5 @@
-// Formulas of src/autograd/operations/pointwise/pointwise.ts over `count` numbers, whose operands are x, y and z as in pointwise_dense.wgsl: those whose time is that of an exponential or of a branch
-// that cannot be foreseen, and the sums of which a backward pass is full.
+// Formulas of src/autograd/operations/pointwise/pointwise.ts over `count` numbers: those whose time is that of an exponential or of a
+// branch that cannot be foreseen, and the sums of which a backward pass is full. x, y and z are the operands in the order of the formula.
 
 import { exponential } from './exponential';
 

@@ -1,3 +1,4 @@
+/** The backward pass. */
 import { fill } from '../tensor/copy.ts';
 import { snapshotWork, workSince } from '../tensor/device.ts';
 import { computeDType } from '../tensor/dtype.ts';

@@ -1,3 +1,4 @@
+/** Gradients held against central differences. */
 import { tensor } from '../tensor/create.ts';
 import { FrostgradError } from '../tensor/errors.ts';
 import { Random } from '../tensor/random.ts';

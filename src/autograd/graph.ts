@@ -1,3 +1,4 @@
+/** The graph of a computation, to be looked at. */
 import { BackwardError } from '../tensor/errors.ts';
 import { formatShape } from '../tensor/shape.ts';
 import type { Storage } from '../tensor/storage.ts';

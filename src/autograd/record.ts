@@ -1,3 +1,4 @@
+/** How operations enter the graph: what each begins and ends with. */
 import { snapshotWork, type WorkReport, workSince } from '../tensor/device.ts';
 import { computeDType } from '../tensor/dtype.ts';
 import { DeviceMismatchError, DTypeError } from '../tensor/errors.ts';
@@ -6,6 +7,7 @@ import { formatShape } from '../tensor/shape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { type GradientRule, isLive, OperationNode, type RecordedRule } from './node.ts';
 
+/** How many `noGrad` are open: module state, as the call stack is. */
 let recordingPaused = 0;
 
 /**
@@ -32,6 +34,7 @@ export function noGrad<T>(body: () => T): T {
   return result;
 }
 
+/** Of the operation that has begun, until it is recorded. */
 let workBefore: WorkReport | null = null;
 
 /**
@@ -63,6 +66,7 @@ export function beginView(operation: string, ...operands: readonly Tensor[]): vo
   workBefore = tracing ? snapshotWork(first.device) : null;
 }
 
+/** One for all graphs, as `noGrad` is. */
 let tracing = false;
 
 /** While `on`, each node counts what it dispatches, so that the drawn graph can tell. Off by default: counting costs. */

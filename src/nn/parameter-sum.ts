@@ -1,9 +1,7 @@
 /** Sums over the elements of a parameter: the formula, and the kernel that computes it in the pass that measures a gradient. */
-
 import { dispatch } from '../tensor/dispatch.ts';
-import type { NumericArray } from '../tensor/dtype.ts';
 import { getOrCreate } from '../tensor/get-or-create.ts';
-import { byWidth } from '../tensor/kernel.ts';
+import { byWidth, type Kernel } from '../tensor/kernel.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 
 /**
@@ -31,6 +29,7 @@ const elementsPerGroup = 4096;
 /** Numbers in a row of partial sums, and in a row of the report. */
 export const rowWidth = 4;
 
+const operands = { gradient: 'update', companion: 'update', partials: 'update' } as const;
 const scalars = {
   count: 'u32',
   row: 'u32',
@@ -42,53 +41,48 @@ const scalars = {
   isSumOnly: 'u32',
 } as const;
 
-function statisticsKernel(formula: ParameterSum | null) {
+type StatisticsKernel = Kernel<keyof typeof operands, keyof typeof scalars>;
+
+function statisticsKernel(formula: ParameterSum | null): (count: number) => StatisticsKernel {
   const simd = formula ? formula.simd : 'gradientStatistics';
   return byWidth({
     name: formula ? `${formula.name}-statistics` : 'gradient-statistics',
-    operands: { values: 'update', companion: 'update', partials: 'update' },
+    operands,
     scalars,
     wgsl: {
       file: 'gradient_statistics',
       constants: { MAX_GROUPS: `${maxGroups}u` },
       functions: `fn formula(x: Value, y: Value) -> Value { return ${formula?.wgsl ?? 'Value()'}; }\n`,
     },
-    reference: (arrays, s) => sumPlainly(formula, arrays, s),
-    ...(simd && {
-      simd(call) {
-        const sums = call.address('partials') + 4 * rowWidth * maxGroups * call.scalars.row;
-        call.fill(sums, 4 * rowWidth * maxGroups);
-        return call.run(simd, { sums });
-      },
-    }),
+    reference({ gradient, companion, partials }, s) {
+      let [sum, squares, broken] = [0, 0, 0];
+      for (let i = 0; i < s.count; i++) {
+        const [first, second] = [gradient[i], s.inHalves === 1 ? gradient[i + s.count] : 0];
+        if (s.inHalves === 1 && s.isSumOnly === 0) gradient[i] += second;
+        // The sum of the halves is rounded as it is stored.
+        const g = s.isSumOnly === 0 ? gradient[i] : first + second;
+        if (formula && s.pairsHalves === 1) sum += formula.reference(first, second);
+        else if (formula) sum += formula.reference(g, s.pairsCompanion === 1 ? companion[i] : 0);
+        if (s.storesCompanion === 1) companion[i] = g;
+        if (Number.isFinite(g)) squares += g * g;
+        else broken++;
+      }
+      const start = rowWidth * maxGroups * s.row;
+      partials.fill(0, start, start + rowWidth * maxGroups);
+      partials.set(s.isSumOnly === 1 ? [sum, 0, 0] : [sum, squares, broken], start);
+    },
+    simd(call) {
+      if (simd === undefined) return false;
+      const sums = call.address('partials') + 4 * rowWidth * maxGroups * call.scalars.row;
+      call.fill(sums, 4 * rowWidth * maxGroups);
+      return call.run(simd, { sums });
+    },
   });
-}
-
-function sumPlainly(
-  formula: ParameterSum | null,
-  { values, companion, partials }: Readonly<Record<'values' | 'companion' | 'partials', NumericArray>>,
-  s: Readonly<Record<keyof typeof scalars, number>>,
-): void {
-  let [sum, squares, broken] = [0, 0, 0];
-  for (let i = 0; i < s.count; i++) {
-    const [first, second] = [values[i], s.inHalves === 1 ? values[i + s.count] : 0];
-    if (s.inHalves === 1 && s.isSumOnly === 0) values[i] += second;
-    // The sum of the halves is rounded as it is stored.
-    const g = s.isSumOnly === 0 ? values[i] : first + second;
-    if (formula && s.pairsHalves === 1) sum += formula.reference(first, second);
-    else if (formula) sum += formula.reference(g, s.pairsCompanion === 1 ? companion[i] : 0);
-    if (s.storesCompanion === 1) companion[i] = g;
-    if (Number.isFinite(g)) squares += g * g;
-    else broken++;
-  }
-  const start = rowWidth * maxGroups * s.row;
-  partials.fill(0, start, start + rowWidth * maxGroups);
-  partials.set(s.isSumOnly === 1 ? [sum, 0, 0] : [sum, squares, broken], start);
 }
 
 const plainKernel = statisticsKernel(null);
 /** One kernel for each formula, so that its pipeline is compiled once. */
-const kernels = new WeakMap<ParameterSum, ReturnType<typeof statisticsKernel>>();
+const kernels = new WeakMap<ParameterSum, (count: number) => StatisticsKernel>();
 
 /** One pass over one array. */
 export interface Pass {
@@ -119,7 +113,7 @@ export function measure({ values, count, inHalves, formula, companion, row, part
   const groups = Math.max(1, Math.min(maxGroups, Math.ceil(count / elementsPerGroup)));
   const flag = (isSet: boolean) => (isSet ? 1 : 0);
   dispatch(kernel(count), {
-    operands: { values, companion: companion ?? nothing, partials },
+    operands: { gradient: values, companion: companion ?? nothing, partials },
     scalars: {
       count,
       row,

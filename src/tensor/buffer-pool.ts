@@ -1,3 +1,4 @@
+/** The pool that buffers of a device come from and go back to. */
 import { OutOfMemoryError } from './errors.ts';
 import { getOrCreate } from './get-or-create.ts';
 

@@ -1,3 +1,4 @@
+/** Tensors from numbers: given, constant or random. */
 import { copyInto, fill } from './copy.ts';
 import { CpuDevice } from './cpu/cpu-device.ts';
 import type { Device } from './device.ts';
@@ -16,6 +17,7 @@ export interface CreateOptions {
   dtype?: DType;
 }
 
+/** Set once by a program, so that its creations need not name a device. */
 let standard: Device | null = null;
 
 /** The device that creation functions use where none is named. */

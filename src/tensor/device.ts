@@ -1,3 +1,4 @@
+/** What a device is, and how its work is counted. */
 import type { DeviceBuffer, MemoryReport } from './buffer-pool.ts';
 import type { DType, NumericArray } from './dtype.ts';
 import type { Kernel } from './kernel.ts';

@@ -53,8 +53,6 @@ export interface SimdCall<Operand extends string = string, Scalar extends string
    * @param shared for functions whose work several threads can share.
    */
   run(name: string, others?: Readonly<Record<string, number>>, shared?: SharedWork): boolean;
-  /** The number at an address. */
-  float(address: number): number;
   /** Writes zeros. */
   fill(address: number, bytes: number): void;
 }

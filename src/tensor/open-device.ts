@@ -1,3 +1,4 @@
+/** The choice of a device. */
 import { CpuDevice, type CpuOptions } from './cpu/cpu-device.ts';
 import type { Device } from './device.ts';
 import { ArgumentError, NoAdapterError } from './errors.ts';

@@ -1,3 +1,4 @@
+/** Seeded random numbers. */
 import { ArgumentError } from './errors.ts';
 
 /** How far a stream is drawn: plain numbers, for a checkpoint. */

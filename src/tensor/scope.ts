@@ -1,3 +1,4 @@
+/** Steps and scopes, which own the tensors made in them. */
 import type { Device } from './device.ts';
 import { StepError } from './errors.ts';
 
@@ -41,7 +42,9 @@ export class Scope {
   }
 }
 
+/** What is made belongs to the scope it is made in, without being told: this is the stack of scopes. */
 let innermost: Scope | null = null;
+/** The outermost of them, while a step is open. */
 let openStep: Scope | null = null;
 
 /** The scope that owns what is made now; null outside every step and scope. */
@@ -122,6 +125,7 @@ function closeStep(own: Scope): void {
   own.close(new Set());
 }
 
+/** Outlives every step, which is what it is for. */
 const kept = new Map<string, Releasable>();
 
 /**

@@ -1,3 +1,4 @@
+/** Arithmetic on shapes and strides. */
 import { ArgumentError, ShapeError } from './errors.ts';
 
 /** Sizes of the axes, outermost first. `[]` is a scalar. */

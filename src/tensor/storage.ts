@@ -1,3 +1,4 @@
+/** The buffer that tensors share. */
 import type { DeviceBuffer } from './buffer-pool.ts';
 import type { Device } from './device.ts';
 

@@ -1,3 +1,4 @@
+/** The tensor, its dense copies, and reading it back. */
 import { copyInto } from './copy.ts';
 import type { Device, KernelOperand } from './device.ts';
 import { bytesPerElement, computeDType, type DType, type NumericArray, typedArray } from './dtype.ts';

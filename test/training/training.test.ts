@@ -17,8 +17,8 @@ import {
   writeCheckpoint,
 } from '../../src/index.ts';
 import { cpu, onEachDevice, webgpu } from '../devices.ts';
-import { temporaryFolder } from '../temporary-folder.ts';
 import { tinyBatch, tinyModel } from '../nn/tiny.ts';
+import { temporaryFolder } from '../temporary-folder.ts';
 import { makeResumable, rules, STEPS } from './resumable.ts';
 
 function plainTraining(device: Device, options: Partial<ConstructorParameters<typeof Training>[0]> = {}) {

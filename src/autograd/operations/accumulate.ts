@@ -1,3 +1,4 @@
+/** The sum of two gradients, in place where that may be. */
 import { dispatch } from '../../tensor/dispatch.ts';
 import { byWidth, elementwise, flatWorkgroups } from '../../tensor/kernel.ts';
 import { scope } from '../../tensor/scope.ts';

@@ -1,3 +1,4 @@
+/** Another dtype. */
 import { checkDType } from '../../tensor/create.ts';
 import { computeDType, type DType } from '../../tensor/dtype.ts';
 import { copy, type Tensor } from '../../tensor/tensor.ts';

@@ -1,3 +1,4 @@
+/** Cross-entropy of logits with the number of the right class, and its gradient. */
 import { dispatch } from '../../tensor/dispatch.ts';
 import { computeDType } from '../../tensor/dtype.ts';
 import { ArgumentError, ShapeError } from '../../tensor/errors.ts';

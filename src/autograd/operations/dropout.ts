@@ -1,3 +1,4 @@
+/** Dropout. */
 import { dispatch } from '../../tensor/dispatch.ts';
 import { ArgumentError } from '../../tensor/errors.ts';
 import { elementwise, flatWorkgroups, kernel } from '../../tensor/kernel.ts';

@@ -1,3 +1,4 @@
+/** Rows of a table by index, and the gradient of the table. */
 import { fill } from '../../tensor/copy.ts';
 import { dispatch } from '../../tensor/dispatch.ts';
 import { ShapeError } from '../../tensor/errors.ts';

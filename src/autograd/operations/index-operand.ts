@@ -1,3 +1,4 @@
+/** The check of operands that hold indices. */
 import { checkIndices } from '../../tensor/create.ts';
 import { DeviceMismatchError } from '../../tensor/errors.ts';
 import { formatShape } from '../../tensor/shape.ts';

@@ -1,3 +1,4 @@
+/** RMS and layer normalization, and their gradients. */
 import { dispatch } from '../../tensor/dispatch.ts';
 import { computeDType } from '../../tensor/dtype.ts';
 import { ArgumentError, ShapeError } from '../../tensor/errors.ts';

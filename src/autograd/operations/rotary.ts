@@ -1,3 +1,4 @@
+/** Rotary position embedding. */
 import { tensor } from '../../tensor/create.ts';
 import type { Device } from '../../tensor/device.ts';
 import { dispatch } from '../../tensor/dispatch.ts';

@@ -1,3 +1,4 @@
+/** How kernels that combine along rows split their work. */
 import { ShapeError } from '../../tensor/errors.ts';
 import { flatWorkgroups } from '../../tensor/kernel.ts';
 import { formatShape, sizeOf } from '../../tensor/shape.ts';

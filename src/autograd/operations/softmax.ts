@@ -1,3 +1,4 @@
+/** Softmax and its logarithm, and their gradients. */
 import { dispatch } from '../../tensor/dispatch.ts';
 import { type Kernel, kernel } from '../../tensor/kernel.ts';
 import { allocate, dense, type Tensor } from '../../tensor/tensor.ts';

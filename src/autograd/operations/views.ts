@@ -1,3 +1,4 @@
+/** Operations that rearrange elements: most are views and copy nothing. */
 import { copyInto, fill } from '../../tensor/copy.ts';
 import { ArgumentError, ShapeError } from '../../tensor/errors.ts';
 import {

@@ -1,3 +1,4 @@
+/** The cpu device. */
 import { availableParallelism, totalmem } from 'node:os';
 import { BufferPool, type DeviceBuffer, type MemoryReport } from '../buffer-pool.ts';
 import { countWork, type Device, type KernelCall, type KernelOperand, type WorkReport } from '../device.ts';

@@ -50,10 +50,6 @@ export class LinearMemoryCall implements SimdCall {
     return this.#memory.call(simdFunction, values, shared, flops, this.#threads);
   }
 
-  float(address: number): number {
-    return new Float32Array(this.#memory.buffer, address, 1)[0];
-  }
-
   fill(address: number, bytes: number): void {
     new Uint8Array(this.#memory.buffer, address, bytes).fill(0);
   }

@@ -1,3 +1,4 @@
+/** The memory that WebAssembly works on, and the functions of kernels/simd/. */
 import { Worker } from 'node:worker_threads';
 import { KernelError } from '../errors.ts';
 import { getOrCreate } from '../get-or-create.ts';
@@ -185,6 +186,7 @@ function abort(): never {
   throw new Error('the vector loops failed');
 }
 
+/** One for all devices: 4 GiB of addresses are reserved once a process. */
 let shared: LinearMemory | null | undefined;
 
 /** The memory of this process; null where the vector loops are not built, or the machine cannot run them. */

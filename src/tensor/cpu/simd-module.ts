@@ -1,3 +1,4 @@
+/** Where the compiled SIMD functions lie. */
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';

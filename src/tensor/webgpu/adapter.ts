@@ -1,3 +1,4 @@
+/** The search for an adapter. */
 import { NoAdapterError } from '../errors.ts';
 
 /** An adapter, and whether it is a CPU emulation. */

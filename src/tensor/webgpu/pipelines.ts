@@ -1,3 +1,4 @@
+/** Kernels made into pipelines. */
 import { readFileSync } from 'node:fs';
 import type { KernelOperand } from '../device.ts';
 import { DeviceLimitError, KernelError } from '../errors.ts';

@@ -1,3 +1,4 @@
+/** The webgpu device. */
 import { totalmem } from 'node:os';
 import { BufferPool, type DeviceBuffer, type MemoryReport } from '../buffer-pool.ts';
 import { countWork, type Device, type KernelCall, type KernelSet, type WorkReport } from '../device.ts';

@@ -1,11 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import * as pointwise from '../../../src/autograd/operations/pointwise/pointwise.ts';
 import {
   applyPointwise,
-  type PointwiseName,
+  type Domain,
+  type PointwiseOperation,
   type PointwiseRow,
-  pointwiseTable,
-} from '../../../src/autograd/operations/pointwise/pointwise.ts';
+} from '../../../src/autograd/operations/pointwise/row.ts';
 import * as operations from '../../../src/index.ts';
 import {
   backward,
@@ -29,40 +30,48 @@ const between =
   (low: number, high: number): Draw =>
   (source) =>
     low + (high - low) * source.uniform();
-/** Far from 0 on either side. */
-const awayFromZero: Draw = (source) => (source.uniform() < 0.5 ? -1 : 1) * between(0.5, 2)(source);
-/** Multiples of 0.3, moved by `offset`: two such operands never come near each other. */
+/** Multiples of 0.3, moved by `offset`. */
 const onGrid =
   (offset: number): Draw =>
   (source) =>
     0.3 * (source.integer(13) - 6) + offset;
-const bit: Draw = (source) => source.integer(2);
-const anywhere = between(-2, 2);
-const positive = between(0.5, 3);
 
-/** Where a row is smooth, operand by operand; rows not named here are smooth everywhere. */
-const domains: Partial<Record<PointwiseName, readonly Draw[]>> = {
-  div: [anywhere, awayFromZero],
-  pow: [positive, anywhere],
-  maximum: [onGrid(0), onGrid(0.15)],
-  minimum: [onGrid(0), onGrid(0.15)],
-  log: [positive],
-  sqrt: [positive],
-  rsqrt: [positive],
-  relu: [onGrid(0.15)],
-  where: [bit, anywhere, anywhere],
+const draws: Readonly<Record<Domain, Draw>> = {
+  any: between(-2, 2),
+  positive: between(0.5, 3),
+  nonzero: (source) => (source.uniform() < 0.5 ? -1 : 1) * between(0.5, 2)(source),
+  grid: onGrid(0),
+  'off-grid': onGrid(0.15),
+  bit: (source) => source.integer(2),
 };
 
-const rows: [PointwiseName, PointwiseRow][] = [];
-for (const name of Object.keys(pointwiseTable)) if (isRow(name)) rows.push([name, pointwiseTable[name]]);
+const rows: readonly [string, PointwiseOperation][] = Object.entries(pointwise);
 
-function isRow(name: string): name is PointwiseName {
-  return name in pointwiseTable;
+function drawOf({ row }: PointwiseOperation, operand: number): Draw {
+  return draws[row.domain?.[operand] ?? 'any'];
 }
 
-function drawOf(name: PointwiseName, operand: number): Draw {
-  return domains[name]?.[operand] ?? anywhere;
-}
+describe('a row is a function of the library and a method of every tensor', () => {
+  const library: Readonly<Record<string, unknown>> = operations;
+  for (const [name, operation] of rows) {
+    test(name, async () => {
+      expect(operation.operation).toBe(name);
+      expect(library[name]).toBe(operation);
+      const [x, ...rest] = operation.row.derivatives.map((_, i) =>
+        random([3], { seed: i, device: cpu, draw: drawOf(operation, i) }),
+      );
+      const method: unknown = Reflect.get(x, name);
+      if (typeof method !== 'function') return expect.fail(`x.${name} is ${method}`);
+      await expectClose(Reflect.apply(method, x, rest), applyPointwise(operation, [x, ...rest]), { absolute: 0 });
+    });
+  }
+
+  test('of its own operands: what else a caller passes does not count', async () => {
+    const x = tensor([1, 4], { device: cpu });
+    expect(await Promise.all([x].map(operations.sqrt).map((root) => root.toArray()))).toEqual([[1, 2]]);
+    expect(() => Reflect.apply(operations.add, undefined, [x])).toThrow('add: got 1 operands (allowed: 2)');
+  });
+});
 
 /** Which operands of a row, how they lie in memory, and a seed for their numbers. */
 function cases(row: PointwiseRow) {
@@ -75,17 +84,21 @@ function cases(row: PointwiseRow) {
 }
 
 describe('gradients agree with central differences in f64', () => {
-  for (const [name, row] of rows) {
+  for (const [name, operation] of rows) {
+    const { row } = operation;
     const differentiable = row.derivatives.flatMap((derivative, i) => (derivative === null ? [] : [i]));
     if (differentiable.length === 0) continue;
     test(name, async () => {
       const property = fc.asyncProperty(cases(row), async ([shapes, kinds, seed]) => {
         const all = shapes.map((shape, i) =>
-          random(baseShape(shape, kinds[i]), { seed: seed + i, device: cpu, dtype: 'f64', draw: drawOf(name, i) }),
+          random(baseShape(shape, kinds[i]), { seed: seed + i, device: cpu, dtype: 'f64', draw: drawOf(operation, i) }),
         );
         const f = (...moved: Tensor[]) => {
           const bases = all.map((constant, i) => moved[differentiable.indexOf(i)] ?? constant);
-          return applyPointwise(name, ...bases.map((base, i) => inLayout(base, kinds[i])));
+          return applyPointwise(
+            operation,
+            bases.map((base, i) => inLayout(base, kinds[i])),
+          );
         };
         const inputs = differentiable.map((i) => all[i]);
         await gradcheck(f, inputs, { elements: 6, seed });
@@ -96,26 +109,28 @@ describe('gradients agree with central differences in f64', () => {
 });
 
 describe('a row without a derivative records no node', () => {
-  for (const [name, row] of rows) {
+  for (const [name, operation] of rows) {
+    const { row } = operation;
     if (row.derivatives.some((derivative) => derivative !== null)) continue;
     test(name, () => {
       const operands = row.derivatives.map(() => requireGradient(tensor([1, 2], { device: cpu })));
-      expect(applyPointwise(name, ...operands).node).toBeUndefined();
+      expect(applyPointwise(operation, operands).node).toBeUndefined();
     });
   }
 });
 
 describe('kernels agree with the reference loops', () => {
   onEachDevice((each) => {
-    for (const [name, row] of rows) {
+    for (const [name, operation] of rows) {
+      const { row } = operation;
       test(name, async () => {
         const shape = [5, 67];
         const results = await Promise.all(
           [reference, each].map(async (device) => {
             const operands = row.derivatives.map((_, i) =>
-              requireGradient(random(shape, { seed: i + 1, device, draw: drawOf(name, i) })),
+              requireGradient(random(shape, { seed: i + 1, device, draw: drawOf(operation, i) })),
             );
-            const result = applyPointwise(name, ...operands);
+            const result = applyPointwise(operation, operands);
             const weights = random(shape, { seed: 9, device });
             if (result.node) backward(result, weights);
             return [result, ...operands.map(gradientOf)];
@@ -131,17 +146,17 @@ describe('kernels agree with the reference loops', () => {
     }
 
     // The strided kernel, the copies it falls back on and both grids, with one formula each of one, two and three operands.
-    for (const name of ['neg', 'sub', 'where'] as const) {
-      const row: PointwiseRow = pointwiseTable[name];
+    for (const operation of [pointwise.neg, pointwise.sub, pointwise.where]) {
+      const { operation: name, row } = operation;
       test(`${name} over broadcasts and views`, async () => {
         const property = fc.asyncProperty(cases(row), ([shapes, kinds, seed]) =>
           step(async () => {
             const [expected, actual] = [reference, each].map((device) => {
               const operands = shapes.map((shape, i) => {
-                const base = random(baseShape(shape, kinds[i]), { seed: seed + i, device, draw: drawOf(name, i) });
+                const base = random(baseShape(shape, kinds[i]), { seed: seed + i, device, draw: drawOf(operation, i) });
                 return inLayout(base, kinds[i]);
               });
-              return applyPointwise(name, ...operands);
+              return applyPointwise(operation, operands);
             });
             await expectClose(actual, expected, { absolute: 0, relative: 0 });
           }),
@@ -295,21 +310,23 @@ onEachDevice((device) => {
   });
 
   test('shapes that do not broadcast are refused by every row', () => {
-    for (const [name, row] of rows) {
+    for (const [name, operation] of rows) {
+      const { row } = operation;
       if (row.derivatives.length < 2) continue;
       const operands = row.derivatives.map((_, i) => random([2, 3 + i], { seed: 0, device }));
-      expect(() => applyPointwise(name, ...operands)).toThrow(ShapeError);
-      expect(() => applyPointwise(name, ...operands)).toThrow(
+      expect(() => applyPointwise(operation, operands)).toThrow(ShapeError);
+      expect(() => applyPointwise(operation, operands)).toThrow(
         new RegExp(`^${name}: shapes \\[2, 3\\] and \\[2, 4\\].* do not broadcast: axis 1 would need both 3 and 4`),
       );
     }
   });
 
   test('integers are refused by every row', () => {
-    for (const [name, row] of rows) {
+    for (const [name, operation] of rows) {
+      const { row } = operation;
       const operands = row.derivatives.map(() => tensor(Int32Array.of(1), { device }));
-      expect(() => applyPointwise(name, ...operands)).toThrow(DTypeError);
-      expect(() => applyPointwise(name, ...operands)).toThrow(`${name}: operands have dtype i32`);
+      expect(() => applyPointwise(operation, operands)).toThrow(DTypeError);
+      expect(() => applyPointwise(operation, operands)).toThrow(`${name}: operands have dtype i32`);
     }
   });
 });

@@ -1,3 +1,4 @@
+/** Attention with its gradients, and its kernels. */
 import { dispatch } from '../../../tensor/dispatch.ts';
 import { computeDType } from '../../../tensor/dtype.ts';
 import { ArgumentError, DTypeError, ShapeError } from '../../../tensor/errors.ts';

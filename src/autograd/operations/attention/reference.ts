@@ -1,3 +1,4 @@
+/** Attention and its gradients as plain loops. */
 import type { NumericArray } from '../../../tensor/dtype.ts';
 
 /** Sizes of the heads, and which keys a query sees. */

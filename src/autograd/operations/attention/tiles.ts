@@ -1,3 +1,4 @@
+/** How the attention kernels divide their work, by adapter. */
 import type { Device } from '../../../tensor/device.ts';
 
 /** How the attention kernels divide their work. */

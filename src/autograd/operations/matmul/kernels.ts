@@ -1,3 +1,4 @@
+/** The kernels of the matrix product, and which of them runs. */
 import type { Device, KernelSet } from '../../../tensor/device.ts';
 import { getOrCreate } from '../../../tensor/get-or-create.ts';
 import { type Kernel, kernel } from '../../../tensor/kernel.ts';

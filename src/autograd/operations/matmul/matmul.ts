@@ -1,12 +1,14 @@
+/** The matrix product with its gradients. */
 import { dispatch } from '../../../tensor/dispatch.ts';
 import { computeDType, type DType } from '../../../tensor/dtype.ts';
 import { BackwardError, ShapeError } from '../../../tensor/errors.ts';
 import { broadcastShapes, collapseAxes, formatShape, type Shape, sameShape, sizeOf } from '../../../tensor/shape.ts';
 import { allocate, copy, dense, type Tensor } from '../../../tensor/tensor.ts';
 import { type GradientRule, LeafNode } from '../../node.ts';
-import { begin, record } from '../../record.ts';
+import { begin, beginView, record } from '../../record.ts';
 import { widestDType } from '../pointwise/expression.ts';
-import { recordRelu } from '../pointwise/pointwise.ts';
+import { relu } from '../pointwise/pointwise.ts';
+import { recordPointwise } from '../pointwise/row.ts';
 import { reduceAxes, sumToShape } from '../reduction/reduce-axes.ts';
 import { broadcastView, reshapeView } from '../views.ts';
 import { chooseMatmul, partsOfInner } from './kernels.ts';
@@ -78,6 +80,15 @@ export function matmul(
   if (residual) rules.push({ input: residual, gradient: (g) => g });
   record('matmul', result, rules);
   return activation === 'relu' ? recordRelu(result) : result;
+}
+
+/** Enters a ReLU into the graph that the kernel has already applied to its result, which it takes over. */
+function recordRelu(result: Tensor): Tensor {
+  beginView('relu', result);
+  const rectified = result.view({ shape: result.shape, strides: result.strides }, 'relu');
+  recordPointwise(relu, rectified, [result]);
+  result.release('its ReLU took it over');
+  return rectified;
 }
 
 /** aᵀ · g for the first half of the batch and for the second, (2, k, n). The batch is the first axis of a. */

@@ -1,3 +1,4 @@
+/** The matrix product as a plain loop. */
 import type { NumericArray } from '../../../tensor/dtype.ts';
 
 /** Sizes and walks of one product; strides and offsets are in elements. */

@@ -1,3 +1,4 @@
+/** Formulas computed element by element: the kernels that are made from one, and their dispatch. */
 import { dispatch } from '../../../tensor/dispatch.ts';
 import { computeDType, type DType, type NumericArray } from '../../../tensor/dtype.ts';
 import { getOrCreate } from '../../../tensor/get-or-create.ts';
@@ -125,7 +126,7 @@ function makeKernels({ name, parameters, wgsl, reference, simd }: Expression) {
  *
  * @param dtype how the result is stored; f16 where all operands are, by default.
  */
-export function pointwise(
+export function evaluate(
   expression: Expression,
   operands: readonly Tensor[],
   dtype: DType = widestDType(operands),

@@ -1,3 +1,4 @@
+/** Sums and maxima over axes, without a gradient. */
 import { dispatch } from '../../../tensor/dispatch.ts';
 import { computeDType } from '../../../tensor/dtype.ts';
 import { flatWorkgroups, kernel } from '../../../tensor/kernel.ts';

@@ -1,3 +1,4 @@
+/** Reductions with their gradients. Each function is a method of tensors too; nothing else may be exported here. */
 import { ArgumentError } from '../../../tensor/errors.ts';
 import { formatShape, normalizeAxis, type Shape, sizeOf } from '../../../tensor/shape.ts';
 import type { Tensor } from '../../../tensor/tensor.ts';

@@ -1,0 +1,122 @@
+/** What a pointwise operation follows from: a row says its formula and its derivatives. */
+import { computeDType, isFloat } from '../../../tensor/dtype.ts';
+import { ArgumentError, DTypeError } from '../../../tensor/errors.ts';
+import type { Tensor } from '../../../tensor/tensor.ts';
+import type { GradientRule } from '../../node.ts';
+import { begin, record } from '../../record.ts';
+import { constant } from '../constant.ts';
+import { sumToShape } from '../reduction/reduce-axes.ts';
+import { type Expression, evaluate, widestDType } from './expression.ts';
+
+/** An operand may be a plain number. */
+export type Operand = Tensor | number;
+
+type Needed = 'x' | 'y' | 'z' | 'result';
+
+/** ∂L/∂operand, from the gradient `g` of the result and the values named in `needs`; at most two of them. */
+interface Derivative {
+  needs: readonly Needed[];
+  wgsl: string;
+  reference(g: number, first: number, second: number): number;
+  /** Its function in kernels/simd/pointwise.ts, where it has one. */
+  simd?: string;
+}
+
+type OperandDerivative = Derivative | 'identity' | null;
+
+/**
+ * Numbers among which a row is smooth, for the tests of its gradient. `grid` and `off-grid` are multiples of 0.3 and the middles between
+ * them, which come near neither each other nor (the middles) 0; `bit` is 0 or 1.
+ */
+export type Domain = 'any' | 'positive' | 'nonzero' | 'grid' | 'off-grid' | 'bit';
+
+export interface PointwiseRow<Derivatives extends readonly OperandDerivative[] = readonly OperandDerivative[]> {
+  wgsl: string;
+  reference(x: number, y: number, z: number): number;
+  simd?: string;
+  /** One for each operand: a formula, `identity` where the gradient passes unchanged, null where there is none. */
+  derivatives: Derivatives;
+  /** One for each operand; any numbers by default. */
+  domain?: readonly Domain[];
+}
+
+/** A row under its name, and what kernels are made from: its formula, and that of each derivative. */
+export interface PointwiseOperation {
+  readonly operation: string;
+  readonly row: PointwiseRow;
+  readonly forward: Expression;
+  readonly derivatives: readonly (Expression | null)[];
+}
+
+type Unary = PointwiseOperation & ((x: Tensor) => Tensor);
+type Binary = PointwiseOperation & ((x: Operand, y: Operand) => Tensor);
+type Ternary = PointwiseOperation & ((x: Operand, y: Operand, z: Operand) => Tensor);
+
+const operandNames = ['x', 'y', 'z'] as const;
+
+/** The operation of a row: a function of as many operands as there are derivatives. */
+export function pointwise(name: string, row: PointwiseRow<readonly [OperandDerivative]>): Unary;
+export function pointwise(name: string, row: PointwiseRow<readonly [OperandDerivative, OperandDerivative]>): Binary;
+export function pointwise(
+  name: string,
+  row: PointwiseRow<readonly [OperandDerivative, OperandDerivative, OperandDerivative]>,
+): Ternary;
+export function pointwise(
+  name: string,
+  row: PointwiseRow,
+): PointwiseOperation & ((...operands: readonly Operand[]) => Tensor) {
+  const { wgsl, reference, simd } = row;
+  const operation: PointwiseOperation = {
+    operation: name,
+    row,
+    forward: { name, parameters: operandNames.slice(0, row.derivatives.length), wgsl, reference, simd },
+    derivatives: row.derivatives.map((derivative, i) =>
+      derivative === null || derivative === 'identity'
+        ? null
+        : { ...derivative, name: `${name}-gradient-${operandNames[i]}`, parameters: ['g', ...derivative.needs] },
+    ),
+  };
+  return Object.assign((...operands: readonly Operand[]) => applyPointwise(operation, operands), operation);
+}
+
+/** Runs an operation over its operands and records their gradients. Arguments beyond its operands do not count. */
+export function applyPointwise(operation: PointwiseOperation, operands: readonly Operand[]): Tensor {
+  const { operation: name, forward, derivatives } = operation;
+  const own = operands.slice(0, derivatives.length);
+  const tensors = asTensors(name, own, derivatives.length);
+  begin(name, ...tensors);
+  const dtype = widestDType(own.filter((operand) => typeof operand !== 'number'));
+  return recordPointwise(operation, evaluate(forward, tensors, dtype), tensors);
+}
+
+/** Enters `result`, which is already computed, into the graph. */
+export function recordPointwise(
+  { operation, row, derivatives }: PointwiseOperation,
+  result: Tensor,
+  inputs: readonly Tensor[],
+): Tensor {
+  const rules = row.derivatives.flatMap((derivative, i): GradientRule[] => {
+    const input = inputs[i];
+    if (derivative === null) return [];
+    if (derivative === 'identity') return [{ input, gradient: (g) => sumToShape(g, input.shape) }];
+    const expression = derivatives[i];
+    const saves = derivative.needs.map((need) => (need === 'result' ? result : inputs[operandNames.indexOf(need)]));
+    if (!expression) return [];
+    return [{ input, saves, gradient: (g, saved) => sumToShape(evaluate(expression, [g, ...saved]), input.shape) }];
+  });
+  return record(operation, result, rules);
+}
+
+/** Numbers become constants on the device of the first tensor, as precise as it is computed. */
+function asTensors(name: string, operands: readonly Operand[], count: number): Tensor[] {
+  if (operands.length < count) {
+    throw new ArgumentError(`${name}: got ${operands.length} operands (allowed: ${count})`);
+  }
+  const model = operands.find((operand) => typeof operand !== 'number');
+  if (model === undefined) throw new DTypeError(`${name}: at least one operand must be a tensor`);
+  if (!isFloat(model.dtype))
+    throw new DTypeError(`${name}: operands have dtype ${model.dtype} (allowed: f16, f32, f64)`);
+  return operands.map((operand) =>
+    typeof operand === 'number' ? constant(model.device, computeDType(model.dtype), operand) : operand,
+  );
+}
