@@ -263,7 +263,7 @@ test('who listens hears every check, until he stops', async () => {
 describe('saved and restored', () => {
   test.each([0, 2])('after any step, a check that has yet to take effect included (%i ms late)', async (delay) => {
     const script: Script = (step, name) => (step % 11 === 0 ? null : (100 + name.length) / step);
-    const rule = { signal: gradientMagnitude, threshold: 0.6, grace: 0.2, horizon: 0.1, patience: 0.1, spacing: 0.05 };
+    const rule = { signal: gradientMagnitude, threshold: 0.6, grace: 0.2, horizon: 0.1, patience: 0.1, spacing: 0.1 };
     const options = { ...rule, steps: 40, interval: 3, sampleFrom: 2, watch: three };
     const expected = await play(script, options).run(40);
     expect(expected.freezes.length).toBe(3);
