@@ -9,7 +9,15 @@ import { entrySums } from './signals/entry-sums.ts';
 import { RunningAverage } from './signals/running-average.ts';
 import type { Signal } from './signals/signal.ts';
 import { splitHalf } from './signals/split-half.ts';
-import { checkOptions, isShare, isWholeNumber, watchedEntries } from './watching.ts';
+import {
+  checkOptions,
+  given,
+  isFlag,
+  isShare,
+  isShareAboveNothing,
+  isWholeNumber,
+  watchedEntries,
+} from './watching.ts';
 
 /** Shares are parts of the schedule, so that one setting serves runs of any length. */
 export interface GradESOptions {
@@ -51,6 +59,22 @@ const defaults = { grace: 0.15, horizon: 0.08, patience: 0.02, spacing: 0.02, sa
 /** How many samples an average has in the runs that the default threshold was chosen on. */
 const samplesOfAverage = 192;
 
+const allowed = {
+  signal: {
+    words: 'a signal, such as splitHalf',
+    holds: (value: unknown) => typeof value === 'object' && value !== null && 'over' in value && 'power' in value,
+  },
+  steps: isWholeNumber,
+  threshold: isShareAboveNothing,
+  grace: isShare,
+  horizon: isShare,
+  patience: isShare,
+  spacing: isShare,
+  interval: isWholeNumber,
+  sampleFrom: isWholeNumber,
+  freezeLeftovers: isFlag,
+};
+
 /** One matrix as the rule follows it. */
 interface Followed {
   readonly entry: RegistryEntry;
@@ -58,6 +82,8 @@ interface Followed {
   peak: number;
   /** Step of the first check of the present run of checks below the threshold. */
   belowSince: number | null;
+  /** First step whose sample counts: one that has a step before to be compared with, where the signal compares. */
+  knownFrom: number;
 }
 
 /**
@@ -80,19 +106,17 @@ export class GradES implements Policy {
   #lastFreeze = Number.NEGATIVE_INFINITY;
 
   constructor(registry: ParameterRegistry, optimizer: Optimizer, options: GradESOptions) {
-    const { signal = splitHalf, horizon = defaults.horizon, steps } = options;
+    const { watch, ...others } = given(options);
+    const { signal = splitHalf, horizon = defaults.horizon, steps } = others;
     const interval = Math.max(1, Math.floor((horizon * steps) / samplesOfAverage));
-    const { watch, ...given } = options;
-    this.settings = { ...defaults, horizon, interval, threshold: signal.threshold, ...given, signal };
-    const shares = { threshold: isShare, grace: isShare, horizon: isShare, patience: isShare, spacing: isShare };
-    const numbers = { steps: isWholeNumber, interval: isWholeNumber, sampleFrom: isWholeNumber };
-    checkOptions('GradES', this.settings, { ...shares, ...numbers }, ['signal', 'freezeLeftovers']);
+    this.settings = { ...defaults, horizon, interval, threshold: signal.threshold, ...others, signal };
+    checkOptions('GradES', { ...this.settings }, allowed);
     this.#registry = registry;
     this.#optimizer = optimizer;
     const watched = watchedEntries('GradES', registry, optimizer, watch, this.settings.freezeLeftovers);
     this.#followed = watched.map((entry) => {
       const average = new RunningAverage(horizon * steps);
-      return { entry, average, peak: Number.NEGATIVE_INFINITY, belowSince: null };
+      return { entry, average, peak: Number.NEGATIVE_INFINITY, belowSince: null, knownFrom: 1 };
     });
   }
 
@@ -122,7 +146,10 @@ export class GradES implements Policy {
     const { signal, sampleFrom } = this.settings;
     // At the first check the gradient of the step before must be there already.
     const firstStep = signal.over === 'gradient-before' ? sampleFrom - 1 : sampleFrom;
-    if (step >= firstStep) this.#watch ??= this.#startWatch();
+    if (step >= firstStep && !this.#watch) {
+      this.#watch = this.#startWatch();
+      for (const followed of this.#followed) followed.knownFrom = this.#knownAfter(step);
+    }
     if (this.#isCheck(step)) this.#watch?.measureNext();
   }
 
@@ -152,7 +179,7 @@ export class GradES implements Policy {
       step: this.#pending.step,
       sums: Object.fromEntries(await this.#pending.sums),
     };
-    const followed = this.#followed.map(({ average, peak, belowSince }) => [average.state(), peak, belowSince]);
+    const followed = this.#followed.map((each) => [each.average.state(), each.peak, each.belowSince, each.knownFrom]);
     return { pending, followed, lastFreeze: this.#lastFreeze, watch: (await this.#watch?.state()) ?? null };
   }
 
@@ -163,10 +190,11 @@ export class GradES implements Policy {
       throw new ArgumentError(`GradES: the state follows ${rows.length} matrices, this rule ${this.#followed.length}`);
     }
     this.#followed.forEach((each, i) => {
-      const [average, peak, belowSince] = savedList('GradES', rows[i]);
+      const [average, peak, belowSince, knownFrom] = savedList('GradES', rows[i]);
       each.average.restore(average);
       each.peak = savedNumber('GradES', peak);
       each.belowSince = savedNumberOrNull('GradES', belowSince);
+      each.knownFrom = savedNumber('GradES', knownFrom);
     });
     this.#lastFreeze = savedNumber('GradES', lastFreeze);
     this.#pending = pending === null ? null : pendingFrom(savedObject('GradES', pending));
@@ -175,6 +203,11 @@ export class GradES implements Policy {
     if (watch === null) return;
     this.#watch = this.#startWatch();
     this.#watch.restore(watch);
+  }
+
+  /** The first step whose sample counts, where watching begins with this one. */
+  #knownAfter(step: number): number {
+    return this.settings.signal.over === 'gradient-before' ? step + 1 : step;
   }
 
   #startWatch(): SumWatch {
@@ -196,7 +229,8 @@ export class GradES implements Policy {
     const ready: { entry: RegistryEntry; value: number }[] = [];
     for (const followed of this.#followed) {
       const { entry } = followed;
-      const sum = isFrozen(entry) ? undefined : sums.get(entry.name);
+      if (isFrozen(entry)) followed.knownFrom = this.#knownAfter(now + 1);
+      const sum = isFrozen(entry) || measured < followed.knownFrom ? undefined : sums.get(entry.name);
       const value = sum === undefined ? null : this.#valueOf(followed, measured, sum);
       if (value === null) {
         followed.belowSince = null;

@@ -39,9 +39,19 @@ export const isWholeNumber: Allowed = {
   holds: (value) => Number.isInteger(value) && Number(value) >= 1,
 };
 
+export const isFlag: Allowed = {
+  words: 'true or false',
+  holds: (value) => typeof value === 'boolean',
+};
+
 export const isShare: Allowed = {
   words: 'a share, from 0 to 1',
   holds: (value) => typeof value === 'number' && value >= 0 && value <= 1,
+};
+
+export const isShareAboveNothing: Allowed = {
+  words: 'a share, above 0 and at most 1',
+  holds: (value) => typeof value === 'number' && value > 0 && value <= 1,
 };
 
 export const isPositive: Allowed = {
@@ -52,23 +62,26 @@ export const isPositive: Allowed = {
 /**
  * Checks options that came from a script whose types nobody checked.
  *
- * @param others names of options that are not checked here.
- * @throws ArgumentError for a name that is unknown or a value that is not allowed.
+ * @throws ArgumentError for a name that is unknown, or a value that is missing or not allowed.
  */
 export function checkOptions(
   rule: string,
-  options: object,
+  options: Readonly<Record<string, unknown>>,
   allowed: Readonly<Record<string, Allowed>>,
-  others: readonly string[] = [],
 ): void {
-  const known = [...Object.keys(allowed), ...others];
-  for (const [name, value] of Object.entries(options)) {
-    if (!known.includes(name)) {
-      throw new ArgumentError(`${rule}: there is no option ${name} (allowed: ${known.join(', ')})`);
-    }
-    const check = allowed[name];
-    if (check && !check.holds(value)) {
-      throw new ArgumentError(`${rule}: ${name} ${String(value)} is out of range (allowed: ${check.words})`);
-    }
+  const unknown = Object.keys(options).find((name) => !Object.hasOwn(allowed, name));
+  if (unknown !== undefined) {
+    throw new ArgumentError(`${rule}: there is no option ${unknown} (allowed: ${Object.keys(allowed).join(', ')})`);
   }
+  for (const [name, { words, holds }] of Object.entries(allowed)) {
+    if (holds(options[name])) continue;
+    throw new ArgumentError(`${rule}: ${name} ${String(options[name])} is out of range (allowed: ${words})`);
+  }
+}
+
+/** The options that were given: one that is undefined counts as absent. */
+export function given<Options extends object>(options: Options): Options {
+  const result = { ...options };
+  for (const name in result) if (result[name] === undefined) delete result[name];
+  return result;
 }

@@ -98,6 +98,16 @@ describe('when a matrix freezes', () => {
     expect((await play(() => 0, options).run(50)).freezeSteps).toEqual([]);
   });
 
+  test('a change is known from the step that has one before it on', async () => {
+    const options = { steps: 100, signal: gradientChange, threshold: 1, horizon: 0, watch: one };
+    const firstOf = async (sampleFrom: number) => {
+      const { checks } = await play(() => 1, { ...options, sampleFrom }).run(30);
+      return checks.find(({ values }) => values.size > 0)?.step;
+    };
+    expect(await firstOf(1)).toBe(2);
+    expect(await firstOf(20)).toBe(20);
+  });
+
   test('by default a check comes as often as leaves an average 192 samples', () => {
     const intervalOf = (options: Partial<GradESOptions> & { steps: number }) =>
       play(falling, { watch: one, ...options }).policy.settings.interval;
@@ -331,6 +341,7 @@ describe('options', () => {
   });
 
   test.each<[Partial<GradESOptions>, RegExp]>([
+    [{ threshold: 0 }, /threshold 0 /],
     [{ threshold: -1 }, /threshold -1/],
     [{ threshold: 1.5 }, /threshold 1.5/],
     [{ threshold: Number.NaN }, /threshold NaN/],
@@ -357,7 +368,23 @@ describe('options', () => {
     const options = { steps: 100 };
     Object.assign(options, { scale: 'log' });
     expect(() => make(options)).toThrow(ArgumentError);
-    expect(() => make(options)).toThrow(/no option scale .*threshold.*signal/);
+    expect(() => make(options)).toThrow(/no option scale .*signal.*threshold/);
+  });
+
+  test.each<[object, RegExp]>([
+    [{ signal: 'gradient' }, /signal gradient is out of range \(allowed: a signal, such as splitHalf/],
+    [{ freezeLeftovers: 'no' }, /freezeLeftovers no is out of range \(allowed: true or false/],
+  ])('%o, from a script without types, is refused', (options, message) => {
+    const given = { steps: 100 };
+    Object.assign(given, options);
+    expect(() => make(given)).toThrow(message);
+  });
+
+  test('an option that is undefined counts as absent', () => {
+    expect(make({ steps: 100, grace: undefined, signal: undefined }).settings).toMatchObject({
+      grace: 0.15,
+      signal: splitHalf,
+    });
   });
 
   test('what the optimizer does not train cannot be watched', () => {
@@ -513,7 +540,8 @@ onEachDevice((device) => {
       const [alone] = (await run(name)).checks;
       expect(together.checks[i].map(({ step }) => step)).toEqual(alone.map(({ step }) => step));
       for (const [k, { values }] of alone.entries()) {
-        expect(values.size).toBe(3);
+        // A first change is unknown.
+        expect(values.size).toBe(name === 'change' && k === 0 ? 0 : 3);
         for (const [matrix, at] of values) expect(together.checks[i][k].values.get(matrix)).toBeCloseTo(at, 3);
       }
     }

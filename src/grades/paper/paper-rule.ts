@@ -7,7 +7,7 @@ import type { Policy } from '../policy.ts';
 import { freezeLeftovers, isFrozen, type ParameterRegistry, type RegistryEntry, type Selector } from '../registry.ts';
 import { entrySums } from '../signals/entry-sums.ts';
 import type { Signal } from '../signals/signal.ts';
-import { checkOptions, isPositive, isShare, isWholeNumber, watchedEntries } from '../watching.ts';
+import { checkOptions, given, isFlag, isPositive, isShare, isWholeNumber, watchedEntries } from '../watching.ts';
 
 /** Options of the rules of the paper. */
 export interface PaperRuleOptions {
@@ -47,10 +47,9 @@ export abstract class PaperRule implements Policy {
     defaults: Pick<Settings, 'grace'> & Partial<Settings>,
   ) {
     const rule = new.target.name;
-    this.settings = { freezeLeftovers: false, interval: 1, maxFrozenShare: 1, ...defaults, ...options };
-    const numbers = { steps: isWholeNumber, threshold: isPositive, grace: isShare };
-    const ofReleasedCode = { interval: isWholeNumber, maxFrozenShare: isShare };
-    checkOptions(rule, this.settings, { ...numbers, ...ofReleasedCode }, ['freezeLeftovers']);
+    this.settings = { freezeLeftovers: false, interval: 1, maxFrozenShare: 1, ...defaults, ...given(options) };
+    const ofPaper = { steps: isWholeNumber, threshold: isPositive, grace: isShare, freezeLeftovers: isFlag };
+    checkOptions(rule, { ...this.settings }, { ...ofPaper, interval: isWholeNumber, maxFrozenShare: isShare });
     this.#registry = registry;
     this.#optimizer = optimizer;
     this.watched = watchedEntries(rule, registry, optimizer, watch, this.settings.freezeLeftovers);

@@ -110,6 +110,7 @@ export class EarlyStopping implements Policy {
   async end(): Promise<void> {
     if (this.#bestWeights) this.#options.restoreBest?.loadStateDict(this.#bestWeights);
   }
+
   state(): Saved {
     const evaluations = this.evaluations.map((evaluation) => ({ ...evaluation }));
     return { evaluations, stoppedAt: this.#stoppedAt, bestWeights: this.#bestWeights };

@@ -12,7 +12,7 @@ import {
   type Selector,
 } from '../registry.ts';
 import { RunningAverage } from '../signals/running-average.ts';
-import { checkOptions, isShare, isWholeNumber } from '../watching.ts';
+import { checkOptions, given, isFlag, isShare, isWholeNumber } from '../watching.ts';
 import { shuffled } from './freeze-list.ts';
 
 /** Shares are parts of the schedule. */
@@ -51,9 +51,9 @@ export class LossPlateau implements Policy {
 
   constructor(registry: ParameterRegistry, optimizer: Optimizer, { random, watch, ...options }: LossPlateauOptions) {
     const defaults = { grace: 0.15, horizon: 0.08, patience: 0.02, margin: 0, freezeLeftovers: false };
-    const settings = { ...defaults, ...options };
+    const settings = { ...defaults, ...given(options) };
     const shares = { grace: isShare, horizon: isShare, patience: isShare, margin: isShare };
-    checkOptions('LossPlateau', settings, { ...shares, steps: isWholeNumber }, ['freezeLeftovers']);
+    checkOptions('LossPlateau', settings, { ...shares, steps: isWholeNumber, freezeLeftovers: isFlag });
     this.#registry = registry;
     this.#optimizer = optimizer;
     this.#settings = settings;
