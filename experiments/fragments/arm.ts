@@ -1,5 +1,6 @@
 /** One arm of `npm start`: trained, evaluated, recorded, and kept in a checkpoint as it goes. */
 
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { formatCount } from '../../command/format.ts';
 import { Interrupted } from '../../command/interrupt.ts';
@@ -66,7 +67,6 @@ export async function trainArm(
 ): Promise<ArmRecord> {
   const { device, dataset, steps } = options;
   const { folder, signal, evaluateAtFlops = Number.POSITIVE_INFINITY } = run;
-  const record = newRecord(name);
   let logBytes = 0;
   const { model, policy, training, release } = build(name, options, {
     record: {
@@ -78,17 +78,19 @@ export async function trainArm(
       },
     },
   });
+  const record: ArmRecord = {
+    ...{ name, steps: 0, seconds: { train: 0, evaluate: 0 }, flops: 0, peakBytes: 0, accuracy: 0, loss: 0 },
+    ...{ losses: [], curve: [], events: [], plainStop: null },
+    watched: (policy?.watched ?? []).map(({ name, kind, block }) => ({ name, kind, block, samples: [] })),
+    threshold: policy?.threshold ?? null,
+    graceSteps: (policy?.settings.grace ?? 1) * steps,
+  };
   const checkpoint = join(folder.path, `checkpoint-${name}.safetensors`);
   const saveCheckpoint = async () => writeCheckpoint(checkpoint, await training.save());
-  if (folder.has(`checkpoint-${name}.safetensors`)) {
+  if (existsSync(checkpoint)) {
     await training.restore(await readCheckpoint(checkpoint));
     if (!training.finished) folder.cutLog(logBytes);
-  } else {
-    record.watched = (policy?.watched ?? []).map(({ name, kind, block }) => ({ name, kind, block, samples: [] }));
-    record.threshold = policy?.threshold ?? null;
-    record.graceSteps = (policy?.settings.grace ?? 1) * steps;
-    await saveCheckpoint();
-  }
+  } else await saveCheckpoint();
 
   const progress = new Progress({ label: name, total: steps, doneBefore: training.step });
   const matrices = training.registry.select(projectionKinds);
@@ -179,9 +181,12 @@ export async function trainArm(
   return record;
 }
 
-/** Trains a little, so that no arm's time holds what an engine does once: it compiles pipelines and the loops that are hot. */
+/**
+ * Trains and evaluates once before the first arm, which would else pay alone for what an engine does once: on the cpu its
+ * steps take half as long again until their loops are compiled.
+ */
 export async function warmUp(options: ArmOptions): Promise<void> {
-  const { model, training, release } = build('grades', { ...options, steps: 60 });
+  const { model, training, release } = build('grades', { ...options, steps: Math.min(240, options.steps) });
   await training.run({
     async onStep() {
       await training.loss();
@@ -216,11 +221,4 @@ function build(name: ArmName, options: ArmOptions, state: TrainingOptions['state
     device.trim();
   };
   return { model, policy, training, release };
-}
-
-function newRecord(name: ArmName): ArmRecord {
-  return {
-    ...{ name, steps: 0, seconds: { train: 0, evaluate: 0 }, flops: 0, peakBytes: 0, accuracy: 0, loss: 0 },
-    ...{ losses: [], curve: [], events: [], watched: [], threshold: null, graceSteps: 0, plainStop: null },
-  };
 }
