@@ -14,7 +14,7 @@ import {
   type RegistryEvent,
   type StateDict,
 } from '../../src/index.ts';
-import { evaluate } from './evaluate.ts';
+import { evaluate } from '../evaluate.ts';
 import { buildModel } from './model.ts';
 import { type RuleSetting, stopping, training, validationItems, validationShare } from './protocol.ts';
 import type { ArmName, ArmResult, Freeze, Operations, SettingResult } from './results.ts';

@@ -1,7 +1,7 @@
 import { LoadMeter } from '../../bench/load-meter.ts';
 import { EarlyStopping, ParameterRegistry, type Policy } from '../../src/index.ts';
 import { gradesPolicy, newRun, type RunSource } from './arms.ts';
-import { evaluate } from './evaluate.ts';
+import { evaluate } from '../evaluate.ts';
 import { type RuleSetting, stopping, training, validationItems, validationShare } from './protocol.ts';
 import type { ArmName, Timing } from './results.ts';
 import type { Run } from './run.ts';

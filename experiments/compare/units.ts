@@ -1,7 +1,7 @@
 import type { Device, StateDict } from '../../src/index.ts';
 import { newRun, type RunSource, trainAlone, trainArms, tuneRule } from './arms.ts';
 import { loadBase } from './bases.ts';
-import { evaluate } from './evaluate.ts';
+import { evaluate } from '../evaluate.ts';
 import { type LengthFactor, noisePerturbation, type RuleSetting } from './protocol.ts';
 import type { ArmName, ArmResult, SettingResult, SweepResult, Timing } from './results.ts';
 import type { BaseName } from './tasks/task.ts';

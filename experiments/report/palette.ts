@@ -7,6 +7,8 @@ export interface Palette {
   live: string;
   frozen: string;
   ice: string;
+  violet: string;
+  green: string;
 }
 
 /** Dark on a white ground: legible wherever the picture is shown. */
@@ -18,6 +20,8 @@ export const PAPER: Palette = {
   live: '#d9480f',
   frozen: '#0b66b0',
   ice: '#e1f0fb',
+  violet: '#8a3ffc',
+  green: '#1a7f37',
 };
 
 const NIGHT: Palette = {
@@ -28,6 +32,8 @@ const NIGHT: Palette = {
   live: '#ff8a4c',
   frozen: '#6cb8ff',
   ice: '#16324a',
+  violet: '#c4a1ff',
+  green: '#57ce76',
 };
 
 /** Colours that follow the page, by the variables of `paletteCss`. */
@@ -39,6 +45,8 @@ export const PAGE: Palette = {
   live: 'var(--live)',
   frozen: 'var(--frozen)',
   ice: 'var(--ice)',
+  violet: 'var(--violet)',
+  green: 'var(--green)',
 };
 
 export function paletteCss(): string {

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import { pictures, reportPage } from '../../../experiments/compare/report.ts';
 import { armNames, type Comparison } from '../../../experiments/compare/results.ts';
 import { markdownTables, summaryText } from '../../../experiments/compare/tables.ts';
+import { armLabel } from '../../../experiments/report/arms.ts';
 import { balanced } from '../markup.ts';
 import { madeUpComparison } from './made-up.ts';
 
@@ -49,8 +50,9 @@ test('every picture is a well-formed file on a white ground, without a figure th
     expect(svg, name).not.toMatch(/NaN|undefined|Infinity|var\(/);
     expect(svg, name).toContain('fill="#ffffff"');
   }
-  for (const arm of armNames.filter((name) => name !== 'full')) expect(files['differences.svg']).toContain(`>${arm}<`);
-  for (const task of ['made-up-1', 'made-up-2']) expect(files['speeds.svg']).toContain(`>${task}<`);
+  for (const arm of armNames.filter((name) => name !== 'full'))
+    expect(files['differences.svg']).toContain(`>${armLabel(arm)}<`);
+  for (const task of ['made-up-1', 'made-up-2']) expect(files['speeds.svg']).toContain(`>${task}, LoRA<`);
 });
 
 test('the page needs no other file and no script, holds every picture and names every arm', () => {

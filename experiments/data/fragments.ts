@@ -1,0 +1,164 @@
+/** The data of `npm start`: short fragments of files, each with the kind of file it was cut from. */
+
+import { formatBytes } from '../../command/format.ts';
+import { tableOf, textTable } from '../../command/text-table.ts';
+import { DatasetError, folderSource, installedPackages, type Source } from './files.ts';
+import { randomBelow, Stream, textKey } from './random.ts';
+import {
+  blocksOf,
+  drawWindow,
+  isConstant,
+  type LeftOutClass,
+  type LoadedClass,
+  loadTexts,
+  splitSeed,
+  type Text,
+} from './texts.ts';
+import { findVerbatim } from './verbatim.ts';
+
+export interface FragmentOptions {
+  /** A folder with one sub-folder a class; null for the files in `node_modules`, classified by their kind. */
+  readonly directory: string | null;
+  /** Length of a fragment in bytes; each byte is one token from 0 to 255. */
+  readonly windowBytes: number;
+  /** At least so many test fragments in all, the same number for each class. */
+  readonly testFragments: number;
+}
+
+export interface Fragments {
+  /** The fragments' bytes, one after the other. */
+  readonly tokens: Int32Array<ArrayBuffer>;
+  /** An index into `classes` for each fragment. */
+  readonly labels: Int32Array<ArrayBuffer>;
+}
+
+/**
+ * Reads the files, divides them into training and held-out ones, and draws the test fragments.
+ *
+ * Files in `node_modules` are divided by package, a user's files by file. A held-out file that repeats training files is
+ * dropped, and no test fragment stands anywhere in the training bytes. Everything depends on the names and contents of the
+ * files alone.
+ *
+ * @throws {DatasetError} the folder or a file in it cannot be used.
+ */
+export function loadFragments({ directory, ...options }: FragmentOptions): FragmentDataset {
+  return fragmentsOf(directory === null ? installedPackages() : folderSource(directory), options);
+}
+
+/** The same for files listed by the caller. */
+export function fragmentsOf(source: Source, { windowBytes, testFragments }: Omit<FragmentOptions, 'directory'>) {
+  const { classes, leftOut } = loadTexts(source, windowBytes);
+  const training = blocksOf(classes.flatMap((each) => each.training));
+  let remaining = classes;
+  // Fewer classes mean more fragments of each, which another class may not have: repeat until all have enough.
+  for (;;) {
+    if (remaining.length < 2) {
+      const reasons = leftOut.map(({ name, reason }) => `\n  ${name}: ${reason}`).join('');
+      throw new DatasetError(
+        `${source.title}: at least two classes are needed, ${remaining.length} can be used. Left out:${reasons}`,
+      );
+    }
+    const perClass = Math.ceil(testFragments / remaining.length);
+    const drawn = drawTestFragments(remaining, training, perClass, windowBytes);
+    const enough = remaining.filter(({ className: name }, label) => {
+      const { length } = drawn[label];
+      const reason = `its held-out files give ${length} distinct fragments that no training file holds; ${perClass} are needed`;
+      if (length < perClass) leftOut.push({ name, reason });
+      return length === perClass;
+    });
+    if (enough.length === remaining.length) return dataset(source.title, windowBytes, remaining, drawn, leftOut);
+    remaining = enough;
+  }
+}
+
+export type FragmentDataset = ReturnType<typeof dataset>;
+
+function dataset(
+  title: string,
+  windowBytes: number,
+  texts: readonly LoadedClass[],
+  drawn: readonly (readonly Uint8Array[])[],
+  leftOut: readonly LeftOutClass[],
+) {
+  const classes = texts.map(({ className }) => className);
+  const perClass = drawn[0].length;
+  const count = perClass * classes.length;
+  const tokens = new Int32Array(count * windowBytes);
+  const labels = Int32Array.from({ length: count }, (_, i) => i % classes.length);
+  for (const [i, label] of labels.entries()) {
+    tokens.set(drawn[label][Math.floor(i / classes.length)], i * windowBytes);
+  }
+  return {
+    classes,
+    texts,
+    leftOut,
+    /** From held-out files only, distinct, balanced; class follows class in turn, so that any first part is balanced too. */
+    test: { tokens, labels, count },
+
+    /**
+     * The batch of one step: for each fragment a class, a file of it and a place in it, each uniform. Depends on seed and
+     * step alone, not on what was asked for before. Windows of one repeated byte are avoided.
+     */
+    trainingBatch(seed: number, step: number, batch: number): Fragments {
+      const labels = new Int32Array(batch);
+      const tokens = new Int32Array(batch * windowBytes);
+      for (let i = 0; i < batch; i++) {
+        labels[i] = randomBelow(classes.length, Stream.training, seed, step, i);
+        const window = drawWindow(texts[labels[i]].training, windowBytes, Stream.training, seed, step, i, 1);
+        tokens.set(window, i * windowBytes);
+      }
+      return { tokens, labels };
+    },
+
+    /** A short table for the terminal, and a line for each class left out. */
+    describe(): string {
+      const titles = [title, 'training files', 'size', 'held-out files', 'size', 'repeats dropped', 'test fragments'];
+      const size = (some: readonly Text[]) => formatBytes(some.reduce((sum, text) => sum + text.loadedBytes, 0));
+      const rows = texts.map(({ className, training, heldOut, repeats }) => [
+        className,
+        ...[`${training.length}`, size(training)],
+        ...[`${heldOut.length}`, size(heldOut), `${repeats}`, `${perClass}`],
+      ]);
+      return [
+        textTable(tableOf(titles, rows)),
+        ...leftOut.map(({ name, reason }) => `left out: ${name} (${reason})`),
+      ].join('\n');
+    },
+  };
+}
+
+/**
+ * Test fragments of each class from its held-out texts: distinct, and none verbatim anywhere in the training texts. A class
+ * whose texts do not hold enough such fragments gets what there is.
+ */
+function drawTestFragments(
+  classes: readonly LoadedClass[],
+  training: readonly Uint8Array[],
+  perClass: number,
+  windowBytes: number,
+): Uint8Array[][] {
+  const seen = new Set<string>();
+  const accepted = classes.map((): Uint8Array[] => []);
+  for (let round = 0; round < 8; round++) {
+    const candidates: { label: number; window: Uint8Array }[] = [];
+    for (const [label, { className, heldOut }] of classes.entries()) {
+      const missing = perClass - accepted[label].length;
+      const draws = missing <= 0 ? 0 : Math.ceil(missing * 1.25) + 32;
+      for (let draw = 0; draw < draws; draw++) {
+        const window = drawWindow(heldOut, windowBytes, Stream.test, splitSeed, textKey(className), round, draw);
+        const content = Buffer.from(window).toString('latin1');
+        if (isConstant(window) || seen.has(content)) continue;
+        seen.add(content);
+        candidates.push({ label, window });
+      }
+    }
+    const leaked = findVerbatim(
+      candidates.map(({ window }) => window),
+      training,
+    );
+    for (const [i, { label, window }] of candidates.entries()) {
+      if (!leaked[i] && accepted[label].length < perClass) accepted[label].push(window);
+    }
+  }
+  return accepted;
+}
