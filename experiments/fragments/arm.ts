@@ -86,7 +86,19 @@ export async function trainArm(
     graceSteps: (policy?.settings.grace ?? 1) * steps,
   };
   const checkpoint = join(folder.path, `checkpoint-${name}.safetensors`);
-  const saveCheckpoint = async () => writeCheckpoint(checkpoint, await training.save());
+  const timed = async (work: () => Promise<void>): Promise<number> => {
+    const started = performance.now();
+    await work();
+    const milliseconds = performance.now() - started;
+    record.seconds.train += milliseconds / 1000;
+    return milliseconds;
+  };
+  // What is still under way on the device belongs to the training time, what follows does not.
+  const pause = () => timed(() => device.synchronize());
+  const saveCheckpoint = async () => {
+    await pause();
+    await writeCheckpoint(checkpoint, await training.save());
+  };
   if (existsSync(checkpoint)) {
     await training.restore(await readCheckpoint(checkpoint));
     if (!training.finished) folder.cutLog(logBytes);
@@ -95,6 +107,12 @@ export async function trainArm(
   const progress = new Progress({ label: name, total: steps, doneBefore: training.step });
   const matrices = training.registry.select(projectionKinds);
   record.events = training.registry.events;
+  const writeFreezes = () =>
+    folder.writeJson(
+      'freezes.json',
+      freezesOf(record).map((freeze) => ({ arm: name, ...freeze })),
+    );
+  if (policy) writeFreezes();
   training.registry.onEvent(({ name: parameter, step, value, threshold, reason }) => {
     if (value === null || threshold === null) {
       progress.line(`  step ${step}: froze ${parameter} as well (${reason})`);
@@ -102,10 +120,7 @@ export async function trainArm(
     } else {
       progress.line(`  step ${step}: froze ${parameter} (signal ${value.toFixed(3)} below ${threshold})`);
       folder.log({ event: 'freeze', arm: name, parameter, step, value, threshold });
-      folder.writeJson(
-        'freezes.json',
-        freezesOf(record).map((freeze) => ({ arm: name, ...freeze })),
-      );
+      writeFreezes();
     }
   });
   policy?.onCheck(({ step, values }) => {
@@ -115,16 +130,9 @@ export async function trainArm(
     }
   });
 
-  const timed = async (work: () => Promise<void>): Promise<number> => {
-    const started = performance.now();
-    await work();
-    const milliseconds = performance.now() - started;
-    record.seconds.train += milliseconds / 1000;
-    return milliseconds;
-  };
-  // Evaluations stay out of the training time and, as their batches are larger, out of its peak of memory.
+  // The peak of memory that counts is that of training; the batches of an evaluation are larger.
   const evaluated = async (count = dataset.test.count): Promise<Evaluation> => {
-    await timed(() => device.synchronize());
+    await pause();
     record.peakBytes = Math.max(record.peakBytes, device.memory().peakBytes);
     const evaluation = await evaluate(model, device, dataset.test, count, evaluationBatch);
     device.resetPeak();
@@ -185,9 +193,10 @@ export async function trainArm(
  * Trains and evaluates once before the first arm, which would else pay alone for what an engine does once: on the cpu its
  * steps take half as long again until their loops are compiled.
  */
-export async function warmUp(options: ArmOptions): Promise<void> {
+export async function warmUp(options: ArmOptions, signal: AbortSignal): Promise<void> {
   const { model, training, release } = build('grades', { ...options, steps: Math.min(240, options.steps) });
   await training.run({
+    signal,
     async onStep() {
       await training.loss();
     },
