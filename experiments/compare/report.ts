@@ -2,11 +2,13 @@
 
 import { armLabel, isAdapted } from '../report/arms.ts';
 import { splitHalfInWords } from '../report/explanations.ts';
+import { counted } from '../report/numbers.ts';
+import type { Palette } from '../report/palette.ts';
 import { type Document, documentPage, documentPictures, markedAsSmoke, type Picture } from '../report/sections.ts';
 import { drawAlive, drawSignals, type WatchedRun } from '../report/watched.ts';
 import { drawIntervals } from './report/intervals.ts';
 import { drawMemory, drawSpeeds } from './report/over-time.ts';
-import { drawTradeOff, drawTradeOffByTask } from './report/trade-off.ts';
+import { drawTradeOff } from './report/trade-off.ts';
 import type { ArmResult, Comparison } from './results.ts';
 import {
   accuracyDifference,
@@ -134,7 +136,7 @@ function tradeOffPictures(comparison: Comparison, quantity: 'operations' | 'time
       heading: `Accuracy against ${quantity}, task by task`,
       caption: 'Means over the seeds; a pointer on a mark names its arm. Each panel has its own vertical axis.',
       draw: (title, palette) =>
-        drawTradeOffByTask(
+        drawTradeOff(
           title,
           words,
           tasks.flatMap((task) => pointsOf(task, [task])),
@@ -144,58 +146,50 @@ function tradeOffPictures(comparison: Comparison, quantity: 'operations' | 'time
   ];
 }
 
+/** The signals on the task on which most was frozen, and what still learned on all of them. */
 function watchedPictures(comparison: Comparison, arm: ArmResult['arm']): Picture[] {
-  const runs = runsOf(comparison, arm, tasksOf(comparison, 'evaluation'));
+  const runs = runsOf(comparison, arm, tasksOf(comparison, 'evaluation')).filter(({ signals }) => signals.length > 0);
   const tasks = byTask(runs).map(([name, ofTask]) => ({ name, runs: ofTask.map(watchedRun) }));
-  const freezes = (task: (typeof tasks)[number]) =>
-    task.runs.reduce((sum, { matrices }) => sum + matrices.filter(({ frozen }) => frozen).length, 0) / task.runs.length;
-  const signals = tasks
-    .map((task) => ({ ...task, runs: task.runs.filter(hasSignals) }))
-    .filter((task) => task.runs.length > 0)
-    .sort((a, b) => freezes(b) - freezes(a))[0];
-  const found: Picture[] = [];
-  if (signals) {
-    found.push({
+  const matrices = (task: (typeof tasks)[number]) => task.runs.flatMap((run) => run.matrices);
+  const freezes = (task: (typeof tasks)[number]) => matrices(task).filter(({ frozen }) => frozen).length;
+  const shown = tasks
+    .filter((task) => matrices(task).some(({ samples }) => samples.some(({ value }) => Number.isFinite(value))))
+    .sort((a, b) => freezes(b) - freezes(a))
+    .slice(0, 1);
+  return [
+    ...shown.map((task) => ({
       file: `signals-${arm.replace('+', '-')}.svg`,
-      heading: `What ${armLabel(arm)} watches, on ${signals.name}`,
-      caption: `The task on which it froze most; ${signals.runs.map(({ name }) => name).join(', ')}. ${splitHalfInWords}`,
-      draw: (title, palette) => drawSignals(title, signals.runs, palette),
-    });
-  }
-  if (tasks.some((task) => freezes(task) > 0)) {
-    found.push({
-      file: `alive-${arm.replace('+', '-')}.svg`,
-      heading: `What still learns under ${armLabel(arm)}`,
-      caption: 'The watched matrices. Where the bars end, the last run has ended.',
-      draw: (title, palette) => drawAlive(title, tasks, palette),
-    });
-  }
-  return found;
+      heading: `What ${armLabel(arm)} watches, on ${task.name}`,
+      caption: `The task on which it froze most, ${counted(task.runs.length, 'seed')}. ${splitHalfInWords}`,
+      draw: (title: string, palette: Palette) => drawSignals(title, task.runs, palette),
+    })),
+    ...onlyIf(
+      tasks.some((task) => freezes(task) > 0),
+      {
+        file: `alive-${arm.replace('+', '-')}.svg`,
+        heading: `What still learns under ${armLabel(arm)}`,
+        caption: 'The watched matrices. Where the bars end, the last run has ended.',
+        draw: (title, palette) => drawAlive(title, tasks, palette),
+      },
+    ),
+  ];
 }
 
-/** What only follows others into the ice is not watched. */
-function watchedRun({ seed, steps, scheduleSteps, signals, freezes, threshold }: ArmResult): WatchedRun {
-  const decided = freezes.flatMap(({ value, ...freeze }) => (value === null ? [] : [{ ...freeze, value }]));
-  const unseen = decided.filter(({ name }) => !signals.some((signal) => signal.name === name));
+function watchedRun({ steps, scheduleSteps, signals, freezes, threshold }: ArmResult): WatchedRun {
+  const frozenOf = (name: string) => {
+    const freeze = freezes.find((each) => each.name === name);
+    return freeze && freeze.value !== null ? { step: freeze.step, value: freeze.value } : undefined;
+  };
   return {
-    name: `seed ${seed}`,
     steps,
     totalSteps: scheduleSteps,
-    matrices: [...signals, ...unseen.map(({ name, kind, block }) => ({ name, kind, block, samples: [] }))].map(
-      (matrix) => ({ ...matrix, threshold, frozen: decided.find(({ name }) => name === matrix.name) }),
-    ),
+    matrices: signals.map((signal) => ({ ...signal, threshold, frozen: frozenOf(signal.name) })),
   };
-}
-
-function hasSignals({ matrices }: WatchedRun): boolean {
-  return matrices.some(({ samples }) => samples.some(({ value }) => Number.isFinite(value)));
 }
 
 function overTimePictures(comparison: Comparison): Picture[] {
   const tasks = tasksOf(comparison, 'evaluation');
-  const arms = (['full', 'full+grades', 'lora', 'lora+grades'] as const).filter((arm) =>
-    comparison.arms.some((run) => run.arm === arm),
-  );
+  const arms = ['full', 'full+grades', 'lora', 'lora+grades'] as const;
   const seed = comparison.seeds[0];
   const runs = arms
     .flatMap((arm) => runsOf(comparison, arm, tasks))
@@ -203,22 +197,23 @@ function overTimePictures(comparison: Comparison): Picture[] {
   const timings = tasks
     .flatMap((task) => arms.flatMap((arm) => timingsOf(comparison, arm, task)))
     .filter(({ speeds }) => speeds.length > 0);
-  const found: Picture[] = [];
-  if (runs.length > 0) {
-    found.push({
+  return [
+    ...onlyIf(runs.length > 0, {
       file: 'memory.svg',
       heading: 'Memory over time',
       caption: `Seed ${seed}. A mark where the run ends.`,
       draw: (title, palette) => drawMemory(title, runs, palette),
-    });
-  }
-  if (timings.length > 0) {
-    found.push({
+    }),
+    ...onlyIf(timings.length > 0, {
       file: 'speeds.svg',
       heading: 'Tokens a second before and after each freeze',
       caption: 'Each arm alone on an idle machine. A mark where the run ends.',
       draw: (title, palette) => drawSpeeds(title, timings, palette),
-    });
-  }
-  return found;
+    }),
+  ];
+}
+
+/** A picture that there are data for. */
+function onlyIf(condition: boolean, picture: Picture): Picture[] {
+  return condition ? [picture] : [];
 }

@@ -1,11 +1,11 @@
 /** The page of a run of `npm start`, drawn from plain data. */
 
+import type { Table } from '../../command/text-table.ts';
 import { gradesInWords, splitHalfInWords } from '../report/explanations.ts';
 import { PAPER, type Palette } from '../report/palette.ts';
 import { documentPage } from '../report/sections.ts';
 import { drawAlive, drawSignals as drawSignalsOf, type Sample, type WatchedMatrix } from '../report/watched.ts';
 import { drawCurves } from './report/curves.ts';
-import type { Table } from './table.ts';
 
 export type { Sample, WatchedMatrix };
 
@@ -67,7 +67,8 @@ export function reportPage(data: ReportData): string {
         heading: 'Loss and accuracy',
         caption:
           'Both arms start from the same weights and see the same batches, so that they are one line until the first ' +
-          'freeze. A plain stop is full training ended at the operations of GradES.',
+          'freeze. A plain stop is full training ended at the operations of GradES. On the way the accuracy is measured on ' +
+          'a fixed part of the held-out files; the table has it for all of them.',
         draw: (title, palette) => drawCurves(title, data, palette),
       },
     ],
@@ -83,5 +84,5 @@ export function drawSignals(data: ReportData, palette: Palette = PAPER): string 
 }
 
 function watchedRun({ endedAt, totalSteps, matrices }: ReportData) {
-  return { name: 'GradES', steps: endedAt ?? totalSteps, totalSteps, matrices };
+  return { steps: endedAt ?? totalSteps, totalSteps, matrices };
 }

@@ -125,7 +125,7 @@ await runCommand(async () => {
 
   const model = { ...architecture, head: { classes: dataset.classes.length } };
   const arm = { ...training, optimizer, device, dataset, seed, steps, model, windowBytes, threshold };
-  await warmUp(arm);
+  await warmUp(arm, interrupt.signal);
   // GradES first: its operations tell where on the full run's own curve a plain stop would have cost as much.
   const run = { folder, signal: interrupt.signal };
   const grades = await trainArm('grades', arm, run);

@@ -41,9 +41,26 @@ export function armStyle(arm: string, palette: Palette): { colour: string; symbo
   return { colour: palette[colour], symbol };
 }
 
+/**
+ * What is drawn in one panel: a task of the arms that train all weights, or of those that train adapters. The two lose and
+ * cost so differently that one axis would hide the smaller differences.
+ */
+export function byTaskAndFamily<T extends { arm: string; task: string | null }>(
+  items: readonly T[],
+): { name: string; members: T[] }[] {
+  const panels = new Map<string, T[]>();
+  for (const adapted of [false, true]) {
+    for (const item of items.filter(({ arm }) => isAdapted(arm) === adapted)) {
+      const name = adapted ? [item.task ?? [], 'LoRA'].flat().join(', ') : (item.task ?? 'all weights');
+      panels.set(name, [...(panels.get(name) ?? []), item]);
+    }
+  }
+  return [...panels].map(([name, members]) => ({ name, members }));
+}
+
 /** One entry for each group that is present. */
-export function armLegend(arms: readonly string[], palette: Palette): LegendEntry[] {
-  const present = new Set(arms.map((arm) => groups.find((group) => group.holds(arm))));
+export function armLegend(items: readonly { arm: string }[], palette: Palette): LegendEntry[] {
+  const present = new Set(items.map(({ arm }) => groups.find((group) => group.holds(arm))));
   return groups
     .filter((group) => present.has(group))
     .map(({ words, colour, symbol }) => ({ words, colour: palette[colour], sample: symbol }));

@@ -1,15 +1,10 @@
-/** Colours of a picture, each anything SVG takes. What still learns is warm, what is frozen is cold. */
-export interface Palette {
-  paper: string;
-  ink: string;
-  muted: string;
-  line: string;
-  live: string;
-  frozen: string;
-  ice: string;
-  violet: string;
-  green: string;
-}
+/** The colours of all pictures, for a white ground and for a page that is light or dark. */
+
+/** Each anything SVG takes. What still learns is warm, what is frozen is cold. */
+export type Palette = Record<
+  'paper' | 'ink' | 'muted' | 'line' | 'live' | 'frozen' | 'ice' | 'violet' | 'green',
+  string
+>;
 
 /** Dark on a white ground: legible wherever the picture is shown. */
 export const PAPER: Palette = {

@@ -22,7 +22,7 @@ export interface PanelsOptions {
   description?: string;
   legend: readonly LegendEntry[];
   panels: readonly Panel[];
-  /** How many stand side by side; as many as leave the last row least empty by default. */
+  /** How many stand side by side. By default as `panelColumns` says. */
   columns?: number;
   /** Every panel has a vertical axis of its own; else the first of a row speaks for all. */
   ownAxes?: boolean;
@@ -44,9 +44,9 @@ const AXIS = 24;
 const GAP = 14;
 const EDGE = 16;
 
-/** Three or four side by side where there are many. */
+/** Up to five side by side; three or four where there are more, as leaves the last row least empty. */
 export function panelColumns(count: number): number {
-  if (count <= 4) return Math.max(1, count);
+  if (count <= 5) return Math.max(1, count);
   return Math.ceil(count / 3) * 3 - count < Math.ceil(count / 4) * 4 - count ? 3 : 4;
 }
 
@@ -77,7 +77,7 @@ export function drawPanels(options: PanelsOptions): string {
       // Opacities are drawn as they are given.
       opacity: { type: 'identity' },
       marks: [
-        ...panel.marks,
+        frame({ stroke: palette.line }),
         axisX({
           ticks: typeof options.xTicks === 'function' ? options.xTicks(panel) : (options.xTicks ?? 4),
           tickSize: 4,
@@ -95,7 +95,7 @@ export function drawPanels(options: PanelsOptions): string {
               ...(options.yFormat && { tickFormat: options.yFormat }),
             })
           : null,
-        frame({ stroke: palette.line }),
+        ...panel.marks,
       ],
     });
     const x = EDGE + column * step;

@@ -1,8 +1,9 @@
 /** A picture under its title and legend. What a plot draws is put inside by `placed`. */
 
 import { dot, type SymbolName } from '@observablehq/plot';
+import { escapeHtml } from '../../command/text-table.ts';
 import type { Palette } from './palette.ts';
-import { escapeMarkup, plotMarkup, svgDocument } from './svg.ts';
+import { plotMarkup, svgDocument } from './svg.ts';
 
 export const PICTURE_WIDTH = 1000;
 export const PICTURE_FONT_SIZE = 12;
@@ -43,7 +44,7 @@ export function framedPicture(
     height,
     description === undefined ? title : `${title}. ${description}`,
     `<rect class="ground" width="${PICTURE_WIDTH}" height="${height}" fill="${palette.paper}"/>` +
-      `<text x="${EDGE}" y="24" font-size="16" font-weight="600" fill="${palette.ink}">${escapeMarkup(title)}</text>` +
+      `<text x="${EDGE}" y="24" font-size="16" font-weight="600" fill="${palette.ink}">${escapeHtml(title)}</text>` +
       key.markup +
       content(top),
   );
@@ -63,7 +64,7 @@ export function label(
   colour: string,
   { anchor = 'start', size = PICTURE_FONT_SIZE, weight = 400 }: LabelOptions = {},
 ): string {
-  return `<text x="${round(x)}" y="${round(y)}" font-size="${size}" text-anchor="${anchor}" font-weight="${weight}" fill="${colour}">${escapeMarkup(words)}</text>`;
+  return `<text x="${round(x)}" y="${round(y)}" font-size="${size}" text-anchor="${anchor}" font-weight="${weight}" fill="${colour}">${escapeHtml(words)}</text>`;
 }
 
 function round(value: number): number {

@@ -1,8 +1,15 @@
 /** One document of sections and pictures, written as text for the terminal, as Markdown and as a page. */
 
-import { alignment, formatTable, type Table } from '../fragments/table.ts';
+import {
+  escapeHtml,
+  escapeMarkdown,
+  htmlTable,
+  markdownTable,
+  type Table,
+  textTable,
+} from '../../command/text-table.ts';
 import { PAGE, PAPER, type Palette, paletteCss } from './palette.ts';
-import { escapeMarkup, FONT } from './svg.ts';
+import { FONT } from './svg.ts';
 
 /** A picture that is a file of its own and part of the page. */
 export interface Picture {
@@ -36,64 +43,82 @@ export interface Document {
   parts: readonly (Section | Picture)[];
 }
 
-/** For the terminal: everything but the pictures and the long tables. */
-export function documentText({ title, introduction, summary, notes, about, parts }: Document): string {
-  const sections = (all: Document['parts']) =>
-    all
-      .filter(isSection)
-      .filter(({ long }) => !long)
-      .flatMap(({ heading, paragraphs = [], table }) => [
-        `${heading}\n${'═'.repeat(heading.length)}`,
-        ...paragraphs,
-        ...(table ? [formatTable(table)] : []),
-      ]);
+/** How each thing that a document holds is written. */
+interface Form {
+  heading(text: string): string;
+  paragraph(text: string): string;
+  notes(texts: readonly string[]): string;
+  table(table: Table, section: Section): string;
+  picture(picture: Picture): string;
+}
+
+/** Everything under the title, in the order in which it is read. */
+function written({ introduction, summary, notes, about, parts }: Document, form: Form): string[] {
+  const part = (each: Section | Picture) =>
+    isPicture(each)
+      ? [form.picture(each)]
+      : [
+          form.heading(each.heading),
+          ...(each.paragraphs ?? []).map(form.paragraph),
+          ...(each.table ? [form.table(each.table, each)] : []),
+        ];
+  const beside = [...notes, ...about];
   return [
-    title,
-    ...introduction,
-    ...sections(summary),
-    ...(notes.length > 0 ? [notes.map((note) => `- ${note}`).join('\n')] : []),
-    ...about,
-    ...sections(parts),
-  ].join('\n\n');
+    ...introduction.map(form.paragraph),
+    ...summary.flatMap(part),
+    ...(beside.length > 0 ? [form.notes(beside)] : []),
+    ...parts.flatMap(part),
+  ];
+}
+
+/** For the terminal: everything but the pictures and the long tables. */
+export function documentText(document: Document): string {
+  const parts = document.parts.filter((part) => !isPicture(part) && !part.long);
+  const blocks = written(
+    { ...document, parts },
+    {
+      heading: (text) => `${text}\n${'═'.repeat(text.length)}`,
+      paragraph: (text) => text,
+      notes: (texts) => texts.map((text) => `- ${text}`).join('\n'),
+      table: textTable,
+      picture: ({ file }) => file,
+    },
+  );
+  return [document.title, ...blocks].join('\n\n');
 }
 
 /** Headings, sentences and tables; the pictures lie beside it as files. */
-export function documentMarkdown({ title, introduction, summary, notes, about, parts }: Document): string {
-  const written = (all: Document['parts']) =>
-    all.flatMap((part) =>
-      isSection(part)
-        ? [
-            `## ${part.heading}`,
-            ...(part.paragraphs ?? []).map(escapeCell),
-            ...(part.table ? [markdownTable(part.table)] : []),
-          ]
-        : [`![${part.heading}](${part.file})`, escapeCell(part.caption)],
-    );
-  const paragraphs = [
-    `# ${title}`,
-    ...introduction.map(escapeCell),
-    ...written(summary),
-    ...(notes.length > 0 ? [notes.map((note) => `- ${escapeCell(note)}`).join('\n')] : []),
-    ...about.map(escapeCell),
-    ...written(parts),
-  ];
-  return `${paragraphs.join('\n\n')}\n`;
+export function documentMarkdown(document: Document): string {
+  const blocks = written(document, {
+    heading: (text) => `## ${text}`,
+    paragraph: escapeMarkdown,
+    notes: (texts) => texts.map((text) => `- ${escapeMarkdown(text)}`).join('\n'),
+    table: markdownTable,
+    picture: ({ heading, file, caption }) => `![${heading}](${file})\n\n${escapeMarkdown(caption)}`,
+  });
+  return `${[`# ${document.title}`, ...blocks].join('\n\n')}\n`;
 }
 
 /** One HTML file that needs no other and no script, on a light or a dark ground. */
-export function documentPage({ title, introduction, summary, notes, about, parts }: Document): string {
-  const paragraphs = (texts: readonly string[], name = '') =>
-    texts.map((text) => `<p${name && ` class="${name}"`}>${escapeMarkup(text)}</p>`).join('\n');
-  const written = (part: Section | Picture) =>
-    isSection(part)
-      ? `<h2>${escapeMarkup(part.heading)}</h2>\n${paragraphs(part.paragraphs ?? [])}${part.table ? folded(part) : ''}`
-      : `<figure>${scrolling(part.heading, part.draw(part.heading, PAGE))}<figcaption>${escapeMarkup(part.caption)}</figcaption></figure>`;
+export function documentPage(document: Document): string {
+  const title = escapeHtml(document.title);
+  const blocks = written(document, {
+    heading: (text) => `<h2>${escapeHtml(text)}</h2>`,
+    paragraph: (text) => `<p>${escapeHtml(text)}</p>`,
+    notes: (texts) => `<ul>${texts.map((text) => `<li>${escapeHtml(text)}</li>`).join('')}</ul>`,
+    table: (table, { heading, long }) => {
+      const markup = scrolling(heading, htmlTable(table, table.columns.length > 7 ? 'close' : ''));
+      return long ? `<details><summary>${table.rows.length} rows</summary>${markup}</details>` : markup;
+    },
+    picture: ({ heading, caption, draw }) =>
+      `<figure>${scrolling(heading, draw(heading, PAGE))}<figcaption>${escapeHtml(caption)}</figcaption></figure>`,
+  });
   return `<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${escapeMarkup(title)}</title>
+<title>${title}</title>
 <style>
 ${paletteCss()}
 ${STYLE}
@@ -101,12 +126,8 @@ ${STYLE}
 </head>
 <body>
 <main>
-<h1>${escapeMarkup(title)}</h1>
-${paragraphs(introduction)}
-${summary.map(written).join('\n')}
-${notes.length > 0 ? `<ul>${notes.map((note) => `<li>${escapeMarkup(note)}</li>`).join('')}</ul>` : ''}
-${paragraphs(about, 'about')}
-${parts.map(written).join('\n')}
+<h1>${title}</h1>
+${blocks.join('\n')}
 </main>
 </body>
 </html>
@@ -126,43 +147,13 @@ export function markedAsSmoke(document: Document): Document {
   return { ...document, parts };
 }
 
-export function markdownTable({ columns, rows }: Table): string {
-  const line = (cells: readonly string[]) => `| ${cells.map(escapeCell).join(' | ')} |`;
-  const rule = columns.map((_, index) => (alignment(columns, index) === 'left' ? '---' : '---:'));
-  return [line(columns.map(({ title }) => title)), `| ${rule.join(' | ')} |`, ...rows.map(line)].join('\n');
-}
-
-function htmlTable({ columns, rows }: Table): string {
-  const row = (tag: 'th' | 'td', cells: readonly string[]) =>
-    `<tr>${cells
-      .map((cell, index) => `<${tag} class="${alignment(columns, index)}">${escapeMarkup(cell)}</${tag}>`)
-      .join('')}</tr>`;
-  const titles = columns.map(({ title }) => title);
-  return `<table><thead>${row('th', titles)}</thead><tbody>${rows.map((cells) => row('td', cells)).join('')}</tbody></table>`;
-}
-
-function folded({ heading, table, long }: Section): string {
-  if (!table) return '';
-  const markup = scrolling(heading, htmlTable(table), table.columns.length > 7 ? ' close' : '');
-  return long ? `<details><summary>${table.rows.length} rows</summary>${markup}</details>` : markup;
-}
-
 /** What is wider than the window scrolls by itself, with a finger or with the arrow keys, and shows a shadow where more is. */
-function scrolling(name: string, markup: string, close = ''): string {
-  return `<div class="scroll${close}" role="region" tabindex="0" aria-label="${escapeMarkup(name)}">${markup}</div>`;
-}
-
-function isSection(part: Section | Picture): part is Section {
-  return !isPicture(part);
+function scrolling(name: string, markup: string): string {
+  return `<div class="scroll" role="region" tabindex="0" aria-label="${escapeHtml(name)}">${markup}</div>`;
 }
 
 function isPicture(part: Section | Picture): part is Picture {
   return 'draw' in part;
-}
-
-// Names of arms and settings hold no markup of their own; what Markdown would take for markup is told from it.
-function escapeCell(text: string): string {
-  return text.replaceAll(/[|<>*_`]/g, '\\$&');
 }
 
 // The first two grounds of .scroll move with its content and cover the shadows of the last two where nothing is hidden.
@@ -172,9 +163,9 @@ h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 .75rem; }
 h2 { font-size: 1.15rem; margin: 2.5rem 0 .5rem; }
 p, ul, figcaption { margin: 0 0 .5rem; max-width: 46rem; }
 ul { margin: 2.5rem 0 1rem; padding-left: 1.1rem; }
-ul, p.about, figcaption, summary { color: var(--muted); font-size: .9rem; }
+ul, figcaption, summary { color: var(--muted); font-size: .9rem; }
 figure { margin: 2.5rem 0 0; }
-.scroll { --shade: color-mix(in srgb, var(--ink) 30%, transparent); overflow-x: auto; background:
+.scroll { --shade: color-mix(in srgb, var(--ink) 25%, transparent); overflow-x: auto; background:
   linear-gradient(to right, var(--paper) 40%, transparent) left / 3rem 100%,
   linear-gradient(to left, var(--paper) 40%, transparent) right / 3rem 100%,
   linear-gradient(to right, var(--shade), transparent) left / 1rem 100%,
@@ -182,7 +173,7 @@ figure { margin: 2.5rem 0 0; }
   background-repeat: no-repeat; background-attachment: local, local, scroll, scroll; }
 svg { display: block; width: 100%; min-width: 680px; height: auto; }
 .ground { fill: none; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+table { border-spacing: 0; font-variant-numeric: tabular-nums; }
 th, td { padding: .35rem .9rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
 th { font-weight: 600; color: var(--muted); }
 .left { text-align: left; }
@@ -190,5 +181,6 @@ th { font-weight: 600; color: var(--muted); }
 summary { cursor: pointer; }
 @media (max-width: 800px) {
   th, td { padding: .25rem .5rem; font-size: .85rem; }
-  .left { white-space: normal; min-width: 7rem; }
+  .left { white-space: normal; min-width: 5.5rem; }
+  th:first-child, td:first-child { position: sticky; left: 0; background: var(--paper); }
 }`;

@@ -22,8 +22,6 @@ export interface WatchedMatrix {
 }
 
 export interface WatchedRun {
-  /** `seed 1`. */
-  name: string;
   /** Steps made, and steps of the schedule. */
   steps: number;
   totalSteps: number;
@@ -62,7 +60,7 @@ export function drawSignals(
         ? []
         : [{ colour: palette.muted, words: `nothing may freeze before ${graceSteps}`, sample: 'dots' as const }]),
     ],
-    columns: Math.max(...places.map(({ block }) => places.filter((place) => place.block === block).length)),
+    columns: Math.max(1, ...places.map(({ block }) => places.filter((place) => place.block === block).length)),
     xLabel: 'step',
     xTicks: () => stepTicks(totalSteps),
     xFormat: String,
@@ -70,14 +68,7 @@ export function drawSignals(
     palette,
     panels: places.map(({ label, each }) => {
       const freezes = each.flatMap(({ name, frozen, end }) => (frozen ? [{ ...frozen, name, end }] : []));
-      const isLate = ({ step }: Sample) => step > 0.6 * totalSteps;
-      const written = {
-        x: 'step',
-        y: top,
-        text: ({ step }: Sample) => `${step}`,
-        dy: 9,
-        fill: palette.frozen,
-      } as const;
+      const late = freezes.some(({ step }) => step > 0.6 * totalSteps);
       return {
         name: label,
         x: { domain: [0, totalSteps] },
@@ -113,13 +104,16 @@ export function drawSignals(
             title: ({ name, step }: (typeof freezes)[number]) => `${name} frozen at step ${step}`,
           }),
           single
-            ? [
-                text(freezes.filter(isLate), { ...written, textAnchor: 'end', dx: 4, fontWeight: 600 }),
-                text(
-                  freezes.filter((freeze) => !isLate(freeze)),
-                  { ...written, textAnchor: 'start', dx: -4, fontWeight: 600 },
-                ),
-              ]
+            ? text(freezes, {
+                x: 'step',
+                y: top,
+                text: 'step',
+                dy: 9,
+                dx: late ? 4 : -4,
+                textAnchor: late ? 'end' : 'start',
+                fill: palette.frozen,
+                fontWeight: 600,
+              })
             : null,
         ],
       };
@@ -176,7 +170,7 @@ export function drawAlive(
         name,
         x: { domain: [0, totalSteps] },
         y: { domain: rows, padding: 0.16 },
-        height: rows.length * (tasks.length === 1 ? 20 : Math.max(10, Math.min(13, 300 / rows.length))),
+        height: rows.length * (tasks.length === 1 ? 20 : Math.max(11, Math.min(14, 320 / rows.length))),
         marks: [
           barX(rows, {
             x1: 0,

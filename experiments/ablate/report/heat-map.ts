@@ -1,7 +1,7 @@
 /** Thresholds down, graces across: what it costs in accuracy, what is left of the operations, and the time if known. */
 
 import { cell, text } from '@observablehq/plot';
-import { formatSeconds } from '../../fragments/format.ts';
+import { formatSeconds } from '../../../command/format.ts';
 import { fixed, signed } from '../../report/numbers.ts';
 import type { Palette } from '../../report/palette.ts';
 import { drawPanels } from '../../report/panels.ts';

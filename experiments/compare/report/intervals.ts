@@ -20,23 +20,29 @@ export function drawIntervals(
   noise: NoiseFloor | null,
   palette: Palette,
 ): string {
-  const shownGroups = groups.filter(({ differences }) => differences.length > 0);
+  const panels = groups
+    .filter(({ differences }) => differences.length > 0)
+    .map(({ heading, nameOf, differences }) => ({
+      heading,
+      rows: differences.map((difference) => {
+        const arm = difference[nameOf];
+        const { estimate } = difference;
+        return { arm, name: armLabel(arm), ...armStyle(arm, palette), words: inFigures(difference), estimate };
+      }),
+    }));
   const band = noise ? [{ low: -noise.band, high: noise.band }] : [];
   return drawPanels({
     title,
-    description: shownGroups
-      .map(({ heading, nameOf, differences }) => {
-        const rows = differences.map((difference) => `${armLabel(difference[nameOf])} ${inFigures(difference)}`);
-        return `${heading}: ${rows.join('; ')}`;
-      })
+    description: panels
+      .map(({ heading, rows }) => `${heading}: ${rows.map(({ name, words }) => `${name} ${words}`).join('; ')}`)
       .join('. '),
     legend: [
       ...armLegend(
-        shownGroups.flatMap(({ nameOf, differences }) => differences.map((each) => each[nameOf])),
+        panels.flatMap(({ rows }) => rows),
         palette,
       ),
-      { colour: palette.ink, words: 'filled: shown not to be worse by more than half a point', sample: 'circle' },
-      { colour: palette.ink, words: 'not shown', sample: 'circle', hollow: true },
+      { colour: palette.muted, words: 'filled: shown not to be worse by more than half a point', sample: 'circle' },
+      { colour: palette.muted, words: 'not shown', sample: 'circle', hollow: true },
       { colour: palette.live, words: `−${margin} points`, sample: 'dashes' },
       ...(noise ? [{ colour: palette.line, words: 'noise floor', sample: 'ground' as const }] : []),
     ],
@@ -47,16 +53,7 @@ export function drawIntervals(
     xLabel: 'points of accuracy',
     xTicks: 8,
     palette,
-    panels: shownGroups.map(({ heading, nameOf, differences }) => {
-      const rows = differences.map((difference) => {
-        const name = difference[nameOf];
-        return {
-          name: armLabel(name),
-          ...armStyle(name, palette),
-          words: inFigures(difference),
-          estimate: difference.estimate,
-        };
-      });
+    panels: panels.map(({ heading, rows }) => {
       const known = rows.flatMap(({ estimate, ...row }) => (estimate ? [{ ...row, ...estimate }] : []));
       const ends = [...known, ...band].flatMap(({ low, high }) => [low, high]);
       return {

@@ -79,7 +79,7 @@ export function drawCurves(title: string, { arms, totalSteps }: ReportData, pale
         ? []
         : [
             {
-              name: 'Accuracy on held-out files, %',
+              name: 'Accuracy on a part of the held-out files, %',
               x,
               y: {
                 domain: [

@@ -67,6 +67,38 @@ test('the page needs no other file and no script, holds every picture and names 
   expect(page).toContain('Left out: everything that a real run would have done.');
 });
 
+test('what LoRA loses does not squash the other arms: it has a panel and an axis of its own', () => {
+  const comparison = madeUpComparison();
+  const arms = comparison.arms.map((run) =>
+    run.arm.startsWith('lora') ? { ...run, accuracy: run.accuracy - 0.2 } : run,
+  );
+  const svg = pictures({ ...comparison, arms })['differences.svg'] ?? '';
+  const [allWeights, lora] = [svg.split('>all weights, minus “full”<')[0], svg.split('>all weights, minus “full”<')[1]];
+  expect(allWeights).not.toContain('>−20<');
+  expect(lora).toContain('>−20<');
+  for (const words of ['GradES', 'early stopping', 'control', 'to the end']) expect(svg).toContain(`>${words}<`);
+});
+
+test('arms that nobody foresaw are drawn and named', () => {
+  const comparison = madeUpComparison();
+  const added = ['paper-v1', 'my-rule', 'my-rule plain stop'].flatMap((arm) =>
+    comparison.arms.filter((run) => run.arm === 'full+grades').map((run) => ({ ...run, arm })),
+  );
+  const svg = pictures({ ...comparison, arms: [...comparison.arms, ...added] } as Comparison)[
+    'accuracy-and-operations.svg'
+  ];
+  for (const words of ['paper-v1', 'my-rule', 'my-rule plain stop'])
+    expect(svg).toMatch(new RegExp(`>${words}  [+−]?\\d`));
+  for (const words of ['the paper’s rules', 'another rule']) expect(svg).toContain(`>${words}<`);
+});
+
+test('every picture has a text in its place', () => {
+  const files = pictures(madeUpComparison());
+  for (const [name, svg] of Object.entries(files)) expect(svg, name).toMatch(/role="img" aria-label="[^"]{10}/);
+  expect(files['differences.svg']).toMatch(/aria-label="[^"]*full\+GradES [+−]?\d/);
+  expect(files['accuracy-and-operations.svg']).toMatch(/aria-label="[^"]*full\+GradES: [+−]?\d\S* points at 0\.70/);
+});
+
 test('a smoke run says at every place that it is no evidence', () => {
   const smoke = madeUpComparison({ ...smallest, kind: 'smoke' });
   expect(reportPage(smoke)).toContain('<h1>Smoke run, not evidence');

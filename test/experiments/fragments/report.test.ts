@@ -1,7 +1,7 @@
 import { DOMParser } from 'linkedom';
 import { expect, test } from 'vitest';
-import { drawSignals, MATRIX_KINDS, type ReportData, reportPage } from '../../experiments/fragments/report.ts';
-import { balanced } from './markup.ts';
+import { drawSignals, MATRIX_KINDS, type ReportData, reportPage } from '../../../experiments/fragments/report.ts';
+import { balanced } from '../markup.ts';
 
 function madeUpRun(): ReportData {
   const matrices = [0, 1].flatMap((block) =>
@@ -103,11 +103,43 @@ test('the page needs no other file, and text from outside cannot break it', () =
     'Signal ρ: 10 of 14 matrices frozen',
     'What still learns',
     'Training loss',
-    'Accuracy on held-out files',
+    'Accuracy on a part of the held-out files',
   ]) {
     expect(page).toContain(`>${heading}`);
   }
   expect(page).toContain('GradES 85.1 %');
   for (const { block, kind } of madeUpRun().matrices) expect(page).toContain(`>block ${block}, ${kind}</text>`);
   for (const svg of page.match(/<svg[\s\S]*?<\/svg>/g) ?? []) expect(balanced(svg)).toBe(true);
+});
+
+test('what still learns has a legend and a number on every bar, also where the freeze ended the run', () => {
+  const data = madeUpRun();
+  const [first, ...rest] = data.matrices;
+  const ended = { ...data, endedAt: 900, matrices: [{ ...first!, frozen: { step: 900, value: 0.4 } }, ...rest] };
+  const alive =
+    reportPage(ended)
+      .split('<svg')
+      .find((svg) => svg.includes('>What still learns<')) ?? '';
+  for (const words of ['learning', 'frozen, out of the backward graph']) expect(alive).toContain(`>${words}<`);
+  for (const { frozen } of ended.matrices) expect(alive).toContain(`>${frozen?.step ?? 'not frozen'}<`);
+});
+
+test('the accuracy of both arms is a curve, with the plain stop and the ends in figures', () => {
+  const curves =
+    reportPage(madeUpRun())
+      .split('<svg')
+      .find((svg) => svg.includes('>Loss and accuracy<')) ?? '';
+  for (const words of ['full', 'GradES', 'plain stop at the operations of GradES'])
+    expect(curves).toContain(`>${words}<`);
+  for (const words of ['full 86.0 %', 'GradES 85.1 %', 'plain stop 84.2 %']) expect(curves).toContain(`>${words}<`);
+  const unmeasured = madeUpRun().arms.map((arm) => ({ ...arm, accuracy: [], plainStop: undefined }));
+  const page = reportPage({ ...madeUpRun(), arms: unmeasured });
+  expect(page).toContain('>Training loss<');
+  expect(page).not.toContain('>Accuracy on');
+});
+
+test('the page says what GradES is and what the signal is', () => {
+  const page = reportPage(madeUpRun());
+  expect(page.indexOf('GradES watches')).toBeLessThan(page.indexOf('<h2>'));
+  expect(page).toContain('The split-half signal ρ compares');
 });

@@ -4,10 +4,10 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
-import { randomBelow } from '../../experiments/data/random.ts';
-import { temporaryFolder, writeFiles } from '../temporary-folder.ts';
+import { randomBelow } from '../../../experiments/data/random.ts';
+import { temporaryFolder, writeFiles } from '../../temporary-folder.ts';
 
-const script = fileURLToPath(new URL('../../experiments/fragments/start.ts', import.meta.url));
+const script = fileURLToPath(new URL('../../../experiments/fragments/start.ts', import.meta.url));
 
 /** Runs `npm start`; `watch` is called every few milliseconds. */
 async function start(options: readonly string[], watch?: (child: ChildProcess) => void) {
