@@ -110,11 +110,14 @@ export function devicesOf(rows: readonly Row[]): string {
 /** What explains the words of any suite's rows, where they are there. */
 export function commonNotes(rows: readonly Row[]): string {
   const notes: string[] = [];
-  if (rows.some(({ implementation }) => implementation.endsWith(politeWait))) {
+  const isThere = (wait: string) => rows.some(({ implementation }) => implementation.endsWith(wait));
+  if (isThere(asShipped)) {
     notes.push(
       'as shipped: while a value is read back, Dawn polls at full speed and takes a core from a software adapter.',
-      'polite wait: the same peer, sleeping up to a millisecond between two polls, as frostgrad does.',
     );
+  }
+  if (isThere(politeWait)) {
+    notes.push('polite wait: the same peer, sleeping up to a millisecond between two polls, as frostgrad does.');
   }
   if (rows.some(({ busy }) => busy)) {
     notes.push(
