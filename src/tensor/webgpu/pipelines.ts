@@ -142,6 +142,6 @@ function checkBindings({ name, operandNames, accesses, wgsl }: Kernel, file: str
     if (bindings.delete(line)) continue;
     throw new KernelError(`${name}: operand ${operand} is ${accesses[i]}, but ${wgsl.file}.wgsl has no '${line}'`);
   }
-  if (wgsl.entry !== undefined || bindings.size === 0) return;
+  if ((wgsl.entry ?? 'main') !== 'main' || bindings.size === 0) return;
   throw new KernelError(`${name}: ${wgsl.file}.wgsl has '${[...bindings].join("', '")}', which is no operand`);
 }
