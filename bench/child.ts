@@ -1,15 +1,28 @@
+/** Runs a measuring script in a process of its own. */
+
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { type ChildReport, isChildMessage } from './child-report.ts';
 
-export interface ChildOptions {
-  script: URL;
-  arguments?: readonly string[];
-  environment?: Readonly<Record<string, string>>;
-  /** It is ended after this many seconds. */
-  secondsAllowed: number;
-  onProgress(line: string): void;
+/** Something that one child process measures. */
+export interface Measurement {
+  readonly implementation: string;
+  readonly device: string;
+  /** For the lines of progress. */
+  readonly title: string;
+  readonly script: URL;
+  readonly arguments: readonly string[];
+  readonly environment?: Readonly<Record<string, string>>;
 }
+
+/** A child's report with what it was asked for. */
+export interface Measured {
+  readonly measurement: Measurement;
+  readonly report: ChildReport;
+}
+
+/** A child that takes longer is ended. The slowest peers take minutes; Mesa alone compiles up to 50 s for jax-js. */
+const secondsAllowed = 900;
 
 export type ChildOutcome =
   | { kind: 'report'; report: ChildReport }
@@ -18,12 +31,15 @@ export type ChildOutcome =
   | { kind: 'failed'; reason: string };
 
 /**
- * Runs a measuring script in a process of its own: none inherits another's compiled code or heap, a crash takes only
- * itself, and the time each has is bounded. Figures come as messages, because Dawn writes warnings to both streams.
+ * No child inherits another's compiled code or heap, a crash takes only itself, and the time each has is bounded. Figures come
+ * as messages, because Dawn writes warnings to both streams.
  */
-export function runChild({ script, secondsAllowed, onProgress, ...options }: ChildOptions): Promise<ChildOutcome> {
-  const child = fork(fileURLToPath(script), options.arguments ?? [], {
-    env: { ...process.env, ...options.environment },
+export function runChild(
+  { script, arguments: argv, environment }: Measurement,
+  onProgress: (line: string) => void,
+): Promise<ChildOutcome> {
+  const child = fork(fileURLToPath(script), argv, {
+    env: { ...process.env, ...environment },
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
   });
   let outcome: ChildOutcome | null = null;
@@ -33,13 +49,13 @@ export function runChild({ script, secondsAllowed, onProgress, ...options }: Chi
     timedOut = true;
     child.kill('SIGKILL');
   }, secondsAllowed * 1000);
-  const collect = (chunk: Buffer) => {
-    printed = `${printed}${chunk}`.slice(-2000);
-  };
-  child.stdout?.on('data', collect);
-  child.stderr?.on('data', collect);
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.on('data', (chunk: Buffer) => {
+      printed = `${printed}${chunk}`.slice(-2000);
+    });
+  }
   child.on('message', (message) => {
-    if (!isChildMessage(message)) outcome = { kind: 'failed', reason: 'it sent a report that cannot be read' };
+    if (!isChildMessage(message)) outcome = { kind: 'failed', reason: 'it sent a message that cannot be read' };
     else if ('progress' in message) onProgress(message.progress);
     else if ('report' in message) outcome = { kind: 'report', report: message.report };
     else outcome = { kind: 'unavailable', reason: message.unavailable };

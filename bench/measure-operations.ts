@@ -1,5 +1,8 @@
+/** How every implementation's operations are measured: how long one repetition takes, in rounds of many. */
+
+import { LoadMeter } from '../command/load-meter.ts';
 import { type MeasuredCase, send } from './child-report.ts';
-import { LoadMeter } from './load-meter.ts';
+import { time, timeEach } from './timing.ts';
 
 /** One operation at one size. */
 export interface OperationCase {
@@ -12,16 +15,17 @@ export interface OperationCase {
 export interface Operation {
   /** Computes it so many times and waits until the last is there. */
   run(times: number): Promise<void>;
+  /** Most bytes that lived on the device, where the implementation tells. */
+  peakBytes?(): number;
   release(): void;
 }
 
 const roundMilliseconds = 250;
-const rounds = { full: 7, quick: 2 };
+const rounds = { full: 7, quick: 2, long: 3 };
 const mostRepeats = 64;
-/** A round that takes longer than this is not repeated as often. */
+/** An operation that takes longer than this is measured in fewer rounds. */
 const longMilliseconds = 1500;
 
-/** Every implementation is measured by this: how long one repetition takes, in rounds of many. */
 export async function measureOperations<Case extends OperationCase>(
   cases: readonly Case[],
   build: (one: Case) => Operation | Promise<Operation>,
@@ -31,26 +35,17 @@ export async function measureOperations<Case extends OperationCase>(
   for (const one of cases) {
     await send({ progress: one.name });
     const operation = await build(one);
-    const time = async (times: number) => {
-      const start = performance.now();
-      await operation.run(times);
-      return (performance.now() - start) / times;
-    };
-    const firstMilliseconds = await time(1);
-    const once = Math.min(await time(1), await time(1));
+    const [firstMilliseconds, ...next] = await timeEach(3, () => operation.run(1));
+    const once = Math.min(...next);
     const repeats = Math.max(1, Math.min(mostRepeats, Math.round(roundMilliseconds / once)));
-    const count = quick ? rounds.quick : once > longMilliseconds ? 3 : rounds.full;
+    const count = quick ? rounds.quick : once > longMilliseconds ? rounds.long : rounds.full;
     const meter = new LoadMeter();
     const milliseconds: number[] = [];
-    for (let i = 0; i < count; i++) milliseconds.push(await time(repeats));
+    for (let i = 0; i < count; i++) milliseconds.push((await time(() => operation.run(repeats))) / repeats);
+    const othersShare = meter.othersShare();
+    const peakBytes = operation.peakBytes?.();
     operation.release();
-    measured.push({
-      case: one.name,
-      milliseconds,
-      firstMilliseconds,
-      flops: one.flops,
-      othersShare: meter.othersShare(),
-    });
+    measured.push({ case: one.name, milliseconds, firstMilliseconds, flops: one.flops, othersShare, peakBytes });
   }
   return measured;
 }

@@ -1,78 +1,62 @@
+/** `npm run bench`: measures a suite, prints what came out, and writes the rows as JSON where it is asked to. */
+
 import { writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
-import { attentionSuite } from './attention/suite.ts';
-import { freezeSuite } from './freeze/suite.ts';
-import { growthSuite } from './growth/suite.ts';
-import { peersAreInstalled } from './implementations.ts';
-import { largeSuite } from './large/suite.ts';
-import { lessonSuite } from './lesson/suite.ts';
-import { matmulSuite } from './matmul/suite.ts';
-import { memorySuite } from './memory/suite.ts';
-import {
-  benchDevices,
-  helpText,
-  messageOf,
-  OptionError,
-  type Options,
-  parseOptions,
-  type SuiteName,
-} from './options.ts';
-import { overheadSuite } from './overhead/suite.ts';
-import { precisionSuite } from './precision/suite.ts';
-import { stepSuite } from './step/suite.ts';
-import type { Suite } from './suite.ts';
-import { tuneSuite } from './tune/suite.ts';
-import { watchSuite } from './watch/suite.ts';
+import { flag, OptionError, oneOf, outputFile, readOptions } from '../command/options.ts';
+import { runCommand } from '../command/run.ts';
+import { toJson } from '../command/run-folder.ts';
+import { peersAreInstalled } from './peers.ts';
+import { perform } from './perform.ts';
+import { commonNotes, devicesOf } from './report.ts';
+import { toRows } from './row.ts';
+import { benchDevices } from './suite.ts';
+import { loadSuite, suiteTitles } from './suites.ts';
 
-const suites: Readonly<Record<SuiteName, Suite>> = {
-  matmul: matmulSuite,
-  attention: attentionSuite,
-  step: stepSuite,
-  freeze: freezeSuite,
-  watch: watchSuite,
-  memory: memorySuite,
-  overhead: overheadSuite,
-  growth: growthSuite,
-  precision: precisionSuite,
-  large: largeSuite,
-  lesson: lessonSuite,
-  tune: tuneSuite,
-};
+const command = 'npm run bench';
 
-const PEERS_HINT = 'peers: not installed, so not measured. To install them and measure again: npm run bench:peers';
-const QUICK_HINT =
-  'quick: few samples, no repeats, no peers. It checks that the benchmark works; it is no measurement.';
-
-try {
-  const options = parseOptions(process.argv.slice(2));
-  if (options.help) console.log(helpText);
-  else await run(options);
-} catch (error) {
-  if (!(error instanceof OptionError)) throw error;
-  console.error(messageOf(error));
-  process.exitCode = 2;
-}
-
-async function run({ suite: name, device, quick, json }: Options): Promise<void> {
-  const suite = suites[name];
+await runCommand(async () => {
+  const options = readOptions({
+    command,
+    about: 'Measures frostgrad, and beside it the peers where they are installed.',
+    argv: process.argv.slice(2),
+    positional: { name: 'suite', values: suiteTitles },
+    options: {
+      json: outputFile({ help: 'also write the rows to this file' }),
+      device: oneOf(benchDevices, {
+        placeholder: benchDevices.join('|'),
+        help: 'only this device (default: all there are)',
+      }),
+      quick: flag({ help: 'few samples, no repeats, no peers: a check that it works, not a measurement' }),
+    },
+    notes:
+      'npm run bench:peers installs the peers in bench/peers and runs matmul, attention and step. From then on the suites measure ' +
+      'them too. PyTorch is one more where python3 has it; the environment variable PYTHON names another Python.',
+  });
+  if (!options) return;
+  const { suite: name, device, quick, json } = options;
+  const suite = await loadSuite(name);
   const { devices = benchDevices } = suite;
   if (device && !devices.includes(device)) {
-    throw new OptionError(`${name} runs on ${devices.join(' and ')}: --device must not be ${device}`);
+    throw new OptionError(`--device must be ${devices.join(' or ')} for the suite ${name}, got '${device}'`, command);
   }
-  console.log(`${name}: ${suite.title}. ${cpus().length} cores, ${cpus()[0]?.model}`);
-  if (quick) console.log(QUICK_HINT);
-  else if (suite.hasPeers && !peersAreInstalled()) console.log(PEERS_HINT);
+  console.log(`${name}: ${suiteTitles[name]}. ${cpus().length} cores, ${cpus()[0]?.model}`);
+  if (quick) console.log('quick: a check that the benchmark works, not a measurement');
+  else if (suite.peers?.suffix !== undefined && !peersAreInstalled()) {
+    console.log('peers: not installed, so not measured. To install them and measure again: npm run bench:peers');
+  }
   const started = performance.now();
-  const log = (line: string) => {
-    const seconds = (performance.now() - started) / 1000;
-    console.log(`${seconds.toFixed(0).padStart(4)} s  ${line}`);
-  };
-  const { rows, missing, failed } = await suite.run({ device, quick, log });
-  console.log(`\n${suite.format(rows)}`);
+  const log = (line: string) =>
+    console.log(`${((performance.now() - started) / 1000).toFixed(0).padStart(4)} s  ${line}`);
+  const { measured, missing, failed } = await perform(name, suite, { device, quick, log });
+  const rows = toRows(name, measured);
+  if (rows.length > 0) {
+    const sections = [devicesOf(rows), ...(await suite.report(rows)), commonNotes(rows)];
+    console.log(`\n${sections.filter((section) => section !== '').join('\n\n')}`);
+  }
   for (const reason of missing) console.log(`\n${reason}`);
-  if (json !== undefined) {
-    writeFileSync(json, `${JSON.stringify(rows, null, 2)}\n`);
+  if (json !== null) {
+    writeFileSync(json, toJson(rows));
     console.log(`\n${rows.length} rows are in ${json}`);
   }
   if (failed) process.exitCode = 1;
-}
+});

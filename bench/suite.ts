@@ -1,36 +1,37 @@
-import type { ChildReport } from './child-report.ts';
-import type { BenchDevice } from './options.ts';
+/** What a suite is: what it measures of frostgrad, which peers stand beside it, and how a person reads the rows. */
+
+import type { Device } from '../src/index.ts';
+import type { MeasuredCase } from './child-report.ts';
 import type { Row } from './row.ts';
 
-export interface SuiteOptions {
-  /** Without it, every device that is there. */
-  device?: BenchDevice;
-  quick: boolean;
-  log(line: string): void;
-}
+export const benchDevices = ['webgpu', 'cpu'] as const;
+export type BenchDevice = (typeof benchDevices)[number];
 
-export interface SuiteResult {
-  rows: Row[];
-  /** What could not be measured, each with a reason. */
-  missing: string[];
-  /** Whether one of our own measurements failed (a device that the machine lacks is none, unless it was asked for). */
-  failed: boolean;
-}
-
-/** What `npm run bench -- <name>` measures. */
 export interface Suite {
-  /** In words, for the first line. */
-  readonly title: string;
-  readonly hasPeers: boolean;
-  /** Where it runs; on every device by default. */
+  /** Where it runs; by default on both. */
   readonly devices?: readonly BenchDevice[];
-  run(options: SuiteOptions): Promise<SuiteResult>;
-  /** The rows as a person reads them. */
-  format(rows: readonly Row[]): string;
+  /** What is measured of frostgrad, by name: each part in a process of its own, on each device. */
+  readonly parts: Readonly<Record<string, Part>>;
+  readonly peers?: Peers;
+  /** Sections of text and tables; empty ones are left out. */
+  report(rows: readonly Row[]): readonly string[] | Promise<readonly string[]>;
 }
 
-/** One child process's report with what it was asked for. */
-export interface Measured<M> {
-  measurement: M;
-  report: ChildReport;
+export interface Part {
+  measure(device: Device, quick: boolean): Promise<MeasuredCase[]>;
+  readonly environment?: Readonly<Record<string, string>>;
+  /** Whether it is measured a second time after the peers, so that both saw the same minutes. */
+  readonly again?: boolean;
+  /** Whether `--quick` leaves it out. */
+  readonly isLong?: boolean;
+}
+
+/** Which peers are measured, each by a script in bench/peers. */
+export interface Peers {
+  /** jax-js and TensorFlow.js: `<name><suffix>.mjs`. Absent: they have no script for this suite. */
+  readonly suffix?: string;
+  /** Leaves out the rows with the polite wait. */
+  readonly onlyAsShipped?: boolean;
+  /** What `pytorch.mjs` is asked for; nothing by default. */
+  readonly pyTorch?: readonly string[];
 }

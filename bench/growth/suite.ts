@@ -1,74 +1,54 @@
+/** Time and memory of one training step of a GPT, as it grows in one direction at a time. */
+
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { ours } from '../implementations.ts';
-import { benchDevices } from '../options.ts';
-import { type Measurement, perform } from '../perform.ts';
-import { plainRows } from '../plain-rows.ts';
+import type { Device } from '../../src/index.ts';
+import type { MeasuredCase } from '../child-report.ts';
+import { Gpt } from '../gpt.ts';
+import { measureSteps } from '../measure-steps.ts';
+import { mebibytes, milliseconds, table } from '../report.ts';
 import type { Row } from '../row.ts';
-import { formatDevices } from '../step/report.ts';
 import type { Suite } from '../suite.ts';
-import { textTable } from '../text-table.ts';
-import { type Curve, drawGrowth, otherSizes } from './picture.ts';
-import { nameOf, variations } from './workload.ts';
+import { curvesOf, nameOf, sizes, start, variations } from './curves.ts';
 
-export const growthSuite: Suite = {
-  title: 'time and memory of one training step of a GPT, as it grows in one direction at a time',
-  hasPeers: false,
-  format,
-  async run(options) {
-    const { device, quick } = options;
-    const plan = (device ? [device] : benchDevices).map(
-      (kind): Measurement => ({
-        implementation: ours,
-        device: kind,
-        script: new URL('ours.ts', import.meta.url),
-        arguments: [kind, quick ? 'quick' : 'full'],
-        secondsAllowed: 400,
-      }),
-    );
-    const { measured, ...outcome } = await perform(plan, options);
-    return { rows: plainRows('growth', measured), ...outcome };
-  },
-};
+export const suite: Suite = { parts: { growth: { measure } }, report };
 
-/** By the fastest step of each, since a machine only ever makes one slower. */
-export function curvesOf(rows: readonly Row[]): Curve[] {
-  return benchDevices.flatMap((device) =>
-    (['time', 'width', 'blocks', 'batch'] as const).flatMap((size): Curve[] => {
-      const points = variations[size].flatMap((value) =>
-        rows
-          .filter((row) => row.device === device && row.case === nameOf(size, value))
-          .map(({ min, peakBytes = 0 }) => ({ value, milliseconds: min, bytes: peakBytes })),
-      );
-      const [before, last] = points.slice(-2);
-      if (!last) return [];
-      const slope = (from: number, to: number) => Math.log(to / from) / Math.log(last.value / before.value);
-      const timeExponent = slope(before.milliseconds, last.milliseconds);
-      return [{ device, size, points, timeExponent, memoryExponent: slope(before.bytes, last.bytes) }];
-    }),
-  );
+async function measure(device: Device, quick: boolean): Promise<MeasuredCase[]> {
+  const measured: MeasuredCase[] = [];
+  for (const size of sizes) {
+    for (const value of quick ? variations[size].slice(0, 2) : variations[size]) {
+      const gpt = new Gpt(device, { ...start, [size]: value });
+      const plan = { warmSteps: 3, rounds: 1, stepsOfRound: quick ? 2 : 8 };
+      measured.push(...(await measureSteps(device, { [nameOf(size, value)]: gpt }, plan)));
+    }
+  }
+  return measured;
 }
 
-function format(rows: readonly Row[]): string {
+async function report(rows: readonly Row[]): Promise<string[]> {
+  const { drawGrowth } = await import('./picture.ts');
   const curves = curvesOf(rows);
-  const cells = curves.flatMap(({ device, size, points, timeExponent, memoryExponent }) =>
-    points.map(({ value, milliseconds, bytes }, i) => [
-      size,
-      device,
-      `${value}`,
-      milliseconds.toFixed(1),
-      (bytes / 1024 / 1024).toFixed(2),
-      ...(i === points.length - 1 ? [timeExponent.toFixed(2), memoryExponent.toFixed(2)] : ['', '']),
-    ]),
+  const points = curves.flatMap((curve) =>
+    curve.points.map((point) => ({ ...curve, ...point, isLast: point === curve.points.at(-1) })),
   );
-  const titles = ['grows', 'on', 'to', 'fastest step ms', 'peak MiB', 'exponent of time', 'of memory'];
-  const picture = join('runs', 'growth.svg');
+  const picture = 'runs/growth.svg';
   mkdirSync('runs', { recursive: true });
   writeFileSync(picture, drawGrowth(curves));
   return [
-    formatDevices(rows),
-    textTable(titles, cells, 2),
-    `Exponents between the last two sizes: 1 is linear, 2 quadratic. The other sizes stay at ${otherSizes()}.`,
+    table(
+      points,
+      {
+        grows: ({ size }) => size,
+        on: ({ device }) => device,
+        to: ({ value }) => `${value}`,
+        'fastest step ms': (point) => milliseconds(point.milliseconds),
+        'peak MiB': ({ bytes }) => mebibytes(bytes),
+        'exponent of time': ({ isLast, timeExponent }) => (isLast ? timeExponent.toFixed(2) : ''),
+        'of memory': ({ isLast, memoryExponent }) => (isLast ? memoryExponent.toFixed(2) : ''),
+      },
+      2,
+    ),
+    `Exponents between the last two sizes: 1 is linear, 2 quadratic. The other sizes stay at batch ${start.batch}, ${start.time} positions, ` +
+      `width ${start.width} and ${start.blocks} blocks.`,
     `Picture: ${picture}`,
-  ].join('\n\n');
+  ];
 }

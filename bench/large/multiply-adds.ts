@@ -1,6 +1,9 @@
-import { type Device, step, type Tensor, zeros } from '../../src/index.ts';
+/** Multiply-adds in registers: what an adapter computes at most. */
+
+import { type Device, type Tensor, zeros } from '../../src/index.ts';
 import { dispatch } from '../../src/tensor/dispatch.ts';
 import { kernel } from '../../src/tensor/kernel.ts';
+import { libraryOperation } from '../library-operation.ts';
 import type { Operation, OperationCase } from '../measure-operations.ts';
 import { peakName } from './workload.ts';
 
@@ -37,24 +40,13 @@ export function multiplyAdds(result: Tensor, rounds: number): void {
 }
 
 /** What an adapter does at most: all of its units kept busy, nothing read. Enough threads to fill the largest card. */
-export function multiplyAddsCase(device: Device): OperationCase & { threads: number; rounds: number } {
+export function multiplyAddsCase(device: Device): OperationCase & { build(): Operation } {
   const [threads, rounds] = device.software ? [4096, 2048] : [1 << 20, 1024];
-  return { name: peakName, flops: 2 * multiplyAddsPerRound * rounds * threads, threads, rounds };
-}
-
-export function multiplyAddsOperation(device: Device): Operation {
-  const { threads, rounds } = multiplyAddsCase(device);
-  const result = zeros([threads], { device });
   return {
-    async run(times) {
-      await step(() => {
-        for (let i = 0; i < times; i++) multiplyAdds(result, rounds);
-      });
-      await device.synchronize();
-    },
-    release() {
-      result.release('its measurement was over');
-      device.trim();
+    ...{ name: peakName, flops: 2 * multiplyAddsPerRound * rounds * threads },
+    build() {
+      const result = zeros([threads], { device });
+      return libraryOperation(device, [result], () => multiplyAdds(result, rounds));
     },
   };
 }

@@ -1,6 +1,6 @@
 import { type AttentionCase, caseOf } from '../attention/workload.ts';
+import type { GptSize } from '../gpt.ts';
 import { casesOf } from '../matmul/workload.ts';
-import type { GptSize } from '../sized-gpt.ts';
 
 /** What is measured, each part in a process of its own: one that does not fit the adapter leaves the others. */
 export const parts = ['operations', 'GPT in f32', 'GPT in f16'] as const;

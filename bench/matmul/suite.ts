@@ -1,63 +1,71 @@
-import { ours, patched, shipped } from '../implementations.ts';
-import { formatOperations, ratioLine } from '../operation-report.ts';
-import { operationSuite } from '../operation-suite.ts';
+/** Products of f32 matrices, forward and with gradients. */
+
+import { type Device, matmul, tensor } from '../../src/index.ts';
+import { computeGradients, libraryOperation } from '../library-operation.ts';
+import { measureOperations, type Operation } from '../measure-operations.ts';
+import { ours } from '../peers.ts';
+import { besidePeers, byCase, find, gigaflops, load, table, times, who } from '../report.ts';
 import type { Row } from '../row.ts';
-import { textTable } from '../text-table.ts';
-import { cases, forwardOf } from './workload.ts';
+import type { Suite } from '../suite.ts';
+import { cases, forwardOf, type MatmulCase, operands } from './workload.ts';
 
-/** What the project asks of itself on a software adapter, against the best peer. */
-const timesAsShipped = 3;
-const timesAsPatched = 1.6;
-const leastOfForward = 0.9;
+/** What the project asks of itself on a software adapter: times as fast as the best peer, and of the forward product's rate. */
+const asked = { shipped: 3, polite: 1.6, ofForward: 0.9 };
 
-export const matmulSuite = operationSuite({
-  name: 'matmul',
-  title: 'products of f32 matrices',
-  format: (rows) => [formatOperations(rows), backward(rows), verdicts(rows), notes].join('\n\n'),
-});
+export const suite: Suite = {
+  parts: {
+    products: {
+      measure: (device, quick) =>
+        measureOperations(quick ? cases.slice(0, 2) : cases, (one) => matmulOperation(device, one), quick),
+      again: true,
+    },
+  },
+  peers: { suffix: '-matmul', pyTorch: ['matmul'] },
+  report: (rows) => [
+    table(byCase(rows), { ...who, ...gigaflops, ...times, ...load }, 3),
+    gradients(rows),
+    besidePeers(rows, asked),
+    'with gradients: the product and the gradients of both operands for a given gradient of it, three products in all.',
+  ],
+};
+
+export function matmulOperation(device: Device, one: MatmulCase): Operation {
+  const { m, k, n, withGradients } = one;
+  const values = operands(one);
+  const a = tensor(values.a, { device, shape: [m, k] });
+  const b = tensor(values.b, { device, shape: [k, n] });
+  const g = tensor(values.g, { device, shape: [m, n] });
+  return libraryOperation(device, [a, b, g], () => {
+    if (withGradients) computeGradients([a, b], (left, right) => matmul(left, right), g);
+    else matmul(a, b);
+  });
+}
 
 /** What the gradients alone reach: two products, their time being what is left when the forward product is taken off. */
-function backward(rows: readonly Row[]): string {
-  const cells = cases.flatMap((one) =>
-    rows.flatMap((whole) => {
-      if (!one.withGradients || whole.case !== one.name || whole.implementation !== ours) return [];
-      const forward = rows.find(
-        (row) => row.case === forwardOf(one) && row.implementation === ours && row.device === whole.device,
-      );
-      if (!forward?.flops || !whole.flops) return [];
+function gradients(rows: readonly Row[]): string {
+  const pairs = cases.flatMap((one) =>
+    rows.flatMap((row) => {
+      if (!one.withGradients || row.case !== one.name || row.implementation !== ours) return [];
+      const forward = find(rows, { ...row, case: forwardOf(one) });
+      if (!forward?.flops || !row.flops) return [];
       const [ahead, back] = [
         forward.flops / forward.median,
-        (whole.flops - forward.flops) / (whole.median - forward.median),
-      ].map((rate) => rate / 1e6);
-      const share = back / ahead;
-      const verdict = whole.device === 'webgpu' ? (share >= leastOfForward ? 'met' : 'NOT MET') : '';
-      return [
-        [`${one.m} x ${one.k} x ${one.n}`, whole.device, ahead.toFixed(1), back.toFixed(1), share.toFixed(2), verdict],
+        (row.flops - forward.flops) / (row.median - forward.median),
       ];
+      return [{ ...one, ...row, ahead, back }];
     }),
   );
-  if (cells.length === 0) return '';
-  const titles = [
-    'rows x inner x columns',
-    'on',
-    'forward GF/s',
-    'gradients GF/s',
-    'of forward',
-    `asked: ${leastOfForward}`,
-  ];
-  return `The gradients by themselves (${ours}):\n${textTable(titles, cells, 2)}`;
+  return `The gradients by themselves (${ours}):\n${table(
+    pairs,
+    {
+      'rows x inner x columns': ({ m, k, n }) => `${m} x ${k} x ${n}`,
+      on: who.on,
+      'forward GFLOP/s': ({ ahead }) => (ahead / 1e6).toFixed(1),
+      'gradients GFLOP/s': ({ back }) => (back / 1e6).toFixed(1),
+      'of forward': ({ ahead, back }) => (back / ahead).toFixed(2),
+      [`at least ${asked.ofForward} on webgpu`]: ({ ahead, back, device }) =>
+        device !== 'webgpu' ? '' : back / ahead >= asked.ofForward ? 'met' : 'NOT MET',
+    },
+    2,
+  )}`;
 }
-
-function verdicts(rows: readonly Row[]): string {
-  return [
-    ...ratioLine(rows, 'webgpu', { device: 'webgpu', waiting: shipped }, timesAsShipped),
-    ...ratioLine(rows, 'webgpu', { device: 'webgpu', waiting: patched }, timesAsPatched),
-    ...ratioLine(rows, 'webgpu', { device: 'wasm', waiting: null }),
-    ...ratioLine(rows, 'cpu', { device: 'wasm', waiting: null }),
-    ...ratioLine(rows, 'webgpu', { device: 'cuda', waiting: null }),
-    ...ratioLine(rows, 'cpu', { device: 'cpu', waiting: null }),
-  ].join('\n');
-}
-
-const notes =
-  'with gradients: the product c, and the gradients of both operands for a given gradient of c: three products in all.';

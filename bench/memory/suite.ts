@@ -1,59 +1,70 @@
-import { ours, peerMeasurements, peersAreInstalled, shipped } from '../implementations.ts';
-import { type Measurement, perform } from '../perform.ts';
-import { plainRows } from '../plain-rows.ts';
-import type { Row } from '../row.ts';
-import { formatDevices } from '../step/report.ts';
-import type { Suite } from '../suite.ts';
-import { textTable } from '../text-table.ts';
+/** Bytes of all WebGPU buffers during the step of the small GPT, and over many steps. */
 
-export const memorySuite: Suite = {
-  title: 'bytes of all buffers on webgpu during one step of a small GPT, and over many steps',
-  hasPeers: true,
+import type { Device } from '../../src/index.ts';
+import type { MeasuredCase } from '../child-report.ts';
+import { ours } from '../peers.ts';
+import { find, mebibytes, table, verdict, who } from '../report.ts';
+import type { Row } from '../row.ts';
+import { freeze, smallGpt } from '../step/small-gpt.ts';
+import { cases } from '../step/workload.ts';
+import type { Suite } from '../suite.ts';
+import { timeEach } from '../timing.ts';
+import { meterBuffers } from './buffer-meter.ts';
+
+const warmSteps = 4;
+const measuredSteps = 12;
+const longRun = { full: 2000, quick: 40 };
+
+export const suite: Suite = {
   devices: ['webgpu'],
-  format,
-  async run(options) {
-    const own: Measurement = {
-      implementation: ours,
-      device: 'webgpu',
-      script: new URL('ours.ts', import.meta.url),
-      arguments: ['webgpu', options.quick ? 'quick' : 'full'],
-      secondsAllowed: 400,
-    };
-    const withPeers = !options.quick && peersAreInstalled();
-    const peers = withPeers ? peerMeasurements('webgpu', '', 150).filter(isShipped) : [];
-    const { measured, ...outcome } = await perform([own, ...peers], options);
-    return { rows: plainRows('memory', measured).filter(({ peakBytes }) => peakBytes !== undefined), ...outcome };
-  },
+  parts: { memory: { measure } },
+  peers: { suffix: '', onlyAsShipped: true },
+  report,
 };
 
-function isShipped({ implementation }: Measurement): boolean {
-  return implementation.endsWith(shipped);
+async function measure(device: Device, quick: boolean): Promise<MeasuredCase[]> {
+  const measured: MeasuredCase[] = [];
+  const meter = meterBuffers();
+  for (const name of cases) {
+    const gpt = smallGpt(device);
+    await timeEach(warmSteps, () => gpt.step());
+    freeze(gpt, name);
+    device.trim();
+    meter.peak = meter.bytes;
+    const milliseconds = await timeEach(measuredSteps, () => gpt.step());
+    const peakBytes = meter.peak;
+    let figures: MeasuredCase['figures'];
+    if (name === 'none') {
+      const steps = quick ? longRun.quick : longRun.full;
+      const before = meter.bytes;
+      await timeEach(steps, () => gpt.step());
+      figures = { longRunSteps: steps, bytesBefore: before, bytesAfter: meter.bytes };
+    }
+    measured.push({ case: name, milliseconds, othersShare: null, peakBytes, figures });
+    gpt.release();
+  }
+  return measured;
 }
 
-function format(rows: readonly Row[]): string {
-  const cells = rows.map(({ case: name, implementation, peakBytes = 0 }) => [
-    name,
-    implementation,
-    (peakBytes / 1024 / 1024).toFixed(2),
-  ]);
-  const own = rows.find(({ implementation, case: name }) => implementation === ours && name === 'none');
-  const others = rows.filter(({ implementation }) => implementation !== ours);
-  const least = Math.min(...others.map(({ peakBytes = 0 }) => peakBytes));
+function report(rows: readonly Row[]): string[] {
+  const metered = rows.filter(({ peakBytes }) => peakBytes !== undefined);
+  const peers = metered.filter(({ implementation }) => implementation !== ours);
+  const least = Math.min(...peers.map(({ peakBytes = 0 }) => peakBytes));
+  const own = find(rows, { case: 'none', device: 'webgpu' });
   const lines: string[] = [];
-  if (own?.peakBytes && others.length > 0) {
-    const verdict = own.peakBytes <= least ? 'met' : 'NOT MET';
-    lines.push(`${ours} takes ${(own.peakBytes / least).toFixed(2)} of the best peer's peak (${verdict}: at most 1)`);
+  if (own?.peakBytes && peers.length > 0) {
+    const share = own.peakBytes / least;
+    lines.push(`${ours} takes ${share.toFixed(2)} of the best peer's peak (${verdict(share <= 1, 'at most 1')}).`);
   }
-  const { 'steps of the long run': steps, 'bytes before it': before, 'bytes after it': after } = own?.figures ?? {};
-  if (steps !== undefined && before !== undefined && after !== undefined) {
+  if (own) {
+    const { longRunSteps: steps, bytesBefore: before, bytesAfter: after } = own.figures;
     lines.push(
-      `After ${steps} steps more, ${after} bytes where there were ${before} (${after <= before ? 'met' : 'NOT MET'}: no more)`,
+      `After ${steps} more steps: ${after} bytes, before them ${before} (${verdict(after <= before, 'no more')}).`,
     );
   }
   return [
-    formatDevices(rows),
-    textTable(['frozen', 'by', 'peak MiB'], cells, 2),
+    table(metered, { frozen: who.case, by: who.by, 'peak MiB': ({ peakBytes }) => mebibytes(peakBytes) }, 2),
     lines.join('\n'),
-    'Every buffer that JavaScript made and did not destroy counts, pools and read-back buffers among them; once warm.',
-  ].join('\n\n');
+    'Every buffer counts that JavaScript made and did not destroy, pools and read-back buffers too. Warm steps only.',
+  ];
 }

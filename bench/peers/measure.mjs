@@ -1,7 +1,7 @@
 // What every peer's training step is measured with: the cases one after the other, each from the initial weights.
 
+import { LoadMeter } from '../../command/load-meter.ts';
 import { send } from '../child-report.ts';
-import { LoadMeter } from '../load-meter.ts';
 import { meterBuffers } from '../memory/buffer-meter.ts';
 import { cases } from '../step/workload.ts';
 import { startPeer } from './start.mjs';

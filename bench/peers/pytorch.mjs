@@ -9,7 +9,7 @@ import * as attention from '../attention/workload.ts';
 import { send } from '../child-report.ts';
 import * as large from '../large/workload.ts';
 import * as matmul from '../matmul/workload.ts';
-import { python } from '../pytorch.ts';
+import { python } from '../peers.ts';
 import * as small from '../step/workload.ts';
 
 const matmulCase = (one) => ({ kind: 'matmul', ...one });

@@ -35,7 +35,7 @@ def send(message):
 
 
 class LoadMeter:
-    """The share of all cores that other processes took since it was made (as bench/load-meter.ts has it)."""
+    """The share of all cores that other processes took since it was made (as command/load-meter.ts has it)."""
 
     def __init__(self):
         self.before = self.read()

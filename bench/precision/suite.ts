@@ -1,48 +1,54 @@
-import { ours } from '../implementations.ts';
-import { perform } from '../perform.ts';
-import { plainRows } from '../plain-rows.ts';
-import type { Row } from '../row.ts';
-import { formatDevices } from '../step/report.ts';
-import type { Suite } from '../suite.ts';
-import { textTable } from '../text-table.ts';
-import { nameOf, precisions, sizes } from './workload.ts';
+/** One training step of a GPT with the values between its layers stored in f32 and in f16, on webgpu. */
 
-export const precisionSuite: Suite = {
-  title: 'one training step of a GPT with the values between its layers stored in f32 and in f16, on webgpu',
-  hasPeers: false,
+import { type Device, NoAdapterError } from '../../src/index.ts';
+import type { MeasuredCase } from '../child-report.ts';
+import { Gpt, type GptSize } from '../gpt.ts';
+import { measureSteps } from '../measure-steps.ts';
+import { mebibytes, milliseconds, table } from '../report.ts';
+import type { Row } from '../row.ts';
+import type { Suite } from '../suite.ts';
+
+const sizes: readonly GptSize[] = [
+  { batch: 4, time: 64, width: 128, blocks: 2 },
+  { batch: 16, time: 64, width: 128, blocks: 2 },
+  { batch: 4, time: 256, width: 128, blocks: 2 },
+];
+
+export const suite: Suite = {
   devices: ['webgpu'],
-  format,
-  async run(options) {
-    const measurement = {
-      implementation: ours,
-      device: 'webgpu',
-      script: new URL('ours.ts', import.meta.url),
-      arguments: ['webgpu', options.quick ? 'quick' : 'full'],
-      secondsAllowed: 400,
-    } as const;
-    const { measured, ...outcome } = await perform([measurement], options);
-    return { rows: plainRows('precision', measured), ...outcome };
-  },
+  parts: { precision: { measure } },
+  report,
 };
 
-function format(rows: readonly Row[]): string {
-  const cells = sizes.flatMap((size) => {
-    const [whole, half] = precisions.map((each) => rows.find((row) => row.case === `${nameOf(size)}, ${each}`));
-    if (!whole || !half) return [];
-    return [whole, half].map((row) => [
-      row.case,
-      `${row.median.toFixed(1)} (${row.min.toFixed(1)})`,
-      ((row.peakBytes ?? 0) / 1024 / 1024).toFixed(2),
-      (row.figures?.loss ?? Number.NaN).toPrecision(5),
-      row === whole
-        ? ''
-        : `${(row.median / whole.median).toFixed(2)} / ${((row.peakBytes ?? 0) / (whole.peakBytes ?? 1)).toFixed(2)}`,
-    ]);
+async function measure(device: Device, quick: boolean): Promise<MeasuredCase[]> {
+  if (!device.supports('f16')) throw new NoAdapterError(`${device.adapter} has no f16 in shaders`);
+  const measured: MeasuredCase[] = [];
+  for (const size of quick ? sizes.slice(0, 1) : sizes) {
+    const name = `batch ${size.batch}, ${size.time} positions`;
+    const gpts = {
+      [`${name}, f32`]: new Gpt(device, size),
+      [`${name}, f16`]: new Gpt(device, size, { activations: 'f16' }),
+    };
+    const plan = { warmSteps: 4, rounds: quick ? 2 : 10, stepsOfRound: 4 };
+    measured.push(...(await measureSteps(device, gpts, plan)));
+  }
+  return measured;
+}
+
+function report(rows: readonly Row[]): string[] {
+  const pairs = rows.map((row) => {
+    const whole = rows.find((other) => other.case === row.case.replace('f16', 'f32')) ?? row;
+    return { ...row, ofTime: row.median / whole.median, ofBytes: row.figures.stepBytes / whole.figures.stepBytes };
   });
-  const count = rows[0]?.figures?.['steps trained'] ?? 0;
   return [
-    formatDevices(rows),
-    textTable(['GPT of width 128', 'ms (min)', 'MiB of a step', `loss at ${count}`, 'f16 / f32: ms / MiB'], cells, 1),
+    table(pairs, {
+      'GPT of width 128': (row) => row.case,
+      'ms (min)': ({ median, min }) => `${milliseconds(median)} (${milliseconds(min)})`,
+      'time of f32': ({ ofTime }) => ofTime.toFixed(2),
+      'MiB of a step': ({ figures }) => mebibytes(figures.stepBytes),
+      'bytes of f32': ({ ofBytes }) => ofBytes.toFixed(2),
+      [`loss after ${rows[0].figures.steps} steps`]: ({ figures }) => figures.loss.toPrecision(5),
+    }),
     'MiB of a step: the most it holds beside parameters and moments. Gradients and everything summed are f32 in both.',
-  ].join('\n\n');
+  ];
 }

@@ -1,6 +1,8 @@
+/** The dispatches of one step, each with the time it takes by itself. */
+
 import type { Device, KernelCall } from '../../src/tensor/device.ts';
-import { median } from '../statistics.ts';
-import { type RecordedCall, recordCalls } from './record-calls.ts';
+import { median, sum } from '../statistics.ts';
+import { time } from '../timing.ts';
 
 /** All dispatches of a step that do the same work: one kernel over operands of the same shapes. */
 export interface DispatchGroup {
@@ -20,8 +22,6 @@ const measuredMilliseconds = 12;
 const mostRepeats = 2048;
 
 /**
- * The dispatches of one step, each with the time it takes by itself.
- *
  * On `cpu` a dispatch is a call, timed where it stands. On `webgpu` a recorded step is walked through in its own order,
  * so that each dispatch finds the values it found in the step; at the first dispatch of each group the walk halts and
  * enqueues it once, and then many times, as one submission each. The difference of the two, divided by the
@@ -33,64 +33,66 @@ const mostRepeats = 2048;
  * @param step takes one training step on `device`.
  */
 export async function timeDispatches(device: Device, step: () => Promise<unknown>): Promise<StepDispatches> {
-  const recorded = await recordCalls(device, step);
-  const times = device.kind === 'cpu' ? callTimes(recorded) : await replayTimes(device, recorded);
+  const calls = await recordCalls(device, step);
   const groups: StepDispatches = new Map();
-  for (const { call } of recorded) {
-    const work = workOf(call);
+  for (const { call, work } of calls) {
     const group = groups.get(work);
     if (group) group.count++;
-    else {
-      const milliseconds = median(times.get(work) ?? []);
-      groups.set(work, { kernel: call.kernel.name, count: 1, milliseconds, flops: call.flops });
-    }
+    else groups.set(work, { kernel: call.kernel.name, count: 1, milliseconds: Number.NaN, flops: call.flops });
+  }
+  const replayed = device.kind === 'webgpu' ? await replayTimes(device, calls) : new Map<string, number>();
+  for (const [work, group] of groups) {
+    const called = calls.filter((each) => each.work === work).map(({ milliseconds }) => milliseconds);
+    group.milliseconds = replayed.get(work) ?? median(called);
   }
   return groups;
 }
 
-function callTimes(recorded: readonly RecordedCall[]): Map<string, number[]> {
-  const times = new Map<string, number[]>();
-  for (const { call, milliseconds } of recorded) {
-    const work = workOf(call);
-    times.set(work, [...(times.get(work) ?? []), milliseconds]);
-  }
-  return times;
+interface RecordedCall {
+  call: KernelCall;
+  work: string;
+  /** Of the call itself: all of the work on `cpu`, only its encoding on `webgpu`. */
+  milliseconds: number;
 }
 
-async function replayTimes(device: Device, recorded: readonly RecordedCall[]): Promise<Map<string, number[]>> {
-  const times = new Map<string, number[]>();
-  for (const call of recorded.map(({ call }) => harmless(call))) {
-    const work = workOf(call);
+async function recordCalls(device: Device, step: () => Promise<unknown>): Promise<RecordedCall[]> {
+  const calls: RecordedCall[] = [];
+  const run = device.run;
+  device.run = (call) => {
+    const started = performance.now();
+    run.call(device, call);
+    calls.push({ call, work: workOf(call), milliseconds: performance.now() - started });
+  };
+  try {
+    await step();
+  } finally {
+    device.run = run;
+  }
+  return calls;
+}
+
+async function replayTimes(device: Device, calls: readonly RecordedCall[]): Promise<Map<string, number>> {
+  const times = new Map<string, number>();
+  for (const { call, work } of calls) {
+    // Repeated, an update by the optimizer must not carry the weights away: at rate 0 it does all of its work in place.
+    const harmless = 'rate' in call.scalars ? { ...call, scalars: { ...call.scalars, rate: 0 } } : call;
+    const repeated = (repeats: number) =>
+      time(() => {
+        for (let i = 0; i < repeats; i++) device.run(harmless);
+        return device.synchronize();
+      });
     if (times.has(work)) {
-      device.run(call);
+      device.run(harmless);
       continue;
     }
     await device.synchronize();
-    const repeats = await enoughRepeats(device, call);
-    const once = await timeRepeated(device, call, 1);
-    const often = await timeRepeated(device, call, repeats);
-    times.set(work, [Math.max(0, often - once) / (repeats - 1)]);
+    let repeats = 8;
+    while (repeats < mostRepeats && (await repeated(repeats)) < measuredMilliseconds) repeats *= 2;
+    const once = await repeated(1);
+    times.set(work, Math.max(0, (await repeated(repeats)) - once) / (repeats - 1));
   }
   await device.synchronize();
   return times;
-}
-
-async function enoughRepeats(device: Device, call: KernelCall): Promise<number> {
-  let repeats = 8;
-  while (repeats < mostRepeats && (await timeRepeated(device, call, repeats)) < measuredMilliseconds) repeats *= 2;
-  return repeats;
-}
-
-async function timeRepeated(device: Device, call: KernelCall, repeats: number): Promise<number> {
-  const start = performance.now();
-  for (let i = 0; i < repeats; i++) device.run(call);
-  await device.synchronize();
-  return performance.now() - start;
-}
-
-/** An update by the optimizer, repeated, must not carry the weights away: at rate 0 it does all of its work in place. */
-function harmless(call: KernelCall): KernelCall {
-  return 'rate' in call.scalars ? { ...call, scalars: { ...call.scalars, rate: 0 } } : call;
 }
 
 /** What decides how long a dispatch takes: kernel, shapes and layouts of the operands, workgroups, operations. */
@@ -99,18 +101,17 @@ function workOf({ kernel, operands, workgroups, flops }: KernelCall): string {
   return `${kernel.name} ${views.join(' ')} [${workgroups.join(',')}] ${flops}`;
 }
 
-export interface Difference {
-  dispatches: number;
-  milliseconds: number;
-}
-
 /** The dispatches of `more` that `less` lacks, counted as often as they are missing, with their times from `more`. */
-export function missingDispatches(more: StepDispatches, less: StepDispatches): Difference {
-  const difference: Difference = { dispatches: 0, milliseconds: 0 };
-  for (const [work, { count, milliseconds }] of more) {
-    const missing = Math.max(0, count - (less.get(work)?.count ?? 0));
-    difference.dispatches += missing;
-    difference.milliseconds += missing * milliseconds;
-  }
-  return difference;
+export function missingDispatches(
+  more: StepDispatches,
+  less: StepDispatches,
+): { dispatches: number; milliseconds: number } {
+  const missing = [...more].map(([work, { count, milliseconds }]) => {
+    const dispatches = Math.max(0, count - (less.get(work)?.count ?? 0));
+    return { dispatches, milliseconds: dispatches * milliseconds };
+  });
+  return {
+    dispatches: sum(missing.map(({ dispatches }) => dispatches)),
+    milliseconds: sum(missing.map(({ milliseconds }) => milliseconds)),
+  };
 }

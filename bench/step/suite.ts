@@ -1,32 +1,85 @@
-import { peerMeasurements, peersAreInstalled } from '../implementations.ts';
-import { benchDevices } from '../options.ts';
-import { perform } from '../perform.ts';
-import { pyTorchMeasurements } from '../pytorch.ts';
-import type { Suite, SuiteOptions, SuiteResult } from '../suite.ts';
-import { coldMeasurement, warmMeasurement } from './measurements.ts';
-import { formatStepReport } from './report.ts';
-import { toRows } from './rows.ts';
+/** One training step of a small GPT, to the loss on the host. */
 
-export const stepSuite: Suite = {
-  title: 'one training step of a small GPT, to the loss on the host',
-  hasPeers: true,
-  run,
-  format: formatStepReport,
+import { formatPercent } from '../../command/format.ts';
+import type { KernelTime } from '../child-report.ts';
+import { ours } from '../peers.ts';
+import { besidePeers, load, milliseconds, table, times, verdict, who } from '../report.ts';
+import type { Row } from '../row.ts';
+import { sum } from '../statistics.ts';
+import type { Suite } from '../suite.ts';
+import { measureCold, measureWarm } from './measure.ts';
+
+/** What the project asks of itself on an idle machine with a software adapter: times as fast as the peers, and seconds. */
+const asked = { shipped: 2.5, polite: 1.67, wasm: 1, coldSeconds: 4 };
+const kernelsShown = 8;
+
+export const suite: Suite = {
+  parts: {
+    // Mesa must not find what it compiled for an earlier process.
+    cold: { measure: measureCold, environment: { MESA_SHADER_CACHE_DISABLE: 'true' } },
+    warm: { measure: measureWarm, again: true },
+  },
+  peers: { suffix: '', pyTorch: ['step'] },
+  report: (rows) => [
+    stepTable(rows),
+    ...rows.map(kernelTable),
+    besidePeers(
+      rows.filter((row) => row.case === 'none'),
+      asked,
+    ),
+    rows.map(coldVerdict).join(''),
+    stepNotes,
+    notes,
+  ],
 };
 
-/** Ours, the peers, and ours again, all in the same minutes. */
-async function run(options: SuiteOptions): Promise<SuiteResult> {
-  const { device, quick } = options;
-  const devices = device ? [device] : benchDevices;
-  const withPeers = !quick && peersAreInstalled();
-  const plan = [
-    ...devices.map((kind) => coldMeasurement(kind, quick)),
-    ...devices.map((kind) => warmMeasurement(kind, quick)),
-    // Mesa compiles for jax-js for 36 to 50 s, the first time on a machine.
-    ...(withPeers ? devices.flatMap((kind) => peerMeasurements(kind, '', 150)) : []),
-    ...(quick ? [] : pyTorchMeasurements(devices, 'step', 150)),
-    ...(quick ? [] : devices.map((kind) => warmMeasurement(kind, quick))),
-  ];
-  const { measured, ...outcome } = await perform(plan, options);
-  return { rows: toRows(measured), ...outcome };
+const order = ['cold', 'none', 'early', 'late', 'most'];
+
+export function stepTable(rows: readonly Row[]): string {
+  return table(
+    rows.toSorted((a, b) => order.indexOf(a.case) - order.indexOf(b.case)),
+    {
+      ...who,
+      ...times,
+      steps: ({ samples }) => `${samples}`,
+      first: ({ firstMilliseconds, median }) => milliseconds(firstMilliseconds ?? median),
+      'first loss': ({ firstLoss }) => firstLoss?.toFixed(4) ?? '',
+      ...load,
+    },
+    3,
+  );
 }
+
+function kernelTable({ device, median, kernels = [] }: Row): string {
+  if (kernels.length === 0) return '';
+  const all = sum(kernels.map((kernel) => kernel.milliseconds));
+  const others = kernels.slice(kernelsShown);
+  const rest: KernelTime = {
+    kernel: `${others.length} others`,
+    dispatches: sum(others.map(({ dispatches }) => dispatches)),
+    milliseconds: sum(others.map((kernel) => kernel.milliseconds)),
+    flops: sum(others.map(({ flops }) => flops)),
+  };
+  const where = `${ours} on ${device}, nothing frozen: ${milliseconds(all)} ms of ${milliseconds(median)} in dispatches`;
+  return `Where a step spends its time (${where})\n${table([...kernels.slice(0, kernelsShown), rest], {
+    kernel: ({ kernel }) => kernel,
+    dispatches: ({ dispatches }) => `${dispatches}`,
+    ms: (one) => milliseconds(one.milliseconds),
+    share: (one) => formatPercent(one.milliseconds / all, 0),
+    'GFLOP/s': (one) => (one.flops / one.milliseconds / 1e6).toFixed(1),
+  })}`;
+}
+
+function coldVerdict(row: Row): string {
+  if (row.case !== 'cold' || row.device !== 'webgpu') return '';
+  const seconds = row.median / 1000;
+  const { coldSeconds } = asked;
+  return `The cold first step on webgpu takes ${seconds.toFixed(1)} s (${verdict(seconds < coldSeconds, `under ${coldSeconds} s`)}).`;
+}
+
+export const stepNotes = `early: embeddings and block 0 are frozen. late: block 1, the last norm and the head. most: all but the last norm, the head and
+block 1's down matrix; the peers are not measured with it.`;
+
+const notes = `cold: the first step of a process, from building the model, with no compiled shader in Mesa's cache.
+first: the first step of the case, the longest of its rounds. For none, early and late Mesa may find compiled shaders.
+${ours} computes query, key and value as three matrices, so that each can freeze at its own time; peers fuse them into one.`;

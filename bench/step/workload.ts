@@ -32,23 +32,8 @@ export interface Matrix {
   data: Float32Array;
 }
 
-export interface BlockWeights {
-  /** Query, key and value side by side, in one matrix. */
-  queryKeyValue: Matrix;
-  output: Matrix;
-  up: Matrix;
-  down: Matrix;
-}
-
-export interface Weights {
-  tokens: Matrix;
-  positions: Matrix;
-  head: Matrix;
-  blocks: BlockWeights[];
-}
-
 /** Every matrix, uniform in ±0.08. Gains are not among them: they start at 1. */
-export function initialWeights(): Weights {
+export function initialWeights() {
   const { vocabulary, time, width, hidden, blocks } = workload;
   const range = 0.16;
   let state = 1;
@@ -65,6 +50,7 @@ export function initialWeights(): Weights {
     positions: matrix(time, width),
     head: matrix(width, vocabulary),
     blocks: Array.from({ length: blocks }, () => ({
+      // Query, key and value side by side.
       queryKeyValue: matrix(width, 3 * width),
       output: matrix(width, width),
       up: matrix(width, hidden),

@@ -1,5 +1,6 @@
 /** One arm of `npm start`: trained, evaluated, recorded, and kept in a checkpoint as it goes. */
 
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { formatCount } from '../../command/format.ts';
 import { Interrupted } from '../../command/interrupt.ts';
@@ -50,7 +51,7 @@ const logEvery = 20;
 const evaluationBatch = 167;
 /** Points of the accuracy curve, and the held-out fragments that each is measured on. */
 const curvePoints = 10;
-export const curveFragments = 3 * evaluationBatch;
+const curveFragments = 3 * evaluationBatch;
 
 /**
  * Trains to the end of the schedule, or until nothing is left to train, and evaluates. Goes on from the arm's checkpoint
@@ -66,7 +67,6 @@ export async function trainArm(
 ): Promise<ArmRecord> {
   const { device, dataset, steps } = options;
   const { folder, signal, evaluateAtFlops = Number.POSITIVE_INFINITY } = run;
-  const record = newRecord(name);
   let logBytes = 0;
   const { model, policy, training, release } = build(name, options, {
     record: {
@@ -78,21 +78,41 @@ export async function trainArm(
       },
     },
   });
+  const record: ArmRecord = {
+    ...{ name, steps: 0, seconds: { train: 0, evaluate: 0 }, flops: 0, peakBytes: 0, accuracy: 0, loss: 0 },
+    ...{ losses: [], curve: [], events: [], plainStop: null },
+    watched: (policy?.watched ?? []).map(({ name, kind, block }) => ({ name, kind, block, samples: [] })),
+    threshold: policy?.threshold ?? null,
+    graceSteps: (policy?.settings.grace ?? 1) * steps,
+  };
   const checkpoint = join(folder.path, `checkpoint-${name}.safetensors`);
-  const saveCheckpoint = async () => writeCheckpoint(checkpoint, await training.save());
-  if (folder.has(`checkpoint-${name}.safetensors`)) {
+  const timed = async (work: () => Promise<void>): Promise<number> => {
+    const started = performance.now();
+    await work();
+    const milliseconds = performance.now() - started;
+    record.seconds.train += milliseconds / 1000;
+    return milliseconds;
+  };
+  // What is still under way on the device belongs to the training time, what follows does not.
+  const pause = () => timed(() => device.synchronize());
+  const saveCheckpoint = async () => {
+    await pause();
+    await writeCheckpoint(checkpoint, await training.save());
+  };
+  if (existsSync(checkpoint)) {
     await training.restore(await readCheckpoint(checkpoint));
     if (!training.finished) folder.cutLog(logBytes);
-  } else {
-    record.watched = (policy?.watched ?? []).map(({ name, kind, block }) => ({ name, kind, block, samples: [] }));
-    record.threshold = policy?.threshold ?? null;
-    record.graceSteps = (policy?.settings.grace ?? 1) * steps;
-    await saveCheckpoint();
-  }
+  } else await saveCheckpoint();
 
   const progress = new Progress({ label: name, total: steps, doneBefore: training.step });
   const matrices = training.registry.select(projectionKinds);
   record.events = training.registry.events;
+  const writeFreezes = () =>
+    folder.writeJson(
+      'freezes.json',
+      freezesOf(record).map((freeze) => ({ arm: name, ...freeze })),
+    );
+  if (policy) writeFreezes();
   training.registry.onEvent(({ name: parameter, step, value, threshold, reason }) => {
     if (value === null || threshold === null) {
       progress.line(`  step ${step}: froze ${parameter} as well (${reason})`);
@@ -100,10 +120,7 @@ export async function trainArm(
     } else {
       progress.line(`  step ${step}: froze ${parameter} (signal ${value.toFixed(3)} below ${threshold})`);
       folder.log({ event: 'freeze', arm: name, parameter, step, value, threshold });
-      folder.writeJson(
-        'freezes.json',
-        freezesOf(record).map((freeze) => ({ arm: name, ...freeze })),
-      );
+      writeFreezes();
     }
   });
   policy?.onCheck(({ step, values }) => {
@@ -113,16 +130,9 @@ export async function trainArm(
     }
   });
 
-  const timed = async (work: () => Promise<void>): Promise<number> => {
-    const started = performance.now();
-    await work();
-    const milliseconds = performance.now() - started;
-    record.seconds.train += milliseconds / 1000;
-    return milliseconds;
-  };
-  // Evaluations stay out of the training time and, as their batches are larger, out of its peak of memory.
+  // The peak of memory that counts is that of training; the batches of an evaluation are larger.
   const evaluated = async (count = dataset.test.count): Promise<Evaluation> => {
-    await timed(() => device.synchronize());
+    await pause();
     record.peakBytes = Math.max(record.peakBytes, device.memory().peakBytes);
     const evaluation = await evaluate(model, device, dataset.test, count, evaluationBatch);
     device.resetPeak();
@@ -135,40 +145,43 @@ export async function trainArm(
   // Of the last fifty steps or so.
   let meanMilliseconds = 0;
   device.resetPeak();
-  while (!training.finished && !signal.aborted) {
-    const milliseconds = await timed(async () => {
-      await training.advance();
+  try {
+    while (!training.finished && !signal.aborted) {
+      const milliseconds = await timed(async () => {
+        await training.advance();
+        const { step } = training;
+        if (step === 1 || step % logEvery === 0) record.losses.push({ step, value: await training.loss() });
+      });
       const { step } = training;
-      if (step === 1 || step % logEvery === 0) record.losses.push({ step, value: await training.loss() });
-    });
-    const { step } = training;
-    record.steps = step;
-    record.flops = Object.values(training.operations).reduce((sum, part) => sum + part, 0);
-    const loss = record.losses.at(-1)?.value;
-    const frozen = matrices.filter(isFrozen).length;
-    made++;
-    meanMilliseconds += (milliseconds - meanMilliseconds) / Math.min(made, 50);
-    progress.update(step, [
-      { text: `${step}/${steps}`, importance: 6 },
-      { text: `loss ${loss?.toFixed(4) ?? '–'}`, importance: 5 },
-      { text: `${formatCount((1000 * tokensPerStep) / meanMilliseconds).replace(' ', '')} tokens/s`, importance: 1 },
-      { text: `${meanMilliseconds.toFixed(1)} ms/step`, importance: 2 },
-      { text: `${frozen}/${matrices.length} frozen`, importance: 4 },
-    ]);
-    if (step % logEvery === 0) {
-      folder.log({ event: 'step', arm: name, step, loss, milliseconds, frozen, ...device.memory() });
+      record.steps = step;
+      record.flops = Object.values(training.operations).reduce((sum, part) => sum + part, 0);
+      const loss = record.losses.at(-1)?.value;
+      const frozen = matrices.filter(isFrozen).length;
+      made++;
+      meanMilliseconds += (milliseconds - meanMilliseconds) / Math.min(made, 50);
+      progress.update(step, [
+        { text: `${step}/${steps}`, importance: 6 },
+        { text: `loss ${loss?.toFixed(4) ?? '–'}`, importance: 5 },
+        { text: `${formatCount((1000 * tokensPerStep) / meanMilliseconds).replace(' ', '')} tokens/s`, importance: 1 },
+        { text: `${meanMilliseconds.toFixed(1)} ms/step`, importance: 2 },
+        { text: `${frozen}/${matrices.length} frozen`, importance: 4 },
+      ]);
+      if (step % logEvery === 0) {
+        folder.log({ event: 'step', arm: name, step, loss, milliseconds, frozen, ...device.memory() });
+      }
+      const isPlainStop = !record.plainStop && record.flops >= evaluateAtFlops;
+      if (isPlainStop) {
+        const { accuracy, loss, seconds } = await evaluated();
+        record.plainStop = { accuracy, loss, seconds, step };
+      }
+      if (isPlainStop || training.finished || step % Math.ceil(steps / curvePoints) === 0) {
+        record.curve.push({ step, value: (await evaluated(curveFragments)).accuracy });
+      }
+      if (step % checkpointEvery === 0) await saveCheckpoint();
     }
-    const isPlainStop = !record.plainStop && record.flops >= evaluateAtFlops;
-    if (isPlainStop) {
-      const { accuracy, loss, seconds } = await evaluated();
-      record.plainStop = { accuracy, loss, seconds, step };
-    }
-    if (isPlainStop || training.finished || step % Math.ceil(steps / curvePoints) === 0) {
-      record.curve.push({ step, value: (await evaluated(curveFragments)).accuracy });
-    }
-    if (step % checkpointEvery === 0) await saveCheckpoint();
+  } finally {
+    progress.end();
   }
-  progress.end();
   await saveCheckpoint();
   if (!training.finished) throw new Interrupted(`Go on with: npm start -- --resume ${folder.path}`);
   await timed(() => training.end());
@@ -179,10 +192,14 @@ export async function trainArm(
   return record;
 }
 
-/** Trains a little, so that no arm's time holds what an engine does once: it compiles pipelines and the loops that are hot. */
-export async function warmUp(options: ArmOptions): Promise<void> {
-  const { model, training, release } = build('grades', { ...options, steps: 60 });
+/**
+ * Trains and evaluates once before the first arm, which would else pay alone for what an engine does once: on the cpu its
+ * steps take half as long again until their loops are compiled.
+ */
+export async function warmUp(options: ArmOptions, signal: AbortSignal): Promise<void> {
+  const { model, training, release } = build('grades', { ...options, steps: Math.min(240, options.steps) });
   await training.run({
+    signal,
     async onStep() {
       await training.loss();
     },
@@ -216,11 +233,4 @@ function build(name: ArmName, options: ArmOptions, state: TrainingOptions['state
     device.trim();
   };
   return { model, policy, training, release };
-}
-
-function newRecord(name: ArmName): ArmRecord {
-  return {
-    ...{ name, steps: 0, seconds: { train: 0, evaluate: 0 }, flops: 0, peakBytes: 0, accuracy: 0, loss: 0 },
-    ...{ losses: [], curve: [], events: [], watched: [], threshold: null, graceSteps: 0, plainStop: null },
-  };
 }

@@ -15,9 +15,9 @@ import {
   wholeNumber,
 } from '../../command/options.ts';
 import { runCommand } from '../../command/run.ts';
-import { newRunPath, RunFolder, RunFolderError, toJson } from '../../command/run-folder.ts';
+import { newRunPath, RunFolder, toJson } from '../../command/run-folder.ts';
 import { textTable } from '../../command/text-table.ts';
-import { type Device, type DeviceKind, deviceKinds, openDevice } from '../../src/index.ts';
+import { type Device, openDevice } from '../../src/index.ts';
 import { loadFragments } from '../data/fragments.ts';
 import { trainArm, warmUp } from './arm.ts';
 import { drawSignals, reportPage } from './report.ts';
@@ -37,8 +37,6 @@ const training = {
 };
 const optimizer = { learningRate: 3e-3, weightDecay: 0.01, maxGradientNorm: 1 };
 
-const defaults = { steps: 1200, seed: 1 };
-
 /** Above the library's default of 0.3; the notes of the help say why. */
 const threshold = 0.45;
 
@@ -53,12 +51,12 @@ const command = {
       help: 'folder with one sub-folder a class, any files',
       defaultText: 'the files in node_modules, by their kind',
     }),
-    steps: wholeNumber({ from: 1, to: 1e7, help: 'length of the schedule in steps', defaultText: `${defaults.steps}` }),
+    steps: wholeNumber({ from: 1, to: 1e7, help: 'length of the schedule in steps', default: 1200 }),
     seed: wholeNumber({
       from: 0,
       to: 2 ** 32 - 1,
       help: 'of the weights and of the batches',
-      defaultText: `${defaults.seed}`,
+      default: 1,
     }),
     device: deviceOption(),
     out: text({
@@ -82,51 +80,32 @@ function inWords({ kind, adapter, software }: Device, choice: string): string {
   return `${name}${kind === 'webgpu' && software ? ' (a software adapter: a CPU, no GPU)' : ''}, ${reason}`;
 }
 
-interface Settings {
-  readonly data: string | null;
-  readonly steps: number;
-  readonly seed: number;
-  readonly device: { readonly kind: DeviceKind };
-}
-
-/** What the run in a folder was told. */
-function settingsOf(path: string) {
-  const { config } = RunFolder.open(path);
-  if (isSettings(config)) return { ...config, device: config.device.kind };
-  throw new RunFolderError(`${path} holds no run of npm start: its config.json has no data, steps, seed and device`);
-}
-
-function isSettings(config: unknown): config is Settings {
-  const { data, steps, seed, device } = Object(config);
-  const isText = data === null || typeof data === 'string';
-  return isText && typeof steps === 'number' && typeof seed === 'number' && deviceKinds.includes(device?.kind);
-}
-
 await runCommand(async () => {
-  const options = readOptions({ ...command, argv: process.argv.slice(2) });
-  if (!options) return;
-  const { resume, json, ...given } = options;
-  const contradiction = Object.entries(given).find(([, value]) => value !== null && value !== 'auto');
-  if (resume !== null && contradiction) {
-    throw new OptionError(
-      `--${contradiction[0]} and --resume contradict each other: a run goes on with the settings that it has`,
-      command.command,
-    );
+  const given = process.argv.slice(2);
+  const asked = readOptions({ ...command, argv: given });
+  if (!asked) return;
+  const { resume } = asked;
+  const other = given.find((word) => word.startsWith('--') && !/^--(resume|json)\b/.test(word));
+  if (resume !== null && other !== undefined) {
+    const reason = 'a run goes on with the settings that it has';
+    throw new OptionError(`${other} and --resume contradict each other: ${reason}`, command.command);
   }
-  const settings = resume === null ? given : settingsOf(resume);
-  const { data } = settings;
-  const [steps, seed] = [settings.steps ?? defaults.steps, settings.seed ?? defaults.seed];
+  // A run that goes on reads its own command line again.
+  const line: string[] = resume === null ? given : (Object(RunFolder.open(resume).config).arguments ?? []);
+  const options = readOptions({ ...command, argv: line });
+  if (!options) return;
+  const { steps, seed } = options;
+  const json = asked.json ?? options.json;
 
-  const dataset = loadFragments({ directory: data, windowBytes, testFragments });
+  const dataset = loadFragments({ directory: options.data, windowBytes, testFragments });
   console.log(`${dataset.describe()}\n`);
-  const device = await openDevice(settings.device);
-  console.log(`Device: ${inWords(device, settings.device)}`);
+  const device = await openDevice(options.device);
+  console.log(`Device: ${inWords(device, options.device)}`);
 
   const { kind, adapter, software } = device;
   const config = {
     steps,
     seed,
-    data,
     windowBytes,
     classes: dataset.classes,
     ...training,
@@ -134,18 +113,19 @@ await runCommand(async () => {
     threshold,
     freezeLeftovers: true,
   };
-  const path = resume ?? given.out ?? newRunPath('fragments');
-  const folder = RunFolder[resume === null ? 'create' : 'join'](path, { ...config, device: { kind, adapter } });
+  const path = resume ?? options.out ?? newRunPath('fragments');
+  const circumstances = { device: { kind, adapter }, arguments: line };
+  const folder = RunFolder[resume === null ? 'create' : 'join'](path, { ...config, ...circumstances });
   const interrupt = listenForInterrupt();
   console.log(`Run folder: ${path}. Ctrl-C ends the run after the current step; --resume goes on from there.`);
   console.log(
     "With GradES a block's norms freeze with its last matrix, and the embeddings with the first block, so that the lower " +
-      'part of the graph really goes.\n',
+      'part of the graph really goes. Before the first arm the engine is warmed up for some seconds.\n',
   );
 
   const model = { ...architecture, head: { classes: dataset.classes.length } };
   const arm = { ...training, optimizer, device, dataset, seed, steps, model, windowBytes, threshold };
-  await warmUp(arm);
+  await warmUp(arm, interrupt.signal);
   // GradES first: its operations tell where on the full run's own curve a plain stop would have cost as much.
   const run = { folder, signal: interrupt.signal };
   const grades = await trainArm('grades', arm, run);

@@ -1,14 +1,10 @@
-import { type Choose, dispatchProduct } from '../../bench/dense-product.ts';
+import { type Choose, dispatchProduct, type ProductShape } from '../../bench/product.ts';
 import { type Device, matmul, step, zeros } from '../../src/index.ts';
 import { reference } from '../devices.ts';
 import { expectClose, random } from '../shapes.ts';
 
 /** Holds the chosen kernel's product of random matrices, (m, k) · (k, n), against the reference loop's. */
-export function expectProduct(
-  device: Device,
-  [m, k, n]: readonly [m: number, k: number, n: number],
-  choose: Choose,
-): Promise<void> {
+export function expectProduct(device: Device, [m, k, n]: ProductShape, choose: Choose): Promise<void> {
   return step(async () => {
     const make = (on: Device) => [random([m, k], { seed: 1, device: on }), random([k, n], { seed: 2, device: on })];
     const [a, b] = make(device);

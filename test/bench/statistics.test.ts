@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { curvesOf } from '../../bench/growth/suite.ts';
+import { curvesOf } from '../../bench/growth/curves.ts';
 import type { Row } from '../../bench/row.ts';
 import { median, medianInterval } from '../../bench/statistics.ts';
 import { Random } from '../../src/index.ts';
@@ -32,7 +32,7 @@ test('exponents of growth are slopes between the last two sizes', () => {
   const row = (value: number, min: number, peakBytes: number): Row => ({
     ...{ suite: 'growth', case: `time ${value}`, implementation: 'frostgrad', device: 'cpu', adapter: 'a CPU' },
     ...{ unit: 'ms', median: 2 * min, min, max: 3 * min, samples: 3, software: true, othersShare: 0, busy: false },
-    peakBytes,
+    ...{ peakBytes, series: {}, figures: {} },
   });
   const [curve] = curvesOf([row(32, 5, 100), row(128, 10, 400), row(256, 40, 800)]);
   expect(curve).toMatchObject({ device: 'cpu', size: 'time', timeExponent: 2, memoryExponent: 1 });

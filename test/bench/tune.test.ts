@@ -1,13 +1,13 @@
 import { expect, test } from 'vitest';
-import { candidates, isChosen } from '../../bench/tune/candidates.ts';
+import { candidates, isInUse } from '../../bench/tune/suite.ts';
 import { matmulWithTile } from '../../src/autograd/operations/matmul/kernels.ts';
 import { WebGpuDevice } from '../../src/tensor/webgpu/webgpu-device.ts';
 import { webgpu } from '../devices.ts';
 import { expectProduct } from './expect-product.ts';
 
-test('the choice of the table is among the candidates', () => {
+test('the tile in use is among the candidates', () => {
   for (const kernelSet of ['hardware', 'software', 'software-subgroups'] as const) {
-    expect(candidates[kernelSet].filter((tile) => isChosen(tile, kernelSet))).toHaveLength(1);
+    expect(candidates[kernelSet].filter((tile) => isInUse(tile, kernelSet))).toHaveLength(1);
   }
 });
 

@@ -4,10 +4,10 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
-import { randomBelow } from '../../experiments/data/random.ts';
-import { temporaryFolder, writeFiles } from '../temporary-folder.ts';
+import { randomBelow } from '../../../experiments/data/random.ts';
+import { temporaryFolder, writeFiles } from '../../temporary-folder.ts';
 
-const script = fileURLToPath(new URL('../../experiments/fragments/start.ts', import.meta.url));
+const script = fileURLToPath(new URL('../../../experiments/fragments/start.ts', import.meta.url));
 
 /** Runs `npm start`; `watch` is called every few milliseconds. */
 async function start(options: readonly string[], watch?: (child: ChildProcess) => void) {
@@ -24,15 +24,23 @@ async function start(options: readonly string[], watch?: (child: ChildProcess) =
   return { printed, code, killedBy };
 }
 
-/** What a run left, without the times and the memory that it took. */
+/** What a run left, without its command line and the times and the memory that it took. */
 function leftIn(folder: string) {
   const read = (name: string) => readFileSync(join(folder, name), 'utf8');
   const timeless = (_: string, value: unknown) => {
-    const { seconds, milliseconds, peakBytes, reservedBytes, reservedBuffers, ...rest } = Object(value);
+    const {
+      arguments: line,
+      seconds,
+      milliseconds,
+      peakBytes,
+      reservedBytes,
+      reservedBuffers,
+      ...rest
+    } = Object(value);
     return typeof value === 'object' && value !== null && !Array.isArray(value) ? rest : value;
   };
   return {
-    config: JSON.parse(read('config.json')),
+    config: JSON.parse(read('config.json'), timeless),
     summary: JSON.parse(read('summary.json'), timeless),
     freezes: JSON.parse(read('freezes.json')),
     log: read('log.jsonl')
