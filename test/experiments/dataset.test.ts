@@ -14,7 +14,7 @@ import {
   loadFragments,
   SPLIT_SEED,
 } from '../../experiments/fragments/dataset.ts';
-import { temporaryFolder, writeFiles } from './temporary-folder.ts';
+import { temporaryFolder, writeFiles } from '../temporary-folder.ts';
 
 const OPTIONS = { windowBytes: 16, testFragments: 60 };
 

@@ -4,7 +4,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { buildClassifier, loadBase } from '../../../experiments/compare/bases.ts';
 import { loadTask } from '../../../experiments/compare/tasks.ts';
 import { CpuDevice } from '../../../src/tensor/cpu/cpu-device.ts';
-import { temporaryFolder } from '../temporary-folder.ts';
+import { temporaryFolder } from '../../temporary-folder.ts';
 
 const device = new CpuDevice();
 const here = process.cwd();

@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { newestUnfinished, Store } from '../../../experiments/compare/store.ts';
 import { type SweepUnit, type UnitResult, unitKey } from '../../../experiments/compare/units.ts';
 import { RunFolderError } from '../../../experiments/fragments/run-folder.ts';
-import { temporaryFolder, writeFiles } from '../temporary-folder.ts';
+import { temporaryFolder, writeFiles } from '../../temporary-folder.ts';
 
 const unit: SweepUnit = {
   phase: 'sweep',

@@ -1,0 +1,45 @@
+/** Ctrl-C and SIGTERM as a request to stop after the current step. */
+
+/** The shell's exit code for a program ended by Ctrl-C. */
+export const interruptedExitCode = 130;
+
+/** A runner such as npm passes a Ctrl-C on that the terminal sent to every process already. */
+const repeatMilliseconds = 500;
+
+const signals = ['SIGINT', 'SIGTERM'] as const;
+
+/** Ends a command that was interrupted. The message says what is kept and how to go on. */
+export class Interrupted extends Error {
+  override readonly name = 'Interrupted';
+}
+
+export interface Interrupt {
+  /** Aborted at the first request; a loop looks at it between two steps. */
+  readonly signal: AbortSignal;
+  /** Gives both signals their usual meaning back. */
+  release(): void;
+}
+
+/**
+ * Turns the first Ctrl-C or SIGTERM into a request to stop after the current step, so that the run's files are closed and no
+ * read-back is left pending on the device. The second one ends the process at once; one within half a second of the first
+ * is taken for the same.
+ */
+export function listenForInterrupt(): Interrupt {
+  const controller = new AbortController();
+  let first = 0;
+  const release = () => {
+    for (const name of signals) process.off(name, onSignal);
+  };
+  const onSignal = (name: NodeJS.Signals) => {
+    if (!controller.signal.aborted) {
+      first = performance.now();
+      controller.abort();
+    } else if (performance.now() - first > repeatMilliseconds) {
+      release();
+      process.kill(process.pid, name);
+    }
+  };
+  for (const name of signals) process.on(name, onSignal);
+  return { signal: controller.signal, release };
+}

@@ -1,0 +1,78 @@
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { newestUnfinishedRun, newRunPath, RunFolder, RunFolderError } from '../../command/run-folder.ts';
+import { temporaryFolder } from '../temporary-folder.ts';
+
+test('everything is on disk as soon as it was said, as a crash would find it', () => {
+  const path = join(temporaryFolder(), 'runs/first');
+  const folder = RunFolder.create(path, { seed: 1 });
+  const read = (name: string) => readFileSync(join(path, name), 'utf8');
+  expect(JSON.parse(read('config.json'))).toEqual({ seed: 1 });
+
+  folder.log({ step: 1, loss: 1.5 });
+  folder.log({ step: 2, loss: 1.4 });
+  expect(read('log.jsonl')).toBe('{"step":1,"loss":1.5}\n{"step":2,"loss":1.4}\n');
+
+  folder.writeJson('summary.json', { accuracy: 0.86 });
+  expect(folder.readJson('summary.json')).toEqual({ accuracy: 0.86 });
+  expect(folder.write('units/one.json', '{}')).toBe(join(path, 'units/one.json'));
+  expect([folder.list('units'), folder.list('none')]).toEqual([['one.json'], []]);
+  folder.close();
+  folder.close();
+  expect(readdirSync(path).sort()).toEqual(['config.json', 'log.jsonl', 'summary.json', 'units']);
+});
+
+test('a run that goes on finds its configuration and cuts what was logged after its checkpoint', () => {
+  const path = temporaryFolder();
+  const folder = RunFolder.create(path, { seed: 1 });
+  folder.log({ step: 1 });
+  const bytes = folder.logBytes;
+  folder.log({ step: 2 });
+  folder.close();
+  const again = RunFolder.open(path);
+  expect(again.config).toEqual({ seed: 1 });
+  again.cutLog(bytes);
+  again.log({ step: 3 });
+  again.close();
+  expect(readFileSync(join(path, 'log.jsonl'), 'utf8')).toBe('{"step":1}\n{"step":3}\n');
+});
+
+test('a folder that holds a run is not written over', () => {
+  const path = temporaryFolder();
+  RunFolder.create(path, { seed: 1 });
+  expect(() => RunFolder.create(path, { seed: 2 })).toThrow(RunFolderError);
+  expect(() => RunFolder.create(path, { seed: 2 })).toThrow(`${path} holds a run already`);
+  expect(RunFolder.open(path).config).toEqual({ seed: 1 });
+});
+
+test('join goes on with a run of the same settings, begins one, and refuses another', () => {
+  const path = temporaryFolder();
+  RunFolder.join(path, { seed: 1, arms: ['full'], out: undefined });
+  expect(RunFolder.join(path, { arms: ['full'], seed: 1 }).config).toEqual({ seed: 1, arms: ['full'] });
+  expect(() => RunFolder.join(path, { seed: 2, arms: ['full'] })).toThrow(`${path} holds a run with other settings`);
+});
+
+test('what cannot be read or made is named', () => {
+  const path = temporaryFolder();
+  writeFileSync(join(path, 'file'), 'text');
+  expect(() => RunFolder.create(join(path, 'file/run'), {})).toThrow(/cannot make .*file\/run \(ENOTDIR\)/);
+  expect(() => RunFolder.create(join(path, 'file'), {})).toThrow(/cannot make .*file \(EEXIST\)/);
+  expect(() => RunFolder.open(path)).toThrow(`${path} holds no run: it has no config.json`);
+  const folder = RunFolder.create(path, {});
+  expect(() => folder.readJson('none.json')).toThrow(/cannot read .*none\.json \(ENOENT\)/);
+  folder.write('half.json', '{"a":');
+  expect(() => folder.readJson('half.json')).toThrow(/half\.json is damaged/);
+});
+
+test('the newest unfinished run of a command is found', () => {
+  const here = temporaryFolder();
+  const runs = join(here, 'runs');
+  mkdirSync(runs);
+  for (const name of ['compare-1', 'compare-2', 'compare-3', 'ablate-9']) RunFolder.create(join(runs, name), {});
+  RunFolder.open(join(runs, 'compare-3')).write('comparison.json', '{}');
+  mkdirSync(join(runs, 'compare-4'));
+  expect(newestUnfinishedRun('compare', 'comparison.json', runs)).toBe(join(runs, 'compare-2'));
+  expect(() => newestUnfinishedRun('start', 'summary.json', runs)).toThrow('there is no unfinished run of start below');
+  expect(newRunPath('compare')).toMatch(/^runs\/compare-\d{4}-/);
+});
