@@ -6,7 +6,6 @@
 //
 // A thread takes ELEMENTS elements, WIDTH at a time and a workgroup apart: Value is a vec4f where count is a multiple of four,
 // else an f32. Everything is read once and written once. scale and skip come from step_report.wgsl.
-// Where WATCHED, changes[changesStart + group] = sum |new value - old value| over the group's share.
 
 struct Scalars {
   count: u32,
@@ -17,7 +16,6 @@ struct Scalars {
   decay: f32,
   correction1: f32,
   correction2: f32,
-  changesStart: u32,
 }
 
 var<immediate> scalars: Scalars;
@@ -27,9 +25,6 @@ var<immediate> scalars: Scalars;
 @group(0) @binding(2) var<storage, read_write> value: array<Value>;
 @group(0) @binding(3) var<storage, read_write> mean: array<Value>;
 @group(0) @binding(4) var<storage, read_write> square: array<Value>;
-@group(0) @binding(5) var<storage, read_write> changes: array<f32>;
-
-var<workgroup> partial: array<f32, WORKGROUP_SIZE>;
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgroups: vec3u,
@@ -40,7 +35,6 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
   let group = workgroup.y * workgroups.x + workgroup.x;
   let share = WORKGROUP_SIZE * (ELEMENTS / WIDTH);
   let start = group * share + thread;
-  var moved = Value();
   for (var i = start; i < min(end, start + share); i += WORKGROUP_SIZE) {
     let g = scale * gradient[i];
     let m = scalars.beta1 * mean[i] + (1.0 - scalars.beta1) * g;
@@ -48,25 +42,6 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
     mean[i] = m;
     square[i] = v;
     let direction = (m / scalars.correction1) / (sqrt(v / scalars.correction2) + scalars.epsilon);
-    let before = value[i];
-    let after = before * (1.0 - scalars.rate * scalars.decay) - scalars.rate * direction;
-    value[i] = after;
-    moved += abs(after - before);
-  }
-  if (WATCHED) {
-    partial[thread] = sumOf(moved);
-    workgroupBarrier();
-    // log2(WORKGROUP_SIZE) rounds, a number that the compiler is not told: it would unroll them, every barrier anew, and take long.
-    let width = min(scalars.count, 1u) * WORKGROUP_SIZE;
-    for (var parts = 2u; parts <= width; parts *= 2u) {
-      let half = WORKGROUP_SIZE / parts;
-      if (thread < half) {
-        partial[thread] += partial[thread + half];
-      }
-      workgroupBarrier();
-    }
-    if (thread == 0u) {
-      changes[scalars.changesStart + group] = partial[0];
-    }
+    value[i] = value[i] * (1.0 - scalars.rate * scalars.decay) - scalars.rate * direction;
   }
 }

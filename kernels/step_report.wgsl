@@ -1,17 +1,18 @@
-// Sums the partials of every gradient, and decides how the optimizer steps:
-//   report[1 + row] = (sum |g|, sum g², sum gA·gB, first step in which g was not finite, or 0)
-//   report[1 + rows + row] = (sum |g - previous|, 0, 0, 0); the sum of |w - w before| follows from weight_change.wgsl
-//   report[0] = (scale, skip, norm, loss)
+// Sums the partials of every row, and decides how the optimizer steps:
+//   report[1 + row] = (sum of the formula, sum g², first step in which g was not finite, or 0; 0)
+//   report[0] = (scale, skip, norm, loss), unless keepsHead is 1
 //
+// A row is that of a parameter's gradient, or of one sum more that somebody watches, whose squares are 0.
 // norm is the global norm over all rows, scale = min(1, maxNorm / norm) (1 where maxNorm is 0). skip is 1 from the first
 // non-finite gradient on: the optimizer then changes nothing any more. Steps count from 1.
-// One workgroup: there are as many rows as parameters, and MAX_GROUPS partials each.
+// One workgroup: rows are as many as parameters and sums, with MAX_GROUPS partials each.
 
 const WORKGROUP_SIZE = 64u;
 
 struct Scalars {
   rows: u32,
   step: u32,
+  keepsHead: u32,
   maxNorm: f32,
 }
 
@@ -29,18 +30,15 @@ fn main(@builtin(local_invocation_index) thread: u32) {
   var total = vec2f();
   for (var row = thread; row < scalars.rows; row += WORKGROUP_SIZE) {
     var found = vec4f();
-    var change = vec4f();
     for (var group = 0u; group < MAX_GROUPS; group++) {
-      found += partials[2u * (row * MAX_GROUPS + group)];
-      change += partials[2u * (row * MAX_GROUPS + group) + 1u];
+      found += partials[row * MAX_GROUPS + group];
     }
     // Finite gradients may have an infinite sum of squares; the norm would be lost, so that counts as not finite too.
     let overflows = (bitcast<u32>(found.y) & 0x7f800000u) == 0x7f800000u;
-    let badNow = found.w > 0.0 || overflows;
-    let firstBad = report[1u + row].w;
+    let badNow = found.z > 0.0 || overflows;
+    let firstBad = report[1u + row].z;
     let badSince = select(firstBad, f32(scalars.step), firstBad == 0.0 && badNow);
-    report[1u + row] = vec4f(found.xyz, badSince);
-    report[1u + scalars.rows + row] = change;
+    report[1u + row] = vec4f(found.xy, badSince, 0.0);
     total += vec2f(found.y, select(0.0, 1.0, badSince > 0.0));
   }
   totals[thread] = total;
@@ -54,7 +52,7 @@ fn main(@builtin(local_invocation_index) thread: u32) {
     }
     workgroupBarrier();
   }
-  if (thread == 0u) {
+  if (thread == 0u && scalars.keepsHead == 0u) {
     let norm = sqrt(totals[0].x);
     let clips = scalars.maxNorm > 0.0 && norm > scalars.maxNorm;
     let scale = select(1.0, scalars.maxNorm / max(norm, 1e-30), clips);

@@ -15,7 +15,7 @@ export { type Device, type MemoryReport, snapshotWork, type WorkReport, workSinc
 export type { DType, NumericArray } from './tensor/dtype.ts';
 export * from './tensor/errors.ts';
 export { type DeviceKind, deviceKinds, openDevice } from './tensor/open-device.ts';
-export { Random } from './tensor/random.ts';
+export { Random, type RandomState } from './tensor/random.ts';
 export { forget, keep, scope, step } from './tensor/scope.ts';
 export type { NestedArray, Tensor } from './tensor/tensor.ts';
 export type { WebGpuOptions } from './tensor/webgpu/webgpu-device.ts';
@@ -68,11 +68,14 @@ export { logSoftmax, softmax } from './autograd/operations/softmax.ts';
 export { broadcastTo, concatenate, permute, reshape, slice, transpose } from './autograd/operations/views.ts';
 export { noGrad } from './autograd/record.ts';
 export { type Check, GradES, type GradESOptions } from './grades/grades.ts';
-export { Policy } from './grades/policy.ts';
-export { paperV1, paperV3, releasedCode } from './grades/presets.ts';
-export { type FirstSample, type Quantity, quantities, type Scale, scales } from './grades/quantity.ts';
+export type { PaperRuleOptions } from './grades/paper/paper-rule.ts';
+export { ReleasedCode, type ReleasedCodeOptions } from './grades/paper/released-code.ts';
+export { PaperVersion1 } from './grades/paper/version-1.ts';
+export { PaperVersion3 } from './grades/paper/version-3.ts';
+export type { Policy } from './grades/policy.ts';
 export {
   type Cause,
+  freezeLeftovers,
   isFrozen,
   ParameterRegistry,
   projectionKinds,
@@ -80,12 +83,7 @@ export {
   type RegistryEvent,
   type Selector,
 } from './grades/registry.ts';
-export {
-  EarlyStopping,
-  type EarlyStoppingOptions,
-  earlyStop,
-  type StoppingRule,
-} from './grades/rivals/early-stopping.ts';
+export { EarlyStopping, type EarlyStoppingOptions, type StoppingRule } from './grades/rivals/early-stopping.ts';
 export { FixedStop, type FixedStopOptions } from './grades/rivals/fixed-stop.ts';
 export {
   allAtOnce,
@@ -97,7 +95,13 @@ export {
   inReversedOrder,
 } from './grades/rivals/freeze-list.ts';
 export { LossPlateau, type LossPlateauOptions } from './grades/rivals/loss-plateau.ts';
-export type { Threshold } from './grades/threshold.ts';
+export { entrySums } from './grades/signals/entry-sums.ts';
+export { gradientChange } from './grades/signals/gradient-change.ts';
+export { gradientMagnitude } from './grades/signals/gradient-magnitude.ts';
+export { RunningAverage } from './grades/signals/running-average.ts';
+export type { Signal } from './grades/signals/signal.ts';
+export { splitHalf } from './grades/signals/split-half.ts';
+export { weightChange } from './grades/signals/weight-change.ts';
 export { AdamW, type AdamWOptions } from './nn/adamw.ts';
 export { Dropout } from './nn/dropout.ts';
 export { Embedding } from './nn/embedding.ts';
@@ -115,8 +119,13 @@ export { type BuildOptions, Module, type StateDict } from './nn/module.ts';
 export { LayerNorm, RMSNorm } from './nn/normalization.ts';
 export { Optimizer, type OptimizerOptions, type OptimizerState } from './nn/optimizer.ts';
 export { type FreezeListener, Parameter, type ParameterKind, parameterKinds } from './nn/parameter.ts';
+export type { ParameterSum } from './nn/parameter-sum.ts';
 export { readSafetensors, writeSafetensors } from './nn/safetensors.ts';
+export type { Saved } from './nn/saved.ts';
 export { type Schedule, type ScheduleOptions, warmupCosine, warmupLinear } from './nn/schedule.ts';
 export { SGD, type SGDOptions } from './nn/sgd.ts';
-export type { GradientSums, StepReport, WatchedChange } from './nn/step-report.ts';
+export type { StepReport } from './nn/step-report.ts';
+export type { SumWatch } from './nn/sum-watch.ts';
 export { Attention, Block, FeedForward, SwiGLU, Transformer, type TransformerConfig } from './nn/transformer.ts';
+export { readCheckpoint, writeCheckpoint } from './training/checkpoint.ts';
+export { type Operations, type Stateful, Training, type TrainingOptions } from './training/training.ts';

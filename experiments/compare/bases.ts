@@ -16,7 +16,7 @@ import {
   warmupCosine,
   writeSafetensors,
 } from '../../src/index.ts';
-import { randomBelow, textKey } from '../fragments/dataset/random.ts';
+import { randomBelow, textKey } from '../data/random.ts';
 import { drawFrom, fileKinds } from './tasks/file-texts.ts';
 import { partOf } from './tasks/sequence-tasks.ts';
 import { type BaseName, type Task, vocabulary, windowLength } from './tasks/task.ts';

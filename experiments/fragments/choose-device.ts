@@ -1,5 +1,5 @@
 import { type Device, openDevice } from '../../src/index.ts';
-import type { FragmentDataset } from './dataset.ts';
+import type { FragmentDataset } from '../data/fragments.ts';
 import type { DeviceChoice } from './options.ts';
 import { warmUp } from './train.ts';
 

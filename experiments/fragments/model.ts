@@ -1,5 +1,5 @@
 import { crossEntropy, type Device, noGrad, Random, step, Transformer, tensor } from '../../src/index.ts';
-import type { FragmentDataset } from './dataset.ts';
+import type { FragmentDataset } from '../data/fragments.ts';
 
 /** Bytes a fragment, one token each. */
 export const WINDOW_BYTES = 32;

@@ -7,8 +7,9 @@
 import { closeSync, openSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { FrostgradError } from '../../src/index.ts';
+import { DatasetError } from '../data/files.ts';
+import { loadFragments } from '../data/fragments.ts';
 import { chooseDevice } from './choose-device.ts';
-import { DatasetError, loadFragments } from './dataset.ts';
 import { formatPercent } from './format.ts';
 import { INTERRUPTED_EXIT_CODE, listenForInterrupt } from './interrupt.ts';
 import { MATRICES, WINDOW_BYTES } from './model.ts';
@@ -26,7 +27,7 @@ async function main(options: Options): Promise<number> {
   const { steps, seed } = options;
   if (options.json !== undefined) checkWritable(options.json);
   const dataset = await loadFragments({
-    directory: options.data,
+    directory: options.data ?? null,
     windowBytes: WINDOW_BYTES,
     testFragments: TEST_FRAGMENTS,
   });

@@ -12,7 +12,7 @@ import {
   tensor,
   warmupCosine,
 } from '../../src/index.ts';
-import type { FragmentDataset } from './dataset.ts';
+import type { FragmentDataset } from '../data/fragments.ts';
 import { buildModel, type Evaluation, evaluate, WINDOW_BYTES } from './model.ts';
 
 export const TRAINING = {

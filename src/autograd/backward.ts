@@ -125,7 +125,7 @@ function contribute(gradients: Map<GraphNode, Tensor>, input: GraphNode, result:
   const isLeaf = input instanceof LeafNode;
   const shape = isLeaf ? input.tensor.shape : input.shape;
   const dtype = computeDType(isLeaf ? input.tensor.dtype : input.output.dtype);
-  const halves = isLeaf && input.splitHalves && sameShape(result.shape, [2, ...shape]);
+  const halves = isLeaf && input.splitsHalves && sameShape(result.shape, [2, ...shape]);
   if (!(halves || sameShape(result.shape, shape)) || result.dtype !== dtype) {
     throw new ShapeError(
       `backward: '${operation}' gave a gradient ${formatShape(result.shape)} of ${result.dtype} for an input ` +

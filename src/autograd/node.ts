@@ -22,17 +22,30 @@ export class LeafNode {
   gradient: Tensor | null = null;
   /** The step the gradient was made in; null outside of steps. A gradient of another step does not count any more. */
   step: Scope | null = null;
-  /**
-   * Asks for the gradient of each half of the batch apart, in `halves`, of shape [2, …shape]; their sum is the gradient.
-   * Only a matrix multiplied by activations can be asked this (see `matmul`).
-   */
-  splitHalves = false;
-  /** Null where they were not asked for, and where a part of the gradient came whole. */
+  /** Gradients of the two halves of the batch, [2, …shape]; null where nobody asked, and where a part came whole. */
   halves: Tensor | null = null;
+  /** Open requests for halves, each ended by whoever made it. */
+  readonly #halvesRequests = new Set<symbol>();
 
   constructor(tensor: Tensor, name = tensor.origin) {
     this.tensor = tensor;
     this.name = name;
+  }
+
+  get splitsHalves(): boolean {
+    return this.#halvesRequests.size > 0;
+  }
+
+  /**
+   * Asks for the gradient of each half of the batch apart; their sum is the gradient. Only a matrix multiplied by activations
+   * can be asked this (see `matmul`).
+   *
+   * @returns a function that ends the request. The gradient comes whole again once every request has ended.
+   */
+  requestHalves(): () => void {
+    const request = Symbol('halves');
+    this.#halvesRequests.add(request);
+    return () => this.#halvesRequests.delete(request);
   }
 }
 

@@ -1,4 +1,6 @@
+/** Every parameter of a model by name, and the record of what froze when. */
 import type { Parameter, ParameterKind } from '../nn/parameter.ts';
+import { type Saved, savedList, savedNumber, savedNumberOrNull, savedObject, savedText } from '../nn/saved.ts';
 import { ArgumentError } from '../tensor/errors.ts';
 
 /** The seven projection matrices of a block that GradES watches (arXiv 2509.01842, section 3.1). */
@@ -44,7 +46,6 @@ export class ParameterRegistry {
   readonly events: RegistryEvent[] = [];
   readonly #byName: ReadonlyMap<string, RegistryEntry>;
   readonly #listeners = new Set<(event: RegistryEvent) => void>();
-  #deferred: { entry: RegistryEntry; type: RegistryEvent['type']; cause: Cause }[] | null = null;
 
   constructor(model: { namedParameters(): ReadonlyMap<string, Parameter> }) {
     const groups = new Map<string, Parameter[]>();
@@ -94,32 +95,33 @@ export class ParameterRegistry {
     this.#change('thaw', entry, cause);
   }
 
-  /**
-   * Puts off every freeze and thaw from now on, until the function it returns is called: that carries them out. So a run
-   * can be copied as it is just before the first decision of a policy.
-   */
-  defer(): () => void {
-    if (this.#deferred) throw new ArgumentError('registry: changes are deferred already');
-    this.#deferred = [];
-    return () => {
-      const changes = this.#deferred ?? [];
-      this.#deferred = null;
-      for (const { type, entry, cause } of changes) this.#change(type, entry, cause);
-    };
+  /** Who is frozen, and the events so far: since when, and why. */
+  state(): Saved {
+    const frozen = this.entries.filter(isFrozen).map(({ name }) => name);
+    return { frozen, events: this.events.map((event) => ({ ...event })) };
   }
 
-  /** Names of what is to be frozen or thawed once changes are not deferred any more. */
-  get deferred(): readonly string[] {
-    return (this.#deferred ?? []).map(({ entry }) => entry.name);
+  /**
+   * Freezes and thaws until the state is as it was. Nobody is told: what happened then has been told then.
+   *
+   * @throws ArgumentError for a name that there is no parameter of; nothing is changed then.
+   */
+  restore(state: Saved): void {
+    const { frozen, events } = savedObject('registry', state);
+    const names = new Set(savedList('registry', frozen).map((name) => savedText('registry', name)));
+    for (const name of names) this.get(name);
+    const restored = savedList('registry', events).map(eventFrom);
+    for (const { name, parameters } of this.entries) {
+      for (const parameter of parameters) {
+        if (names.has(name)) parameter.freeze();
+        else parameter.thaw();
+      }
+    }
+    this.events.splice(0, this.events.length, ...restored);
   }
 
   #change(type: RegistryEvent['type'], entry: RegistryEntry, cause: Cause): void {
     if (isFrozen(entry) === (type === 'freeze')) return;
-    if (this.#deferred) {
-      const known = this.#deferred.some((change) => change.entry === entry && change.type === type);
-      if (!known) this.#deferred.push({ type, entry, cause });
-      return;
-    }
     for (const parameter of entry.parameters) parameter[type]();
     this.#record(type, entry, cause);
   }
@@ -142,6 +144,18 @@ export class ParameterRegistry {
       ? `${shown.join(', ')} and ${entries.length - shown.length} more`
       : shown.join(', ');
   }
+}
+
+function eventFrom(saved: Saved): RegistryEvent {
+  const { type, name, step, value, threshold, reason } = savedObject('registry event', saved);
+  return {
+    type: type === 'thaw' ? 'thaw' : 'freeze',
+    name: savedText('registry event', name),
+    step: savedNumber('registry event', step),
+    value: savedNumberOrNull('registry event', value),
+    threshold: savedNumberOrNull('registry event', threshold),
+    reason: savedText('registry event', reason),
+  };
 }
 
 /**

@@ -1,5 +1,6 @@
-import { dispatch, elementwise, flatWorkgroups } from '../tensor/kernel.ts';
-import { checkRange, Optimizer, type OptimizerOptions, type Update, updateKernels } from './optimizer.ts';
+/** AdamW, and its kernel. */
+import { byWidth, dispatch, elementwise, flatWorkgroups } from '../tensor/kernel.ts';
+import { checkRange, Optimizer, type OptimizerOptions, type Update } from './optimizer.ts';
 import type { Parameter } from './parameter.ts';
 
 export interface AdamWOptions extends OptimizerOptions {
@@ -8,45 +9,37 @@ export interface AdamWOptions extends OptimizerOptions {
   epsilon?: number;
 }
 
-const scalars = {
-  count: 'u32',
-  rate: 'f32',
-  beta1: 'f32',
-  beta2: 'f32',
-  epsilon: 'f32',
-  decay: 'f32',
-  correction1: 'f32',
-  correction2: 'f32',
-  changesStart: 'u32',
-} as const;
-
-/** The update, and where it is watched the sum of what it changed. */
-const adamwKernels = updateKernels<keyof typeof scalars>({
+const adamwKernel = byWidth({
   name: 'adamw',
-  operands: ['read', 'read', 'update', 'update', 'update', 'update'],
-  scalars,
-  reference([gradient, report, value, mean, square, changes], s, watched) {
+  operands: ['read', 'read', 'update', 'update', 'update'],
+  scalars: {
+    count: 'u32',
+    rate: 'f32',
+    beta1: 'f32',
+    beta2: 'f32',
+    epsilon: 'f32',
+    decay: 'f32',
+    correction1: 'f32',
+    correction2: 'f32',
+  },
+  wgsl: { file: 'adamw', constants: elementwise.constants },
+  reference([gradient, report, value, mean, square], s) {
     const [scale, skip] = report;
-    let moved = 0;
     for (let i = 0; i < s.count && skip === 0; i++) {
       const g = scale * gradient[i];
       mean[i] = s.beta1 * mean[i] + (1 - s.beta1) * g;
       square[i] = s.beta2 * square[i] + (1 - s.beta2) * g * g;
       const direction = mean[i] / s.correction1 / (Math.sqrt(square[i] / s.correction2) + s.epsilon);
-      const before = value[i];
-      value[i] = before * (1 - s.rate * s.decay) - s.rate * direction;
-      if (watched) moved += Math.abs(value[i] - before);
+      value[i] = value[i] * (1 - s.rate * s.decay) - s.rate * direction;
     }
-    if (watched) changes[s.changesStart] = moved;
   },
-  simd({ functions, addresses, scalars: s, float }, watched) {
-    const [gradient, report, value, mean, square, changes] = addresses;
+  simd({ functions, addresses, scalars: s, float }) {
+    const [gradient, report, value, mean, square] = addresses;
     const [scale, skip] = [float(report), float(report + 4)];
-    // The loop leaves everything as it is, and says that nothing moved.
+    // The loop leaves everything as it is.
     if (skip !== 0) return false;
-    const target = watched ? changes + 4 * s.changesStart : 0;
     const rates = [s.rate, s.beta1, s.beta2, s.epsilon, s.decay, s.correction1, s.correction2];
-    functions.adamw(gradient, value, mean, square, target, s.count, scale, ...rates);
+    functions.adamw(gradient, value, mean, square, s.count, scale, ...rates);
     return true;
   },
 });
@@ -70,10 +63,10 @@ export class AdamW extends Optimizer {
     this.#epsilon = epsilon;
   }
 
-  protected update(parameter: Parameter, { gradient, report, state, weightDecay, changes }: Update): void {
+  protected update(parameter: Parameter, { gradient, report, state, weightDecay }: Update): void {
     const [beta1, beta2] = this.#betas;
-    dispatch(adamwKernels[changes.watched ? 'watched' : 'plain'](parameter.size), {
-      operands: [gradient, report, parameter, ...state.tensors, changes.partials],
+    dispatch(adamwKernel(parameter.size), {
+      operands: [gradient, report, parameter, ...state.tensors],
       scalars: {
         count: parameter.size,
         rate: this.learningRate,
@@ -83,10 +76,9 @@ export class AdamW extends Optimizer {
         decay: weightDecay,
         correction1: 1 - beta1 ** state.steps,
         correction2: 1 - beta2 ** state.steps,
-        changesStart: changes.start,
       },
       workgroups: flatWorkgroups(parameter.size, elementwise.elementsPerGroup),
-      flops: (changes.watched ? 17 : 15) * parameter.size,
+      flops: 15 * parameter.size,
     });
   }
 }

@@ -1,3 +1,4 @@
+/** Dropout as a module. */
 import { dropout } from '../autograd/operations/dropout.ts';
 import { ArgumentError } from '../tensor/errors.ts';
 import type { Random } from '../tensor/random.ts';
@@ -7,7 +8,8 @@ import { Module } from './module.ts';
 /** Drops elements while training; in evaluation it hands its input on. Each call takes one number from `random`. */
 export class Dropout extends Module {
   readonly rate: number;
-  readonly #random: Random;
+  /** Each call takes one number from it. */
+  readonly random: Random;
 
   /** @throws ArgumentError for a rate below 0, or of 1 and more. */
   constructor(rate: number, random: Random) {
@@ -16,10 +18,10 @@ export class Dropout extends Module {
       throw new ArgumentError(`Dropout: rate ${rate} is out of range (allowed: at least 0, below 1)`);
     }
     this.rate = rate;
-    this.#random = random;
+    this.random = random;
   }
 
   forward(x: Tensor): Tensor {
-    return this.training && this.rate > 0 ? dropout(x, this.rate, this.#random.uint32()) : x;
+    return this.training && this.rate > 0 ? dropout(x, this.rate, this.random.uint32()) : x;
   }
 }

@@ -1,3 +1,4 @@
+/** A part of a model: its parameters, its sub-modules, and the function they compute. */
 import { copyInto } from '../tensor/copy.ts';
 import { tensor } from '../tensor/create.ts';
 import type { Device } from '../tensor/device.ts';
@@ -8,6 +9,7 @@ import { scope } from '../tensor/scope.ts';
 import { formatShape, sameShape } from '../tensor/shape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { Parameter } from './parameter.ts';
+import { type Saved, savedArray, savedList, savedNumber, savedObject } from './saved.ts';
 
 /** Where and from what a module makes its parameters. */
 export interface BuildOptions {
@@ -134,6 +136,16 @@ export abstract class Module<Inputs extends readonly unknown[] = [Tensor], Outpu
     visit(this);
     return this;
   }
+}
+
+/** The state dictionary that a checkpoint holds. @throws FileFormatError where it is none, naming `what`. */
+export function stateDictFrom(what: string, saved: Saved | undefined): StateDict {
+  const entries = Object.entries(savedObject(what, saved)).map(([name, value]): [string, StateDict[string]] => {
+    const { shape, data } = savedObject(`${what}: ${name}`, value);
+    const extents = savedList(`${what}: ${name}`, shape).map((extent) => savedNumber(`${what}: ${name}`, extent));
+    return [name, { shape: extents, data: savedArray(`${what}: ${name}`, data) }];
+  });
+  return Object.fromEntries(entries);
 }
 
 /** The entries in which parameters and modules are looked for, unless `value` was seen before. */

@@ -1,15 +1,18 @@
+/** What all optimizers share. */
 import { gradientOf } from '../autograd/leaf-gradient.ts';
 import { dense } from '../tensor/copy.ts';
 import { tensor, zeros } from '../tensor/create.ts';
 import type { NumericArray } from '../tensor/dtype.ts';
 import { ArgumentError, DeviceMismatchError, ShapeError } from '../tensor/errors.ts';
 import { getOrCreate } from '../tensor/get-or-create.ts';
-import { byWidth, elementwise, type Kernel, type SimdCall } from '../tensor/kernel.ts';
 import { scope } from '../tensor/scope.ts';
 import { formatShape } from '../tensor/shape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import type { Parameter } from './parameter.ts';
-import { type StepReport, StepReporter, type WatchedChange } from './step-report.ts';
+import type { ParameterSum } from './parameter-sum.ts';
+import { type Saved, savedArray, savedList, savedNumber, savedObject } from './saved.ts';
+import { type StepReport, StepReporter } from './step-report.ts';
+import type { SumWatch } from './sum-watch.ts';
 
 export interface OptimizerOptions {
   learningRate: number;
@@ -28,8 +31,6 @@ export interface Update {
   report: Tensor;
   state: ParameterState;
   weightDecay: number;
-  /** Where each workgroup of a watched update leaves the sum of what it changed, from `start` on. */
-  changes: { watched: boolean; partials: Tensor; start: number };
 }
 
 /** State of one parameter: tensors of its shape, and the steps taken since the state began. */
@@ -43,37 +44,18 @@ export interface OptimizerState {
   /** Steps taken. */
   steps: number;
   /** Of each parameter that has state. */
-  parameters: Record<
-    string,
-    {
-      steps: number;
-      tensors: readonly NumericArray[];
-      /** Gradient of the last step, where its change is watched. */
-      previousGradient: { step: number; data: NumericArray } | null;
-    }
-  >;
+  parameters: Record<string, { steps: number; tensors: readonly NumericArray[] }>;
 }
 
-/**
- * The kernel of an update in two forms: by itself, and summing what it changes. Two, because on a software adapter the
- * barriers of the sum would cost every update, watched or not.
- */
-export function updateKernels<Scalar extends string>({
-  reference,
-  simd,
-  ...kernel
-}: Omit<Kernel<Scalar>, 'wgsl' | 'reference' | 'simd'> & {
-  reference(arrays: readonly NumericArray[], scalars: Readonly<Record<Scalar, number>>, watched: boolean): void;
-  simd?(call: SimdCall<Scalar>, watched: boolean): boolean;
-}): Record<'plain' | 'watched', (count: number) => Kernel<Scalar>> {
-  const form = (watched: boolean) =>
-    byWidth<Scalar>({
-      ...kernel,
-      wgsl: { file: kernel.name, constants: { ...elementwise.constants, WATCHED: String(watched) } },
-      reference: (arrays, scalars) => reference(arrays, scalars, watched),
-      ...(simd && { simd: (call: SimdCall<Scalar>) => simd(call, watched) }),
-    });
-  return { plain: form(false), watched: form(true) };
+/** The optimizer's state that a checkpoint holds. @throws FileFormatError where it is none, naming `what`. */
+export function optimizerStateFrom(what: string, saved: Saved | undefined): OptimizerState {
+  const { steps, parameters } = savedObject(what, saved);
+  const ofParameters = Object.entries(savedObject(what, parameters)).map(([name, value]) => {
+    const state = savedObject(`${what}: ${name}`, value);
+    const tensors = savedList(`${what}: ${name}`, state.tensors).map((each) => savedArray(`${what}: ${name}`, each));
+    return [name, { steps: savedNumber(`${what}: ${name}`, state.steps), tensors }] as const;
+  });
+  return { steps: savedNumber(what, steps), parameters: Object.fromEntries(ofParameters) };
 }
 
 /**
@@ -87,8 +69,6 @@ export abstract class Optimizer {
   readonly #decays: (parameter: Parameter) => boolean;
   readonly #state = new Map<Parameter, ParameterState>();
   readonly #reporter: StepReporter;
-  /** Bound where an update is not watched. */
-  readonly #noChanges: Tensor;
   readonly #stopListening: (() => void)[];
   #learningRate: number;
   #steps = 0;
@@ -113,8 +93,6 @@ export abstract class Optimizer {
     this.#learningRate = learningRate;
     this.#decays = decays;
     this.#reporter = new StepReporter(this.parameters);
-    this.#noChanges = zeros([1], { device, dtype: parameters[0].dtype });
-    this.#noChanges.persist();
     this.#stopListening = this.parameters.map((each) => each.onFreezeChange((changed) => this.#releaseState(changed)));
   }
 
@@ -159,29 +137,19 @@ export abstract class Optimizer {
       state.steps++;
       const weightDecay = this.#decays(parameter) ? this.weightDecay : 0;
       const { report } = this.#reporter;
-      const watched = this.#reporter.changePartials(parameter);
-      const changes = watched ? { watched: true, ...watched } : { watched: false, partials: this.#noChanges, start: 0 };
-      scope('optimizer', () =>
-        this.update(parameter, { gradient: dense(gradient), report, state, weightDecay, changes }),
-      );
+      scope('optimizer', () => this.update(parameter, { gradient: dense(gradient), report, state, weightDecay }));
     }
     this.#reporter.finish();
   }
 
   /**
-   * Has the report of every step to come tell how much the gradient or the values of these parameters change.
+   * Keeps what a sum over these parameters needs, until the watch is released. The report of a step holds the sum where
+   * `watch.measureNext()` was called before it.
    *
-   * @param options.every steps over which a change of the values is taken. Over one, the update itself sums it; over
-   * several, a copy of the values is kept.
    * @throws ArgumentError for parameters this optimizer does not train.
    */
-  watch(what: WatchedChange, parameters: readonly Parameter[], { every = 1 }: { every?: number } = {}): void {
-    this.#reporter.watch(what, parameters, every);
-  }
-
-  /** Ends that, and gives back what was kept for it. */
-  unwatch(what: WatchedChange, parameters: readonly Parameter[]): void {
-    this.#reporter.unwatch(what, parameters);
+  watch(sum: ParameterSum, parameters: readonly Parameter[]): SumWatch {
+    return this.#reporter.watch(sum, parameters);
   }
 
   /** Reads back everything the next steps depend on besides the weights. */
@@ -193,8 +161,7 @@ export abstract class Optimizer {
       if (!own) continue;
       const tensors: NumericArray[] = [];
       for (const each of own.tensors) tensors.push(await each.data());
-      const previousGradient = await this.#reporter.previousGradient(parameter);
-      state.parameters[name] = { steps: own.steps, tensors, previousGradient };
+      state.parameters[name] = { steps: own.steps, tensors };
     }
     return state;
   }
@@ -208,23 +175,21 @@ export abstract class Optimizer {
    */
   loadStateDict(state: OptimizerState): void {
     const named = this.#byName();
-    for (const [name, { tensors, previousGradient }] of Object.entries(state.parameters)) {
+    for (const [name, { tensors }] of Object.entries(state.parameters)) {
       const parameter = named.get(name);
       if (!parameter || parameter.isFrozen) {
         const what = parameter ? 'is frozen, and a frozen parameter has no state' : 'is not trained by this optimizer';
         throw new ArgumentError(`loadStateDict: ${name} ${what}`);
       }
-      const arrays = previousGradient ? [...tensors, previousGradient.data] : tensors;
-      const wrong = arrays.find(({ length }) => length !== parameter.size);
+      const wrong = tensors.find(({ length }) => length !== parameter.size);
       if (tensors.length === this.stateTensors && !wrong) continue;
       throw new ShapeError(
         `loadStateDict: ${name} needs ${this.stateTensors} arrays of ${parameter.size} values, the state holds ` +
-          `${tensors.length}, with ${arrays.map(({ length }) => length).join(', ')} values`,
+          `${tensors.length}, with ${tensors.map(({ length }) => length).join(', ')} values`,
       );
     }
     for (const parameter of this.parameters) this.#releaseState(parameter);
-    const previousGradients = new Map<Parameter, { step: number; data: NumericArray }>();
-    for (const [name, { steps, tensors, previousGradient }] of Object.entries(state.parameters)) {
+    for (const [name, { steps, tensors }] of Object.entries(state.parameters)) {
       const parameter = named.get(name);
       if (!parameter) continue;
       const { device, dtype, shape } = parameter;
@@ -234,14 +199,13 @@ export abstract class Optimizer {
         return own;
       });
       this.#state.set(parameter, { tensors: restored, steps });
-      if (previousGradient) previousGradients.set(parameter, previousGradient);
     }
     this.#steps = state.steps;
-    this.#reporter.restore(state.steps, previousGradients);
+    this.#reporter.restore(state.steps);
   }
 
   /**
-   * The report of the last step: loss, norm, and the sums of each gradient. One read-back.
+   * The report of the last step: loss, norm, and the sums that are watched. One read-back.
    *
    * @throws NonFiniteGradientError if a gradient was NaN or infinite, in this step or one before.
    */
@@ -259,7 +223,6 @@ export abstract class Optimizer {
     for (const stop of this.#stopListening) stop();
     for (const parameter of this.parameters) this.#releaseState(parameter);
     this.#reporter.release();
-    this.#noChanges.release('its optimizer was released');
   }
 
   /** How many tensors of a parameter's shape the optimizer keeps for it. */

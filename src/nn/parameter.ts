@@ -1,3 +1,4 @@
+/** A tensor that training changes, and that can be frozen. */
 import { LeafNode } from '../autograd/node.ts';
 import { copy } from '../tensor/copy.ts';
 import { ArgumentError, DTypeError } from '../tensor/errors.ts';
@@ -67,11 +68,6 @@ export class Parameter extends Tensor {
     return this.#isFrozen;
   }
 
-  /** True while a frozen parameter's gradient is computed to look at it. */
-  get isProbed(): boolean {
-    return this.#isFrozen && this.leaf.live;
-  }
-
   /** Takes a path as its name, unless it has a longer one: a part of a model lists its parameters by shorter paths. */
   rename(path: string): void {
     if (this.name !== this.kind && path.length < this.name.length) return;
@@ -86,7 +82,9 @@ export class Parameter extends Tensor {
   freeze(): void {
     if (this.#isFrozen) return;
     this.#isFrozen = true;
-    this.#leaveGraph(`${this.name} was frozen`);
+    this.leaf.live = false;
+    this.node = undefined;
+    this.releaseGradient(`${this.name} was frozen`);
     for (const listener of this.#listeners) listener(this);
   }
 
@@ -97,26 +95,6 @@ export class Parameter extends Tensor {
     this.leaf.live = true;
     this.node = this.leaf;
     for (const listener of this.#listeners) listener(this);
-  }
-
-  /**
-   * Has the gradient of a frozen parameter computed until `endProbe`, to look at. It stays frozen: no optimizer moves it,
-   * keeps state for it or counts it in the norm. A probe costs what its gradient costs, and that of the path down to it.
-   */
-  probe(): void {
-    if (!this.#isFrozen) return;
-    this.leaf.live = true;
-    this.node = this.leaf;
-  }
-
-  endProbe(): void {
-    if (this.isProbed) this.#leaveGraph('its probe ended');
-  }
-
-  #leaveGraph(reason: string): void {
-    this.leaf.live = false;
-    this.node = undefined;
-    this.releaseGradient(reason);
   }
 
   /** Calls `listener` after every freeze and thaw, until the function it returns is called. */

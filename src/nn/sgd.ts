@@ -1,5 +1,6 @@
-import { dispatch, elementwise, flatWorkgroups } from '../tensor/kernel.ts';
-import { checkRange, Optimizer, type OptimizerOptions, type Update, updateKernels } from './optimizer.ts';
+/** SGD, and its kernel. */
+import { byWidth, dispatch, elementwise, flatWorkgroups } from '../tensor/kernel.ts';
+import { checkRange, Optimizer, type OptimizerOptions, type Update } from './optimizer.ts';
 import type { Parameter } from './parameter.ts';
 
 export interface SGDOptions extends OptimizerOptions {
@@ -7,23 +8,17 @@ export interface SGDOptions extends OptimizerOptions {
   momentum?: number;
 }
 
-const scalars = { count: 'u32', rate: 'f32', momentum: 'f32', decay: 'f32', changesStart: 'u32' } as const;
-
-/** The update, and where it is watched the sum of what it changed. */
-const sgdKernels = updateKernels<keyof typeof scalars>({
+const sgdKernel = byWidth({
   name: 'sgd',
-  operands: ['read', 'read', 'update', 'update', 'update'],
-  scalars,
-  reference([gradient, report, value, velocity, changes], { count, rate, momentum, decay, changesStart }, watched) {
+  operands: ['read', 'read', 'update', 'update'],
+  scalars: { count: 'u32', rate: 'f32', momentum: 'f32', decay: 'f32' },
+  wgsl: { file: 'sgd', constants: elementwise.constants },
+  reference([gradient, report, value, velocity], { count, rate, momentum, decay }) {
     const [scale, skip] = report;
-    let moved = 0;
     for (let i = 0; i < count && skip === 0; i++) {
       velocity[i] = momentum * velocity[i] + scale * gradient[i];
-      const before = value[i];
-      value[i] = before * (1 - rate * decay) - rate * velocity[i];
-      if (watched) moved += Math.abs(value[i] - before);
+      value[i] = value[i] * (1 - rate * decay) - rate * velocity[i];
     }
-    if (watched) changes[changesStart] = moved;
   },
 });
 
@@ -39,18 +34,17 @@ export class SGD extends Optimizer {
     this.#momentum = momentum;
   }
 
-  protected update(parameter: Parameter, { gradient, report, state, weightDecay, changes }: Update): void {
-    dispatch(sgdKernels[changes.watched ? 'watched' : 'plain'](parameter.size), {
-      operands: [gradient, report, parameter, ...state.tensors, changes.partials],
+  protected update(parameter: Parameter, { gradient, report, state, weightDecay }: Update): void {
+    dispatch(sgdKernel(parameter.size), {
+      operands: [gradient, report, parameter, ...state.tensors],
       scalars: {
         count: parameter.size,
         rate: this.learningRate,
         momentum: this.#momentum,
         decay: weightDecay,
-        changesStart: changes.start,
       },
       workgroups: flatWorkgroups(parameter.size, elementwise.elementsPerGroup),
-      flops: (changes.watched ? 8 : 6) * parameter.size,
+      flops: 6 * parameter.size,
     });
   }
 }

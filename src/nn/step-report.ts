@@ -1,31 +1,16 @@
+/** What one step came to: the norm of its gradients, its loss, and the sums that somebody watches, read back in one piece. */
 import { gradientOf, halvesOf, halvesWereSummed } from '../autograd/leaf-gradient.ts';
-import { copy, copyInto, dense, fill } from '../tensor/copy.ts';
-import { full, tensor, zeros } from '../tensor/create.ts';
-import type { NumericArray } from '../tensor/dtype.ts';
+import { copyInto, dense, fill } from '../tensor/copy.ts';
+import { full, zeros } from '../tensor/create.ts';
 import { ArgumentError, NonFiniteGradientError } from '../tensor/errors.ts';
-import { byWidth, dispatch, elementwise, flatWorkgroups, type Kernel } from '../tensor/kernel.ts';
+import { dispatch, type Kernel } from '../tensor/kernel.ts';
 import { scope } from '../tensor/scope.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import type { Parameter } from './parameter.ts';
+import { maxGroups, measure, type ParameterSum, rowWidth } from './parameter-sum.ts';
+import { SumWatch } from './sum-watch.ts';
 
-/** Sums over the gradient of one parameter, before clipping. */
-export interface GradientSums {
-  /** Σ |g|. */
-  absolute: number;
-  /** Σ g². */
-  squares: number;
-  /** Σ gA · gB over the halves of the batch; null where they were not asked for. */
-  halvesProduct: number | null;
-  /** Σ |g - g of the step before|; null where it is not watched, and where there is no step before. */
-  gradientChange: number | null;
-  /** Σ |w - w before|, what the update did to the parameter, decay included; null where it is not watched or not due. */
-  weightChange: number | null;
-}
-
-/** What is summed only for the parameters it is asked for. */
-export type WatchedChange = 'gradientChange' | 'weightChange';
-
-/** What one step came to, read back in one piece. */
+/** What one step came to. */
 export interface StepReport {
   /** Number of the step, from 1. */
   step: number;
@@ -33,161 +18,62 @@ export interface StepReport {
   loss: number;
   /** Norm of all gradients together, before clipping. */
   gradientNorm: number;
-  /** Of every parameter that had a gradient in this step and is not frozen, or was probed; the squares of those are 0. */
-  gradients: ReadonlyMap<Parameter, GradientSums>;
+  /** Σ g² before clipping, of every parameter that had a gradient in this step and is not frozen. */
+  squares: ReadonlyMap<Parameter, number>;
+  /** What each watch had measured in this step, by parameter. */
+  sums: ReadonlyMap<SumWatch, ReadonlyMap<Parameter, number>>;
 }
 
-const maxGroups = 64;
-const elementsPerGroup = 4096;
-
-/** What the statistics do with the gradient of the step before. */
-const previousUse = { none: 0, store: 1, compareAndStore: 2 } as const;
-
-const statisticsKernel = byWidth<'count' | 'row' | 'groups' | 'useHalves' | 'usePrevious' | 'isProbe'>({
-  name: 'gradient-statistics',
-  operands: ['update', 'update', 'update'],
-  scalars: { count: 'u32', row: 'u32', groups: 'u32', useHalves: 'u32', usePrevious: 'u32', isProbe: 'u32' },
-  wgsl: { file: 'gradient_statistics', constants: { MAX_GROUPS: `${maxGroups}u` } },
-  reference([gradient, previous, partials], { count, row, useHalves, usePrevious, isProbe }) {
-    let [absolute, squares, product, bad, change] = [0, 0, 0, 0, 0];
-    for (let i = 0; i < count; i++) {
-      if (useHalves === 1) {
-        product += gradient[i] * gradient[i + count];
-        gradient[i] += gradient[i + count];
-      }
-      const g = gradient[i];
-      if (!Number.isFinite(g)) bad++;
-      else {
-        absolute += Math.abs(g);
-        squares += g * g;
-      }
-      if (usePrevious === previousUse.compareAndStore) change += Math.abs(g - previous[i]);
-      if (usePrevious !== previousUse.none) previous[i] = g;
-    }
-    if (isProbe === 1) [squares, bad] = [0, 0];
-    const start = row * maxGroups * 8;
-    partials.fill(0, start, start + maxGroups * 8);
-    partials.set([absolute, squares, product, bad, change], start);
-  },
-  simd({ functions, addresses, scalars, fill }) {
-    const [gradient, previous, partials] = addresses;
-    const { count, row, useHalves, usePrevious, isProbe } = scalars;
-    const sums = partials + 4 * row * maxGroups * 8;
-    fill(sums, 4 * maxGroups * 8);
-    functions.gradientStatistics(gradient, previous, sums, count, useHalves, usePrevious);
-    // Squares and the count of what is not finite.
-    if (isProbe === 1) for (const place of [1, 3]) fill(sums + 4 * place, 4);
-    return true;
-  },
-});
-
-const reportKernel: Kernel<'rows' | 'step' | 'maxNorm'> = {
+const reportKernel: Kernel<'rows' | 'step' | 'keepsHead' | 'maxNorm'> = {
   name: 'step-report',
   operands: ['read', 'read', 'update'],
-  scalars: { rows: 'u32', step: 'u32', maxNorm: 'f32' },
+  scalars: { rows: 'u32', step: 'u32', keepsHead: 'u32', maxNorm: 'f32' },
   wgsl: { file: 'step_report', constants: { MAX_GROUPS: `${maxGroups}u` } },
-  reference([partials, loss, report], { rows, step, maxNorm }) {
+  reference([partials, loss, report], { rows, step, keepsHead, maxNorm }) {
     let squares = 0;
     let skip = 0;
     for (let row = 0; row < rows; row++) {
-      const found = [0, 0, 0, 0, 0, 0, 0, 0];
-      for (let i = 0; i < maxGroups * 8; i++) found[i % 8] += partials[row * maxGroups * 8 + i];
-      const firstBad = report[4 * (row + 1) + 3];
-      const badNow = found[3] > 0 || !Number.isFinite(found[1]);
+      const found = [0, 0, 0, 0];
+      for (let i = 0; i < maxGroups * rowWidth; i++) found[i % rowWidth] += partials[row * maxGroups * rowWidth + i];
+      const firstBad = report[rowWidth * (row + 1) + 2];
+      const badNow = found[2] > 0 || !Number.isFinite(found[1]);
       const badSince = firstBad === 0 && badNow ? step : firstBad;
-      report.set([found[0], found[1], found[2], badSince], 4 * (row + 1));
-      report.set([found[4], 0, 0, 0], 4 * (1 + rows + row));
+      report.set([found[0], found[1], badSince, 0], rowWidth * (row + 1));
       squares += found[1];
       if (badSince > 0) skip = 1;
     }
+    if (keepsHead === 1) return;
     const norm = Math.sqrt(squares);
     const scale = maxNorm > 0 && norm > maxNorm ? maxNorm / norm : 1;
     report.set([scale, skip, norm, loss[0]], 0);
   },
 };
 
-/** Sums the changes that the workgroups of the updates left: report[1 + rows + row].y. */
-const weightChangeKernel: Kernel<'rows'> = {
-  name: 'weight-change',
-  operands: ['read', 'read', 'update'],
-  scalars: { rows: 'u32' },
-  wgsl: { file: 'weight_change' },
-  reference([partials, ranges, report], { rows }) {
-    for (let row = 0; row < rows; row++) {
-      let sum = 0;
-      for (let i = 0; i < ranges[2 * row + 1]; i++) sum += partials[ranges[2 * row] + i];
-      report[4 * (1 + rows + row) + 1] = sum;
-    }
-  },
-};
-
-/** Σ |value - copy| of each workgroup's share, and the copy brought up to date. */
-const copyChangeKernel: Kernel<'count' | 'partialsStart'> = {
-  name: 'copy-change',
-  operands: ['read', 'update', 'update'],
-  scalars: { count: 'u32', partialsStart: 'u32' },
-  wgsl: { file: 'copy_change', constants: elementwise.constants },
-  reference([value, copy, partials], { count, partialsStart }) {
-    let sum = 0;
-    for (let i = 0; i < count; i++) {
-      sum += Math.abs(value[i] - copy[i]);
-      copy[i] = value[i];
-    }
-    partials.fill(0, partialsStart, partialsStart + updateGroups(count));
-    partials[partialsStart] = sum;
-  },
-};
-
-/** Workgroups of an update kernel over `count` elements; each leaves one partial sum of the change. */
-function updateGroups(count: number): number {
-  const [x, y] = flatWorkgroups(count, elementwise.elementsPerGroup);
-  return x * y;
-}
-
-/** The gradient of the step before, kept for its change. */
-interface PreviousGradient {
-  tensor: Tensor;
-  /** The step it is of; 0 before the first. */
-  step: number;
-}
-
-/** How the change of one parameter's values is taken. */
-interface WeightWatch {
-  /** Where its partial sums begin. */
-  partialsStart: number;
-  /** Steps over which the change is taken. */
-  every: number;
-  /** Values at the last time it was taken; null where the update itself sums what it does in one step. */
-  copy: Tensor | null;
+/** A sum that has a row of its own, because the pass over the gradient computes another one already. */
+interface ExtraRow {
+  readonly watch: SumWatch;
+  readonly parameter: Parameter;
 }
 
 /**
  * Measures the gradients of a step in one pass over each: what clipping needs, what tells a broken gradient, and the
- * sums that GradES watches. All of it stays on the device, in one small tensor; `read` brings that back in one piece.
+ * sums that are watched. All of it stays on the device, in one small tensor; `read` brings that back in one piece.
  */
 export class StepReporter {
-  /**
-   * Row 0: (scale, skip, norm, loss), which the optimizer's kernels read; then one row for each parameter, and one more
-   * for the changes of each.
-   */
-  readonly report: Tensor;
-  readonly #partials: Tensor;
   readonly #rows: ReadonlyMap<Parameter, number>;
+  /** Row 0: (scale, skip, norm, loss), which the optimizer's kernels read; one row for each parameter; then the extra ones. */
+  #report: Tensor;
+  #partials: Tensor;
   readonly #noLoss: Tensor;
-  /** Bound where a kernel has nothing to write. */
+  /** Bound where a kernel has nothing to read or write. */
   readonly #nothing: Tensor;
-  /** Parameters whose rows hold the sums of a gradient, and those of them with halves and with a step before. */
+  readonly #watches = new Set<SumWatch>();
+  /** Rows beyond those of the parameters; null where a watch has given one back. */
+  readonly #extraRows: (ExtraRow | null)[] = [];
+  /** Parameters whose rows hold the sums of a gradient. */
   readonly #measured = new Set<Parameter>();
-  #halves = new Set<Parameter>();
-  #changed = new Set<Parameter>();
-  /** Frozen parameters that were looked at in this step. */
-  #probed = new Set<Parameter>();
-  readonly #previous = new Map<Parameter, PreviousGradient>();
-  readonly #weights = new Map<Parameter, WeightWatch>();
-  /** Those whose update of this step was summed. */
-  #moved = new Set<Parameter>();
-  /** Partial sums of the updates, and for each row where they begin and how many they are; null where none is watched. */
-  #weightPartials: { partials: Tensor; ranges: Tensor } | null = null;
+  /** Row of each sum that was measured in this step. */
+  #places: { watch: SumWatch; parameter: Parameter; row: number }[] = [];
   #step = 0;
   #reading: Promise<StepReport> | null = null;
   readonly #stopListening: (() => void)[];
@@ -195,114 +81,66 @@ export class StepReporter {
   constructor(parameters: readonly Parameter[]) {
     const { device, dtype } = parameters[0];
     this.#rows = new Map(parameters.map((parameter, row) => [parameter, row]));
-    this.report = zeros([1 + 2 * parameters.length, 4], { device, dtype });
-    this.#partials = zeros([parameters.length, maxGroups, 8], { device, dtype });
-    this.#noLoss = full([], Number.NaN, { device, dtype });
-    this.#nothing = zeros([1], { device, dtype });
-    for (const tensor of [this.report, this.#partials, this.#noLoss, this.#nothing]) tensor.persist();
+    this.#report = persistent(zeros([1 + parameters.length, rowWidth], { device, dtype }));
+    this.#partials = persistent(zeros([parameters.length, maxGroups, rowWidth], { device, dtype }));
+    this.#noLoss = persistent(full([], Number.NaN, { device, dtype }));
+    this.#nothing = persistent(zeros([1], { device, dtype }));
     this.#stopListening = parameters.map((each) => each.onFreezeChange((changed) => this.#clear(changed)));
   }
 
-  /**
-   * Sums a change for these parameters from the next step on. A change of the gradient needs a copy of the gradient
-   * before; a change of the values is summed by the update itself, except over several steps, which needs a copy of them.
-   *
-   * @param every steps over which a change of the values is taken, counted by the optimizer's steps.
-   */
-  watch(what: WatchedChange, parameters: readonly Parameter[], every = 1): void {
-    for (const parameter of parameters) {
-      if (!this.#rows.has(parameter)) {
-        throw new ArgumentError(
-          `watch: the optimizer does not train ${parameter.name}, so its ${what} cannot be summed`,
-        );
-      }
-    }
-    if (what === 'gradientChange') {
-      for (const parameter of parameters) {
-        if (this.#previous.has(parameter)) continue;
-        this.#previous.set(parameter, { tensor: persistent(zerosLike(parameter)), step: 0 });
-      }
-      return;
-    }
-    if (!Number.isInteger(every) || every < 1) {
-      throw new ArgumentError(`watch: every ${every} must be a whole number of steps, at least 1`);
-    }
-    for (const parameter of parameters) {
-      this.#releaseCopy(parameter, 'its change is watched anew');
-      const copied = every > 1 ? persistent(copy(parameter)) : null;
-      this.#weights.set(parameter, { partialsStart: 0, every, copy: copied });
-    }
-    this.#layOutWeightPartials();
+  /** Holds the factor of clipping and the flag to skip, for the optimizer's kernels. */
+  get report(): Tensor {
+    return this.#report;
   }
 
-  /** Ends that, and gives back the copies. */
-  unwatch(what: WatchedChange, parameters: readonly Parameter[]): void {
-    for (const parameter of parameters) {
-      if (what === 'gradientChange') this.#releasePrevious(parameter, 'its change is not watched any more');
-      else this.#releaseCopy(parameter, 'its change is not watched any more');
-      if (what === 'weightChange') this.#weights.delete(parameter);
+  /** @throws ArgumentError for parameters the optimizer does not train. */
+  watch(sum: ParameterSum, parameters: readonly Parameter[]): SumWatch {
+    const stranger = parameters.find((parameter) => !this.#rows.has(parameter));
+    if (stranger) {
+      throw new ArgumentError(`watch: the optimizer does not train ${stranger.name}, so ${sum.name} cannot be summed`);
     }
-    if (what === 'weightChange') this.#layOutWeightPartials();
+    const watch = new SumWatch(sum, parameters, (ended) => {
+      this.#watches.delete(ended);
+      this.#extraRows.forEach((row, i) => {
+        if (row?.watch === ended) this.#extraRows[i] = null;
+      });
+    });
+    this.#watches.add(watch);
+    return watch;
   }
 
   /** Measures every gradient there is. A parameter that has none in this step, or is frozen, counts as 0. */
   measure(step: number, loss: Tensor | null, maxNorm: number): void {
     this.#step = step;
     this.#reading = null;
-    this.#halves = new Set();
-    this.#changed = new Set();
-    this.#moved = new Set();
-    this.#probed = new Set();
+    this.#places = [];
     for (const [parameter, row] of this.#rows) {
-      const counts = !parameter.isFrozen || parameter.isProbed;
-      const halves = counts ? halvesOf(parameter) : null;
-      const gradient = halves ?? (counts ? gradientOf(parameter) : null);
-      if (gradient) this.#measureOne(parameter, gradient, row, halves !== null);
+      const halves = parameter.isFrozen ? null : halvesOf(parameter);
+      const gradient = halves ?? (parameter.isFrozen ? null : gradientOf(parameter));
+      if (gradient) this.#measureGradient(parameter, gradient, row, halves !== null);
       else this.#clearSums(parameter);
     }
-    const rows = this.#rows.size;
-    scope('report', () =>
-      dispatch(reportKernel, {
-        operands: [this.#partials, loss ? dense(loss) : this.#noLoss, this.report],
-        scalars: { rows, step, maxNorm },
-        workgroups: [1, 1, 1],
-        flops: 4 * rows * maxGroups,
-      }),
-    );
+    this.#reduce(loss, maxNorm, false);
   }
 
-  /**
-   * Where an update leaves what each of its workgroups changed; null where nobody asks, or over several steps, where a
-   * copy tells.
-   */
-  changePartials(parameter: Parameter): { partials: Tensor; start: number } | null {
-    const watch = this.#weights.get(parameter);
-    if (!watch || watch.copy || !this.#weightPartials) return null;
-    this.#moved.add(parameter);
-    return { partials: this.#weightPartials.partials, start: watch.partialsStart };
-  }
-
-  /** Sums the changes once every parameter is updated. */
+  /** Measures what an update changed, once every parameter is updated. */
   finish(): void {
-    if (!this.#weightPartials) return;
-    const { partials, ranges } = this.#weightPartials;
-    for (const [parameter, { copy: before, every, partialsStart }] of this.#weights) {
-      if (!before || this.#step % every !== 0 || parameter.isFrozen) continue;
-      this.#moved.add(parameter);
-      dispatch(copyChangeKernel, {
-        operands: [parameter, before, partials],
-        scalars: { count: parameter.size, partialsStart },
-        workgroups: flatWorkgroups(parameter.size, elementwise.elementsPerGroup),
-        flops: 2 * parameter.size,
-      });
+    let hasMeasured = false;
+    for (const watch of this.#watches) {
+      if (watch.isRequested && watch.sum.over === 'weights-before') {
+        for (const parameter of watch.parameters) {
+          const companion = watch.companionOf(parameter);
+          if (parameter.isFrozen || !companion) continue;
+          const row = this.#extraRow(watch, parameter);
+          const pass = { values: parameter, formula: watch.sum, companion, inHalves: false, row };
+          this.#pass(parameter, { ...pass, storesCompanion: true, isSumOnly: true });
+          this.#places.push({ watch, parameter, row });
+          hasMeasured = true;
+        }
+      }
+      watch.endRequest();
     }
-    if (this.#moved.size === 0) return;
-    dispatch(weightChangeKernel, {
-      operands: [partials, ranges, this.report],
-      scalars: { rows: this.#rows.size },
-      workgroups: [this.#rows.size, 1, 1],
-      flops: partials.size,
-    });
+    if (hasMeasured) this.#reduce(null, 0, true);
   }
 
   /**
@@ -317,165 +155,128 @@ export class StepReporter {
   }
 
   async #read(): Promise<StepReport> {
-    const step = this.#step;
-    const [halves, changed, moved, probed] = [this.#halves, this.#changed, this.#moved, this.#probed];
-    const measured = new Set(this.#measured);
-    const data = await this.report.data();
-    const gradients = new Map<Parameter, GradientSums>();
+    const [step, places, measured] = [this.#step, this.#places, new Set(this.#measured)];
+    const data = await this.#report.data();
+    const squares = new Map<Parameter, number>();
     let firstBad: { name: string; step: number } | null = null;
     for (const [parameter, row] of this.#rows) {
-      const [absolute, squares, product, badSince] = data.subarray(4 * (row + 1), 4 * (row + 2));
-      const [gradientChange, weightChange] = data.subarray(4 * (1 + this.#rows.size + row));
+      const [, square, badSince] = data.subarray(rowWidth * (row + 1));
       if (badSince > 0 && badSince < (firstBad?.step ?? Number.POSITIVE_INFINITY)) {
         firstBad = { name: parameter.name, step: badSince };
       }
-      if ((parameter.isFrozen && !probed.has(parameter)) || !measured.has(parameter)) continue;
-      gradients.set(parameter, {
-        absolute,
-        squares,
-        halvesProduct: halves.has(parameter) ? product : null,
-        gradientChange: changed.has(parameter) ? gradientChange : null,
-        weightChange: moved.has(parameter) ? weightChange : null,
-      });
+      if (!parameter.isFrozen && measured.has(parameter)) squares.set(parameter, square);
     }
     if (firstBad) throw new NonFiniteGradientError(firstBad.name, firstBad.step);
-    return { step, loss: data[3], gradientNorm: data[2], gradients };
+    const sums = new Map<SumWatch, Map<Parameter, number>>();
+    for (const { watch, parameter, row } of places) {
+      if (parameter.isFrozen) continue;
+      const ofWatch = sums.get(watch) ?? new Map<Parameter, number>();
+      sums.set(watch, ofWatch.set(parameter, data[rowWidth * (row + 1)]));
+    }
+    return { step, loss: data[3], gradientNorm: data[2], squares, sums };
   }
 
-  /** The gradients of the step before, for a checkpoint: null where none is kept that a next step could be compared to. */
-  async previousGradient(parameter: Parameter): Promise<{ step: number; data: NumericArray } | null> {
-    const previous = this.#previous.get(parameter);
-    return previous && previous.step > 0 ? { step: previous.step, data: await previous.tensor.data() } : null;
-  }
-
-  /** Puts a checkpoint's place: no gradient counts as broken any more, and watched changes go on from what it holds. */
-  restore(step: number, previousGradients: ReadonlyMap<Parameter, { step: number; data: NumericArray }>): void {
+  /** Puts the place of a checkpoint: no gradient counts as broken any more. */
+  restore(step: number): void {
     this.#step = step;
     this.#reading = null;
     this.#measured.clear();
-    fill(this.report, 0);
+    this.#places = [];
+    fill(this.#report, 0);
     fill(this.#partials, 0);
-    for (const [parameter, previous] of this.#previous) {
-      const saved = previousGradients.get(parameter);
-      previous.step = saved?.step ?? 0;
-      if (saved && !parameter.isFrozen) write(previous.tensor, saved.data);
-    }
-    for (const [parameter, { copy: before }] of this.#weights) {
-      if (before && !parameter.isFrozen) scope('restore', () => copyInto(parameter, before, before.strides));
-    }
   }
 
   release(): void {
     for (const stop of this.#stopListening) stop();
-    const reason = 'its optimizer was released';
-    for (const parameter of this.#rows.keys()) this.#releasePrevious(parameter, reason);
-    for (const parameter of this.#weights.keys()) this.#releaseCopy(parameter, reason);
-    this.#weights.clear();
-    this.#layOutWeightPartials();
-    for (const tensor of [this.report, this.#partials, this.#noLoss, this.#nothing]) tensor.release(reason);
+    for (const watch of [...this.#watches]) watch.release();
+    for (const tensor of [this.#report, this.#partials, this.#noLoss, this.#nothing]) {
+      tensor.release('its optimizer was released');
+    }
   }
 
-  #measureOne(parameter: Parameter, gradient: Tensor, row: number, inHalves: boolean): void {
+  #measureGradient(parameter: Parameter, gradient: Tensor, row: number, inHalves: boolean): void {
     this.#measured.add(parameter);
-    if (inHalves) this.#halves.add(parameter);
-    if (parameter.isProbed) this.#probed.add(parameter);
-    const previous = parameter.isProbed ? undefined : this.#previous.get(parameter);
-    // Only neighbouring steps can be compared; after a gap the sample is a first one again.
-    const follows = previous !== undefined && previous.step > 0 && previous.step === this.#step - 1;
-    if (follows) this.#changed.add(parameter);
-    if (previous) previous.step = this.#step;
-    const use = follows ? 'compareAndStore' : previous ? 'store' : 'none';
+    const passes = [...this.#watches].flatMap((watch) => {
+      const isWanted = watch.parameters.has(parameter) && watch.sum.over !== 'weights-before';
+      const plan = isWanted ? watch.planOver(parameter, this.#step, inHalves) : null;
+      return plan ? [{ watch, ...plan }] : [];
+    });
     scope('statistics', () => {
       const values = dense(gradient);
-      const { isProbed: isProbe, size: count } = parameter;
-      this.#sum(values, previous?.tensor ?? null, count, row, { use, inHalves, isProbe });
+      // The last pass is the one that sums the halves, so it comes after those that read them.
+      passes.forEach(({ watch, isMeasured, ...plan }, i) => {
+        const isLast = i === passes.length - 1;
+        const ownRow = isLast ? row : this.#extraRow(watch, parameter);
+        const formula = isMeasured ? watch.sum : null;
+        this.#pass(parameter, { values, inHalves, row: ownRow, formula, ...plan, isSumOnly: !isLast });
+        if (isMeasured) this.#places.push({ watch, parameter, row: ownRow });
+      });
+      if (passes.length === 0) {
+        const plain = { formula: null, companion: null, storesCompanion: false, isSumOnly: false };
+        this.#pass(parameter, { values, inHalves, row, ...plain });
+      }
       if (inHalves) halvesWereSummed(parameter, values);
     });
   }
 
-  /** What was measured of this parameter counts no longer, and what was kept for its changes is given back. */
+  #pass(
+    { size: count }: { size: number },
+    pass: Omit<Parameters<typeof measure>[0], 'count' | 'partials' | 'nothing'>,
+  ) {
+    measure({ ...pass, count, partials: this.#partials, nothing: this.#nothing });
+  }
+
+  #reduce(loss: Tensor | null, maxNorm: number, keepsHead: boolean): void {
+    const rows = this.#rows.size + this.#extraRows.length;
+    scope('report', () =>
+      dispatch(reportKernel, {
+        operands: [this.#partials, loss ? dense(loss) : this.#noLoss, this.#report],
+        scalars: { rows, step: this.#step, keepsHead: keepsHead ? 1 : 0, maxNorm },
+        workgroups: [1, 1, 1],
+        flops: rowWidth * rows * maxGroups,
+      }),
+    );
+  }
+
+  /** The row of a sum beyond the first of its parameter; the tensors grow where there is none yet. */
+  #extraRow(watch: SumWatch, parameter: Parameter): number {
+    const known = this.#extraRows.findIndex((row) => row?.watch === watch && row.parameter === parameter);
+    if (known >= 0) return this.#rows.size + known;
+    const free = this.#extraRows.indexOf(null);
+    const index = free >= 0 ? free : this.#extraRows.length;
+    if (free < 0) this.#grow(2 * (index + 1));
+    this.#extraRows[index] = { watch, parameter };
+    return this.#rows.size + index;
+  }
+
+  #grow(extraRows: number): void {
+    const rows = this.#rows.size + extraRows;
+    const grown = (old: Tensor, shape: readonly number[]): Tensor => {
+      if (old.shape[0] >= shape[0]) return old;
+      const larger = persistent(zeros(shape, old));
+      copyInto(old, larger, larger.strides);
+      old.release('more is summed now');
+      return larger;
+    };
+    this.#report = grown(this.#report, [1 + rows, rowWidth]);
+    this.#partials = grown(this.#partials, [rows, maxGroups, rowWidth]);
+  }
+
+  /** What was measured of this parameter counts no longer. */
   #clear(parameter: Parameter): void {
     this.#clearSums(parameter);
-    const reason = `${parameter.name} was frozen`;
-    const previous = this.#previous.get(parameter);
-    if (previous && parameter.isFrozen) previous.tensor.release(reason);
-    else if (previous) this.#previous.set(parameter, { tensor: persistent(zerosLike(parameter)), step: 0 });
-    const weights = this.#weights.get(parameter);
-    if (!weights?.copy) return;
-    if (parameter.isFrozen) weights.copy.release(reason);
-    else weights.copy = persistent(copy(parameter));
+    for (const watch of this.#watches) watch.follow(parameter);
   }
 
   #clearSums(parameter: Parameter): void {
     const row = this.#rows.get(parameter);
-    if (row !== undefined && this.#measured.delete(parameter))
-      this.#sum(this.#noLoss, null, 0, row, { use: 'none', inHalves: false, isProbe: false });
+    if (row === undefined || !this.#measured.delete(parameter)) return;
+    const none = { formula: null, companion: null, storesCompanion: false, isSumOnly: false, inHalves: false };
+    this.#pass({ size: 0 }, { values: this.#noLoss, row, ...none });
   }
-
-  #releasePrevious(parameter: Parameter, reason: string): void {
-    const previous = this.#previous.get(parameter);
-    if (previous && !previous.tensor.isReleased) previous.tensor.release(reason);
-    this.#previous.delete(parameter);
-  }
-
-  #releaseCopy(parameter: Parameter, reason: string): void {
-    const held = this.#weights.get(parameter)?.copy;
-    if (held && !held.isReleased) held.release(reason);
-  }
-
-  #layOutWeightPartials(): void {
-    for (const tensor of Object.values(this.#weightPartials ?? {})) tensor.release('other changes are watched now');
-    this.#weightPartials = null;
-    if (this.#weights.size === 0) return;
-    const ranges = new Int32Array(2 * this.#rows.size);
-    let total = 0;
-    for (const [parameter, watch] of this.#weights) {
-      const groups = updateGroups(parameter.size);
-      watch.partialsStart = total;
-      ranges.set([total, groups], 2 * (this.#rows.get(parameter) ?? 0));
-      total += groups;
-    }
-    const { device, dtype } = this.report;
-    this.#weightPartials = {
-      partials: persistent(zeros([total], { device, dtype })),
-      ranges: persistent(tensor(ranges, { device, dtype: 'i32' })),
-    };
-  }
-
-  #sum(
-    gradient: Tensor,
-    previous: Tensor | null,
-    count: number,
-    row: number,
-    { use, inHalves, isProbe }: { use: keyof typeof previousUse; inHalves: boolean; isProbe: boolean },
-  ): void {
-    const groups = Math.max(1, Math.min(maxGroups, Math.ceil(count / elementsPerGroup)));
-    dispatch(statisticsKernel(count), {
-      operands: [gradient, previous ?? this.#nothing, this.#partials],
-      scalars: {
-        count,
-        row,
-        groups,
-        useHalves: inHalves ? 1 : 0,
-        usePrevious: previousUse[use],
-        isProbe: isProbe ? 1 : 0,
-      },
-      workgroups: [groups, 1, 1],
-      flops: (inHalves ? 6 : 3) * count + (use === 'compareAndStore' ? 3 * count : 0),
-    });
-  }
-}
-
-function zerosLike({ shape, device, dtype }: Tensor): Tensor {
-  return zeros(shape, { device, dtype });
 }
 
 function persistent(made: Tensor): Tensor {
   made.persist();
   return made;
-}
-
-function write(target: Tensor, data: NumericArray): void {
-  const { device, dtype, shape } = target;
-  scope('restore', () => copyInto(tensor(data, { device, dtype, shape }), target, target.strides));
 }

@@ -108,12 +108,16 @@ const valueTypes = {
  * Two forms of an elementwise kernel with one text, which calls its elements `Value`: four at a time (WIDTH 4) where
  * their number is a multiple of four, else one by one. A software adapter pays for every read, whatever its width.
  *
+ * @param functions WGSL put behind the file beside that type, in terms of it.
  * @returns the form for so many elements.
  */
-export function byWidth<Scalar extends string>(kernel: Kernel<Scalar>): (count: number) => Kernel<Scalar> {
+export function byWidth<Scalar extends string>(
+  kernel: Kernel<Scalar>,
+  functions = '',
+): (count: number) => Kernel<Scalar> {
   const form = (width: 1 | 4): Kernel<Scalar> => {
     const constants = { ...kernel.wgsl.constants, WIDTH: `${width}u` };
-    return { ...kernel, wgsl: { ...kernel.wgsl, constants, functions: valueTypes[width] } };
+    return { ...kernel, wgsl: { ...kernel.wgsl, constants, functions: valueTypes[width] + functions } };
   };
   const [single, vector] = [form(1), form(4)];
   return (count) => (count % 4 === 0 ? vector : single);

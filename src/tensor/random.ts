@@ -1,5 +1,15 @@
 import { ArgumentError } from './errors.ts';
 
+/** How far a stream is drawn: plain numbers, for a checkpoint. */
+export type RandomState = {
+  readonly seed: number;
+  readonly stream: number;
+  /** Blocks of four numbers made so far, and how many numbers of the last are drawn. */
+  readonly block: number;
+  readonly position: number;
+  readonly spareNormal: number | null;
+};
+
 /**
  * Seeded random numbers from a counter: Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
  * SC 2011). Number n of a stream is a function of seed, stream and n alone, so results do not depend on what else was
@@ -24,17 +34,41 @@ export class Random {
     this.#stream = stream;
   }
 
+  /** How far it is drawn. */
+  state(): RandomState {
+    const [seed, stream, block] = [this.#seed, this.#stream, this.#block];
+    return { seed, stream, block, position: this.#position, spareNormal: this.#spareNormal };
+  }
+
+  /**
+   * Goes on from a state.
+   *
+   * @throws ArgumentError where the state is that of another seed or stream.
+   */
+  restore({ seed, stream, block, position, spareNormal }: RandomState): void {
+    if (seed !== this.#seed || stream !== this.#stream) {
+      throw new ArgumentError(
+        `Random: the state is of seed ${seed}, stream ${stream} (allowed: seed ${this.#seed}, stream ${this.#stream})`,
+      );
+    }
+    this.#block = block;
+    this.#words = block > 0 ? this.#wordsOf(block - 1) : [];
+    this.#position = position;
+    this.#spareNormal = spareNormal;
+  }
+
   /** 32 random bits. */
   uint32(): number {
     if (this.#position === this.#words.length) {
-      this.#words = philox4x32(
-        [this.#block >>> 0, Math.floor(this.#block / 2 ** 32), this.#stream, 0],
-        [this.#seed, 0],
-      );
+      this.#words = this.#wordsOf(this.#block);
       this.#block++;
       this.#position = 0;
     }
     return this.#words[this.#position++];
+  }
+
+  #wordsOf(block: number): readonly number[] {
+    return philox4x32([block >>> 0, Math.floor(block / 2 ** 32), this.#stream, 0], [this.#seed, 0]);
   }
 
   /** Uniform in [0, 1), a multiple of 2^-32. */

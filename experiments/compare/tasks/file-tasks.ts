@@ -1,5 +1,5 @@
-import { randomBelow, textKey } from '../../fragments/dataset/random.ts';
-import type { Text } from '../../fragments/dataset/texts.ts';
+import { randomBelow, textKey } from '../../data/random.ts';
+import type { Text } from '../../data/texts.ts';
 import { drawFrom, type FileKind, fileKinds, standsInTraining } from './file-texts.ts';
 import { heldOutItems, type Split, type Task, windowLength } from './task.ts';
 
@@ -139,13 +139,10 @@ function heldOut(makeItem: MakeItem, classes: number, part: Part, stream: number
       })),
     );
     // An item may be made from a window by moving its bytes; either form must be new to training.
-    const leaked = standsInTraining(
-      drawn.map(({ item }) => item),
-      windowLength,
-    );
+    const leaked = standsInTraining(drawn.map(({ item }) => item));
     for (const [i, { label, item }] of drawn.entries()) {
       const content = Buffer.from(item).toString('latin1');
-      if (leaked[i] === 1 || seen.has(content) || accepted[label].length === perClass) continue;
+      if (leaked[i] || seen.has(content) || accepted[label].length === perClass) continue;
       seen.add(content);
       accepted[label].push(item);
     }

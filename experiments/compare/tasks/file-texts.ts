@@ -1,8 +1,7 @@
-import { textKey } from '../../fragments/dataset/random.ts';
-import { blocksOf } from '../../fragments/dataset/repeats.ts';
-import { drawWindow, joined, type Text } from '../../fragments/dataset/texts.ts';
-import { findVerbatim } from '../../fragments/dataset/verbatim.ts';
-import { installedPackages, type LoadedClass, loadTexts, SPLIT_SEED } from '../../fragments/dataset.ts';
+import { installedPackages } from '../../data/files.ts';
+import { textKey } from '../../data/random.ts';
+import { blocksOf, drawWindow, type LoadedClass, loadTexts, type Text } from '../../data/texts.ts';
+import { findVerbatim } from '../../data/verbatim.ts';
 
 /** One more than a window, so that the byte that follows it can be asked for. */
 export const drawnBytes = 33;
@@ -19,9 +18,7 @@ let loaded: readonly FileKind[] | null = null;
 
 /** The files of `node_modules`, read once. */
 export function fileKinds(): readonly FileKind[] {
-  loaded ??= loadTexts(installedPackages(), drawnBytes, SPLIT_SEED, () => {})
-    .filter(({ heldOut, training }) => heldOut.length >= 8 && training.length >= 4)
-    .map(divide);
+  loaded ??= loadTexts(installedPackages(), drawnBytes).classes.map(divide);
   return loaded;
 }
 
@@ -37,8 +34,8 @@ function divide({ className, training, heldOut }: LoadedClass): FileKind {
 }
 
 /** Which of the windows stand anywhere in the texts to train on, of whatever kind. */
-export function standsInTraining(windows: readonly Uint8Array[], bytes: number): Uint8Array {
-  return findVerbatim(joined(windows, bytes), bytes, blocksOf(fileKinds().flatMap(({ training }) => training)));
+export function standsInTraining(windows: readonly Uint8Array[]): boolean[] {
+  return findVerbatim(windows, blocksOf(fileKinds().flatMap(({ training }) => training)));
 }
 
 /** A window of one of the texts: file first, then place, each uniform. */

@@ -1,5 +1,5 @@
 import { Random } from '../../../src/index.ts';
-import { randomWord, textKey } from '../../fragments/dataset/random.ts';
+import { randomWord, textKey } from '../../data/random.ts';
 import { heldOutItems, type Split, type Task, vocabulary, windowLength } from './task.ts';
 
 export const sequenceTaskNames = ['majority', 'contains', 'noisy-majority', 'parity'] as const;

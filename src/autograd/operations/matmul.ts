@@ -71,7 +71,7 @@ export function matmul(
       saves: [a],
       gradient: (g, [a]) => {
         if (b.rank > 2) return sumToShape(product(transposed(a), g, gradientDType), b.shape);
-        if (leaf instanceof LeafNode && leaf.splitHalves) return gradientHalves(a, g, leaf.name);
+        if (leaf instanceof LeafNode && leaf.splitsHalves) return gradientHalves(a, g, leaf.name);
         return product(transposed(asMatrix(a)), asMatrix(g), gradientDType);
       },
     },

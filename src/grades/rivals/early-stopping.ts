@@ -1,6 +1,8 @@
-import type { Module, StateDict } from '../../nn/module.ts';
+/** Classic early stopping on a validation loss. */
+import { type Module, type StateDict, stateDictFrom } from '../../nn/module.ts';
+import { type Saved, savedList, savedNumber, savedNumberOrNull, savedObject } from '../../nn/saved.ts';
 import { ArgumentError } from '../../tensor/errors.ts';
-import { Policy } from '../policy.ts';
+import type { Policy } from '../policy.ts';
 
 export interface StoppingRule {
   /** An evaluation is better if its loss is below the best so far by more than this. */
@@ -44,7 +46,7 @@ export function earlyStop(
  * when it has not improved for a while. The defaults are those of the paper (arXiv 2509.01842 v3, section 4.3): every 5 %
  * of the schedule, delta 0.0005, patience 3. What the evaluations cost is the rule's own price.
  */
-export class EarlyStopping extends Policy {
+export class EarlyStopping implements Policy {
   readonly evaluations: { step: number; loss: number }[] = [];
   readonly #options: EarlyStoppingOptions;
   readonly #rule: StoppingRule;
@@ -53,7 +55,6 @@ export class EarlyStopping extends Policy {
   #bestWeights: StateDict | null = null;
 
   constructor(options: EarlyStoppingOptions) {
-    super();
     const { steps, every = 0.05, delta = 0.0005, patience = 3 } = options;
     if (!Number.isInteger(steps) || steps < 1) {
       throw new ArgumentError(`EarlyStopping: steps ${steps} must be a whole number of at least 1`);
@@ -96,7 +97,7 @@ export class EarlyStopping extends Policy {
     );
   }
 
-  override async betweenSteps(step: number): Promise<void> {
+  async betweenSteps(step: number): Promise<void> {
     if (this.finished || step % this.#everySteps !== 0) return;
     this.evaluations.push({ step, loss: await this.#options.validate() });
     const { stopIndex } = this.#decision;
@@ -106,7 +107,23 @@ export class EarlyStopping extends Policy {
     if (stopIndex !== null) this.#stoppedAt = step;
   }
 
-  override async end(): Promise<void> {
+  async end(): Promise<void> {
     if (this.#bestWeights) this.#options.restoreBest?.loadStateDict(this.#bestWeights);
+  }
+  state(): Saved {
+    const evaluations = this.evaluations.map((evaluation) => ({ ...evaluation }));
+    return { evaluations, stoppedAt: this.#stoppedAt, bestWeights: this.#bestWeights };
+  }
+
+  restore(state: Saved): void {
+    const what = 'EarlyStopping';
+    const { evaluations, stoppedAt, bestWeights } = savedObject(what, state);
+    const restored = savedList(what, evaluations).map((saved) => {
+      const { step, loss } = savedObject(what, saved);
+      return { step: savedNumber(what, step), loss: savedNumber(what, loss) };
+    });
+    this.evaluations.splice(0, this.evaluations.length, ...restored);
+    this.#stoppedAt = savedNumberOrNull(what, stoppedAt);
+    this.#bestWeights = bestWeights === null ? null : stateDictFrom(what, bestWeights);
   }
 }

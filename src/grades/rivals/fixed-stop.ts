@@ -1,6 +1,9 @@
+/** A stop that was fixed beforehand: the plainest rival. */
+
+import { type Saved, savedList, savedNumber } from '../../nn/saved.ts';
 import type { Device } from '../../tensor/device.ts';
 import { ArgumentError } from '../../tensor/errors.ts';
-import { Policy } from '../policy.ts';
+import type { Policy } from '../policy.ts';
 
 /** Where a plain stop ends training: after so many steps, or once a device has done so many more operations. */
 export type FixedStopOptions = { afterSteps: number } | { afterOperations: number; device: Device };
@@ -9,27 +12,42 @@ export type FixedStopOptions = { afterSteps: number } | { afterOperations: numbe
  * The plainest rival: training stops at a point fixed beforehand. At the operations that a freezing rule took, it tells
  * whether freezing gained anything over stopping earlier.
  */
-export class FixedStop extends Policy {
-  readonly #isOver: (step: number) => boolean;
+export class FixedStop implements Policy {
+  readonly #options: FixedStopOptions;
+  /** Operations of the device that count as made before this training. */
+  #operationsBefore = 0;
   #finished = false;
 
   constructor(options: FixedStopOptions) {
-    super();
     const limit = 'afterSteps' in options ? options.afterSteps : options.afterOperations;
     if (!(limit > 0)) throw new ArgumentError(`FixedStop: the limit ${limit} must be above 0`);
-    if ('afterSteps' in options) this.#isOver = (step) => step >= limit;
-    else {
-      const { device } = options;
-      const before = device.work.flops;
-      this.#isOver = () => device.work.flops - before >= limit;
-    }
+    this.#options = options;
+    if ('device' in options) this.#operationsBefore = options.device.work.flops;
   }
 
   get finished(): boolean {
     return this.#finished;
   }
 
-  override async afterStep(step: number): Promise<void> {
-    this.#finished ||= this.#isOver(step);
+  afterStep(step: number): void {
+    const options = this.#options;
+    this.#finished ||=
+      'afterSteps' in options ? step >= options.afterSteps : this.#operations(options) >= options.afterOperations;
+  }
+
+  state(): Saved {
+    const options = this.#options;
+    return [this.#finished ? 1 : 0, 'device' in options ? this.#operations(options) : 0];
+  }
+
+  restore(state: Saved): void {
+    const [finished, operations] = savedList('FixedStop', state);
+    this.#finished = savedNumber('FixedStop', finished) === 1;
+    const { flops } = 'device' in this.#options ? this.#options.device.work : { flops: 0 };
+    this.#operationsBefore = flops - savedNumber('FixedStop', operations);
+  }
+
+  #operations({ device }: { device: Device }): number {
+    return device.work.flops - this.#operationsBefore;
   }
 }

@@ -1,6 +1,8 @@
+/** Freezing by a list made beforehand, and the lists of the controls. */
+import { type Saved, savedNumber } from '../../nn/saved.ts';
 import { ArgumentError } from '../../tensor/errors.ts';
 import type { Random } from '../../tensor/random.ts';
-import { Policy } from '../policy.ts';
+import type { Policy } from '../policy.ts';
 import { freezeLeftovers, isFrozen, type ParameterRegistry, projectionKinds, type Selector } from '../registry.ts';
 
 /** One matrix, by its name in the registry, and the step after whose update it freezes. */
@@ -18,13 +20,12 @@ export interface FreezeListOptions {
 }
 
 /** Freezes by a list made beforehand: the controls that keep a rule's times and change its choice of matrices. */
-export class FreezeList extends Policy {
+export class FreezeList implements Policy {
   readonly #registry: ParameterRegistry;
   readonly #options: FreezeListOptions;
   #step = 0;
 
   constructor(registry: ParameterRegistry, options: FreezeListOptions) {
-    super();
     for (const { name, step } of options.list) {
       registry.get(name);
       if (Number.isInteger(step) && step >= 0) continue;
@@ -39,7 +40,7 @@ export class FreezeList extends Policy {
     return stopWhenDone && list.every(({ step }) => step <= this.#step);
   }
 
-  override async afterStep(step: number): Promise<void> {
+  afterStep(step: number): void {
     this.#step = step;
     const { list } = this.#options;
     for (const { name, step: at } of list) {
@@ -48,6 +49,14 @@ export class FreezeList extends Policy {
     if (!this.#options.freezeLeftovers) return;
     const listed = list.map(({ name }) => this.#registry.get(name));
     freezeLeftovers(this.#registry, listed, step);
+  }
+
+  state(): Saved {
+    return this.#step;
+  }
+
+  restore(state: Saved): void {
+    this.#step = savedNumber('FreezeList', state);
   }
 }
 

@@ -1,9 +1,8 @@
+/** The control that looks at nothing but the training loss. */
 import type { Optimizer } from '../../nn/optimizer.ts';
-import type { StepReport } from '../../nn/step-report.ts';
-import { ArgumentError } from '../../tensor/errors.ts';
+import { type Saved, savedNumber, savedObject } from '../../nn/saved.ts';
 import type { Random } from '../../tensor/random.ts';
-import { Policy } from '../policy.ts';
-import { RunningAverage } from '../quantity.ts';
+import type { Policy } from '../policy.ts';
 import {
   freezeLeftovers,
   isFrozen,
@@ -12,6 +11,8 @@ import {
   type RegistryEntry,
   type Selector,
 } from '../registry.ts';
+import { RunningAverage } from '../signals/running-average.ts';
+import { checkOptions, isShare, isWholeNumber } from '../watching.ts';
 import { shuffled } from './freeze-list.ts';
 
 /** Shares are parts of the schedule. */
@@ -37,7 +38,7 @@ export interface LossPlateauOptions {
  * The control that looks at nothing but the training loss: when its average has stopped falling for a while, the next
  * matrix in a random order freezes, and the wait begins anew. Like GradES it reads once a step, and acts one step later.
  */
-export class LossPlateau extends Policy {
+export class LossPlateau implements Policy {
   readonly #registry: ParameterRegistry;
   readonly #optimizer: Optimizer;
   readonly #settings: Required<Omit<LossPlateauOptions, 'random' | 'watch'>>;
@@ -46,19 +47,13 @@ export class LossPlateau extends Policy {
   readonly #average: RunningAverage;
   #best = Number.POSITIVE_INFINITY;
   #bestStep = 0;
-  #pending: { step: number; report: Promise<StepReport> } | null = null;
+  #pending: { step: number; loss: Promise<number> } | null = null;
 
   constructor(registry: ParameterRegistry, optimizer: Optimizer, { random, watch, ...options }: LossPlateauOptions) {
-    super();
     const defaults = { grace: 0.15, horizon: 0.08, patience: 0.02, margin: 0, freezeLeftovers: false };
     const settings = { ...defaults, ...options };
-    for (const name of ['grace', 'horizon', 'patience', 'margin'] as const) {
-      if (settings[name] >= 0 && settings[name] <= 1) continue;
-      throw new ArgumentError(`LossPlateau: ${name} ${settings[name]} is out of range (allowed: 0 … 1)`);
-    }
-    if (!Number.isInteger(settings.steps) || settings.steps < 1) {
-      throw new ArgumentError(`LossPlateau: steps ${settings.steps} must be a whole number of at least 1`);
-    }
+    const shares = { grace: isShare, horizon: isShare, patience: isShare, margin: isShare };
+    checkOptions('LossPlateau', settings, { ...shares, steps: isWholeNumber }, ['freezeLeftovers']);
     this.#registry = registry;
     this.#optimizer = optimizer;
     this.#settings = settings;
@@ -71,17 +66,34 @@ export class LossPlateau extends Policy {
     return this.#watched.every(isFrozen);
   }
 
-  override async afterStep(step: number): Promise<void> {
+  async afterStep(step: number): Promise<void> {
     const earlier = this.#pending;
-    this.#pending = { step, report: this.#optimizer.report() };
-    // A failure is thrown where the report is awaited.
-    this.#pending.report.catch(() => {});
-    if (earlier) this.#decide(earlier.step, (await earlier.report).loss, step);
+    const loss = this.#optimizer.report().then((report) => report.loss);
+    this.#pending = { step, loss };
+    // A failure is thrown where the loss is awaited.
+    loss.catch(() => {});
+    if (earlier) this.#decide(earlier.step, await earlier.loss, step);
   }
 
-  override async end(): Promise<void> {
-    await this.#pending?.report;
+  async end(): Promise<void> {
+    await this.#pending?.loss;
     this.#pending = null;
+  }
+
+  async state(): Promise<Saved> {
+    const pending = this.#pending && { step: this.#pending.step, loss: await this.#pending.loss };
+    return { pending, average: this.#average.state(), best: this.#best, bestStep: this.#bestStep };
+  }
+
+  restore(state: Saved): void {
+    const { pending, average, best, bestStep } = savedObject('LossPlateau', state);
+    this.#average.restore(average);
+    this.#best = savedNumber('LossPlateau', best);
+    this.#bestStep = savedNumber('LossPlateau', bestStep);
+    this.#pending = null;
+    if (pending === null) return;
+    const { step, loss } = savedObject('LossPlateau', pending);
+    this.#pending = { step: savedNumber('LossPlateau', step), loss: Promise.resolve(savedNumber('LossPlateau', loss)) };
   }
 
   #decide(measured: number, loss: number, now: number): void {

@@ -1,13 +1,15 @@
+/** Which files are held out: whole groups, about a quarter of each class. */
+
+import type { LabelledFile } from './files.ts';
 import { Stream, shuffledByName } from './random.ts';
-import type { LabelledFile } from './sources.ts';
 
 /** A class with fewer held-out files is left out: its accuracy would say more about those files than about the class. */
-export const MINIMUM_HELD_OUT = 8;
-export const MINIMUM_TRAINING = 4;
+export const minimumHeldOut = 8;
+export const minimumTraining = 4;
 
-const HELD_OUT_SHARE = 0.25;
-const TRAINING_SHARE = 1 / 3;
-const ATTEMPTS = 64;
+const heldOutShare = 0.25;
+const trainingShare = 1 / 3;
+const attempts = 64;
 
 export interface Split {
   training: LabelledFile[];
@@ -25,7 +27,7 @@ export function splitByGroup(files: readonly LabelledFile[], seed: number): Spli
   const groups = groupsOf(files);
   const totals = countClasses(files);
   let best = { score: -Infinity, heldOut: new Set<string>() };
-  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+  for (let attempt = 0; attempt < attempts; attempt++) {
     const order = shuffledByName(groups, ({ name }) => name, Stream.split, seed, attempt);
     const candidate = holdOut(order, totals);
     if (candidate.score > best.score) best = candidate;
@@ -52,14 +54,14 @@ function holdOut(groups: readonly Group[], totals: ReadonlyMap<string, number>) 
     const wanted = classes.some(([className]) => heldOf(className) < target(totals.get(className) ?? 0));
     const affordable = classes.every(([className, count]) => {
       const total = totals.get(className) ?? 0;
-      return total - heldOf(className) - count >= Math.max(MINIMUM_TRAINING, Math.floor(total * TRAINING_SHARE));
+      return total - heldOf(className) - count >= Math.max(minimumTraining, Math.floor(total * trainingShare));
     });
     if (!wanted || !affordable) continue;
     heldOut.add(name);
     for (const [className, count] of classes) held.set(className, heldOf(className) + count);
   }
 
-  const served = [...totals.keys()].filter((className) => heldOf(className) >= MINIMUM_HELD_OUT);
+  const served = [...totals.keys()].filter((className) => heldOf(className) >= minimumHeldOut);
   const excess = [...totals].map(([className, total]) => Math.abs(heldOf(className) - target(total)) / total);
   return {
     heldOut,
@@ -70,8 +72,8 @@ function holdOut(groups: readonly Group[], totals: ReadonlyMap<string, number>) 
 
 // Twice the minimum where there are files enough, because some fall out later for repeating training files.
 function target(total: number): number {
-  const comfortable = Math.max(2 * MINIMUM_HELD_OUT, Math.round(total * HELD_OUT_SHARE));
-  return Math.max(MINIMUM_HELD_OUT, Math.min(comfortable, Math.floor(total / 2)));
+  const comfortable = Math.max(2 * minimumHeldOut, Math.round(total * heldOutShare));
+  return Math.max(minimumHeldOut, Math.min(comfortable, Math.floor(total / 2)));
 }
 
 function groupsOf(files: readonly LabelledFile[]): Group[] {

@@ -1,0 +1,182 @@
+/** The data of `npm start`: short fragments of files, each with the kind of file it was cut from. */
+
+import { formatBytes } from '../../command/format.ts';
+import { tableOf, textTable } from '../../command/text-table.ts';
+import { DatasetError, folderSource, installedPackages, type Source } from './files.ts';
+import { randomBelow, Stream, textKey } from './random.ts';
+import {
+  blocksOf,
+  drawWindow,
+  isConstant,
+  type LeftOutClass,
+  type LoadedClass,
+  loadTexts,
+  splitSeed,
+  type Text,
+} from './texts.ts';
+import { findVerbatim } from './verbatim.ts';
+
+export interface FragmentOptions {
+  /** A folder with one sub-folder a class; null for the files in `node_modules`, classified by their kind. */
+  readonly directory: string | null;
+  /** Length of a fragment in bytes; each byte is one token from 0 to 255. */
+  readonly windowBytes: number;
+  /** At least so many test fragments in all, the same number for each class. */
+  readonly testFragments: number;
+}
+
+export interface Fragments {
+  /** The fragments' bytes, one after the other. */
+  readonly tokens: Int32Array<ArrayBuffer>;
+  /** An index into `classes` for each fragment. */
+  readonly labels: Int32Array<ArrayBuffer>;
+}
+
+/**
+ * Reads the files, divides them into training and held-out ones, and draws the test fragments.
+ *
+ * Files in `node_modules` are divided by package, a user's files by file. A held-out file that repeats training files is
+ * dropped, and no test fragment stands anywhere in the training bytes. Everything depends on the names and contents of the
+ * files alone.
+ *
+ * @throws {DatasetError} the folder or a file in it cannot be used.
+ */
+export function loadFragments({ directory, ...options }: FragmentOptions): FragmentDataset {
+  return fragmentsOf(directory === null ? installedPackages() : folderSource(directory), options);
+}
+
+/** The same for files listed by the caller. */
+export function fragmentsOf(
+  source: Source,
+  { windowBytes, testFragments }: Omit<FragmentOptions, 'directory'>,
+): FragmentDataset {
+  const { classes, leftOut } = loadTexts(source, windowBytes);
+  const training = blocksOf(classes.flatMap((each) => each.training));
+  let remaining = classes;
+  // Fewer classes mean more fragments of each, which another class may not have: repeat until all have enough.
+  for (;;) {
+    if (remaining.length < 2) {
+      const reasons = leftOut.map(({ name, reason }) => `\n  ${name}: ${reason}`).join('');
+      throw new DatasetError(
+        `${source.title}: at least two classes are needed, ${remaining.length} can be used. Left out:${reasons}`,
+      );
+    }
+    const perClass = Math.ceil(testFragments / remaining.length);
+    const drawn = drawTestFragments(remaining, training, perClass, windowBytes);
+    const short = remaining.filter((_, label) => drawn[label].length < perClass);
+    if (short.length === 0) return new FragmentDataset(source, windowBytes, remaining, drawn, leftOut);
+    for (const each of short) {
+      const reason =
+        `its held-out files give ${drawn[remaining.indexOf(each)].length} distinct fragments that no training file holds; ` +
+        `${perClass} are needed`;
+      leftOut.push({ name: each.className, reason });
+    }
+    remaining = remaining.filter((each) => !short.includes(each));
+  }
+}
+
+/** Training batches and fixed test fragments of a classification of bytes. */
+export class FragmentDataset {
+  readonly classes: readonly string[];
+  readonly leftOut: readonly LeftOutClass[];
+  /** The texts of each class. */
+  readonly texts: readonly LoadedClass[];
+  /** From held-out files only, distinct, balanced; class follows class in turn, so that any first part is balanced too. */
+  readonly test: Fragments & { readonly count: number };
+  readonly #title: string;
+  readonly #windowBytes: number;
+
+  constructor(
+    source: Source,
+    windowBytes: number,
+    classes: readonly LoadedClass[],
+    fragments: readonly (readonly Uint8Array[])[],
+    leftOut: readonly LeftOutClass[],
+  ) {
+    this.#title = source.title;
+    this.#windowBytes = windowBytes;
+    this.texts = classes;
+    this.classes = classes.map(({ className }) => className);
+    this.leftOut = leftOut;
+    const count = fragments[0].length * classes.length;
+    const labels = Int32Array.from({ length: count }, (_, i) => i % classes.length);
+    const tokens = new Int32Array(count * windowBytes);
+    labels.forEach((label, i) => {
+      tokens.set(fragments[label][Math.floor(i / classes.length)], i * windowBytes);
+    });
+    this.test = { count, tokens, labels };
+  }
+
+  /**
+   * The batch of one step: for each fragment a class, a file of it and a place in it, each uniform. Depends on seed and step
+   * alone, not on what was asked for before. Windows of one repeated byte are avoided.
+   */
+  trainingBatch(seed: number, step: number, batchSize: number): Fragments {
+    const labels = new Int32Array(batchSize);
+    const tokens = new Int32Array(batchSize * this.#windowBytes);
+    for (let i = 0; i < batchSize; i++) {
+      labels[i] = randomBelow(this.classes.length, Stream.training, seed, step, i);
+      const { training } = this.texts[labels[i]];
+      tokens.set(drawWindow(training, this.#windowBytes, Stream.training, seed, step, i, 1), i * this.#windowBytes);
+    }
+    return { tokens, labels };
+  }
+
+  /** A short table for the terminal, and a line for each class left out. */
+  describe(): string {
+    const titles = [
+      this.#title,
+      'training files',
+      'size',
+      'held-out files',
+      'size',
+      'repeats dropped',
+      'test fragments',
+    ];
+    const perClass = this.test.count / this.classes.length;
+    const size = (texts: readonly Text[]) => formatBytes(texts.reduce((sum, text) => sum + text.loadedBytes, 0));
+    const rows = this.texts.map(({ className, training, heldOut, repeats }) => [
+      className,
+      ...[`${training.length}`, size(training)],
+      ...[`${heldOut.length}`, size(heldOut), `${repeats}`, `${perClass}`],
+    ]);
+    const leftOut = this.leftOut.map(({ name, reason }) => `left out: ${name} (${reason})`);
+    return [textTable(tableOf(titles, rows)), ...leftOut].join('\n');
+  }
+}
+
+/**
+ * Test fragments of each class from its held-out texts: distinct, and none verbatim anywhere in the training texts. A class
+ * whose texts do not hold enough such fragments gets what there is.
+ */
+function drawTestFragments(
+  classes: readonly LoadedClass[],
+  training: readonly Uint8Array[],
+  perClass: number,
+  windowBytes: number,
+): Uint8Array[][] {
+  const seen = new Set<string>();
+  const accepted = classes.map((): Uint8Array[] => []);
+  for (let round = 0; round < 8; round++) {
+    const candidates: { label: number; window: Uint8Array }[] = [];
+    for (const [label, { className, heldOut }] of classes.entries()) {
+      const missing = perClass - accepted[label].length;
+      const draws = missing <= 0 ? 0 : Math.ceil(missing * 1.25) + 32;
+      for (let draw = 0; draw < draws; draw++) {
+        const window = drawWindow(heldOut, windowBytes, Stream.test, splitSeed, textKey(className), round, draw);
+        const content = Buffer.from(window).toString('latin1');
+        if (isConstant(window) || seen.has(content)) continue;
+        seen.add(content);
+        candidates.push({ label, window });
+      }
+    }
+    const leaked = findVerbatim(
+      candidates.map(({ window }) => window),
+      training,
+    );
+    for (const [i, { label, window }] of candidates.entries()) {
+      if (!leaked[i] && accepted[label].length < perClass) accepted[label].push(window);
+    }
+  }
+  return accepted;
+}

@@ -1,0 +1,136 @@
+/** What the three rules of the paper have in common: an absolute threshold, one value that is enough, and no history. */
+import type { Optimizer } from '../../nn/optimizer.ts';
+import { type Saved, savedNumberOrNull, savedObject } from '../../nn/saved.ts';
+import type { SumWatch } from '../../nn/sum-watch.ts';
+import type { Check } from '../grades.ts';
+import type { Policy } from '../policy.ts';
+import { freezeLeftovers, isFrozen, type ParameterRegistry, type RegistryEntry, type Selector } from '../registry.ts';
+import { entrySums } from '../signals/entry-sums.ts';
+import type { Signal } from '../signals/signal.ts';
+import { checkOptions, isPositive, isShare, isWholeNumber, watchedEntries } from '../watching.ts';
+
+/** Options of the rules of the paper. */
+export interface PaperRuleOptions {
+  /** Length of the schedule in steps, T. */
+  steps: number;
+  /** τ, in units of the sum: it goes with the size of the matrix, the loss, the batch and the learning rate. */
+  threshold: number;
+  /** α, the share of the schedule before which nothing freezes. */
+  grace?: number;
+  watch?: Selector;
+  /** Whether a block's norms freeze with its last matrix, and the embeddings with the first block. The paper has no such thing. */
+  freezeLeftovers?: boolean;
+}
+
+type Settings = Required<Omit<PaperRuleOptions, 'watch'>> & { interval: number; maxFrozenShare: number };
+
+/**
+ * Checks one sum of every matrix against τ, at each check after the grace period, and freezes at once whatever is below it. The
+ * check of a step takes effect after that step, which waits for the device; the paper leaves out the update of the step
+ * that decided, here it is made.
+ */
+export abstract class PaperRule implements Policy {
+  readonly watched: readonly RegistryEntry[];
+  readonly settings: Readonly<Settings>;
+  /** What is summed. */
+  protected abstract readonly signal: Signal;
+  readonly #registry: ParameterRegistry;
+  readonly #optimizer: Optimizer;
+  readonly #listeners = new Set<(check: Check) => void>();
+  #watch: SumWatch | null = null;
+  #firstCheck: number | null = null;
+
+  constructor(
+    registry: ParameterRegistry,
+    optimizer: Optimizer,
+    { watch, ...options }: PaperRuleOptions,
+    defaults: Pick<Settings, 'grace'> & Partial<Settings>,
+  ) {
+    const rule = new.target.name;
+    this.settings = { freezeLeftovers: false, interval: 1, maxFrozenShare: 1, ...defaults, ...options };
+    const numbers = { steps: isWholeNumber, threshold: isPositive, grace: isShare };
+    const ofReleasedCode = { interval: isWholeNumber, maxFrozenShare: isShare };
+    checkOptions(rule, this.settings, { ...numbers, ...ofReleasedCode }, ['freezeLeftovers']);
+    this.#registry = registry;
+    this.#optimizer = optimizer;
+    this.watched = watchedEntries(rule, registry, optimizer, watch, this.settings.freezeLeftovers);
+  }
+
+  get frozenCount(): number {
+    return this.watched.filter(isFrozen).length;
+  }
+
+  get finished(): boolean {
+    return this.frozenCount >= this.settings.maxFrozenShare * this.watched.length;
+  }
+
+  get threshold(): number {
+    return this.settings.threshold;
+  }
+
+  /** Calls `listener` after every check, until the function it returns is called. */
+  onCheck(listener: (check: Check) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  beforeStep(step: number): void {
+    this.#watch ??= this.#startWatch();
+    if (step % this.settings.interval === 0) this.#watch.measureNext();
+  }
+
+  async afterStep(step: number): Promise<void> {
+    if (step % this.settings.interval !== 0 || !this.#watch) return;
+    this.#firstCheck ??= step;
+    const values = this.valuesOf(
+      entrySums(this.#watch, this.watched, await this.#optimizer.report()),
+      this.#firstCheck === step,
+    );
+    for (const listener of this.#listeners) listener({ step, values });
+    if (!this.graceIsOver(step)) return;
+    const { threshold } = this.settings;
+    for (const entry of this.watched) {
+      const value = values.get(entry.name);
+      if (value === undefined || !(value < threshold)) continue;
+      this.#registry.freeze(entry, { step, value, threshold, reason: 'converged' });
+    }
+    if (this.settings.freezeLeftovers) freezeLeftovers(this.#registry, this.watched, step);
+  }
+
+  async end(): Promise<void> {
+    this.#watch?.release();
+    this.#watch = null;
+    await this.#optimizer.report();
+  }
+
+  async state(): Promise<Saved> {
+    return { firstCheck: this.#firstCheck, watch: (await this.#watch?.state()) ?? null };
+  }
+
+  restore(state: Saved): void {
+    const { firstCheck, watch } = savedObject(this.constructor.name, state);
+    this.#firstCheck = savedNumberOrNull(this.constructor.name, firstCheck);
+    this.#watch?.release();
+    this.#watch = null;
+    if (watch === null) return;
+    this.#watch = this.#startWatch();
+    this.#watch.restore(watch);
+  }
+
+  #startWatch(): SumWatch {
+    return this.#optimizer.watch(
+      this.signal,
+      this.watched.flatMap(({ parameters }) => parameters),
+    );
+  }
+
+  /** What the sums of a check count as. */
+  protected valuesOf(sums: ReadonlyMap<string, number>, _isFirst: boolean): ReadonlyMap<string, number> {
+    return sums;
+  }
+
+  /** Algorithm 1: t > ⌈αT⌉. */
+  protected graceIsOver(step: number): boolean {
+    return step > Math.ceil(this.settings.grace * this.settings.steps);
+  }
+}

@@ -1,0 +1,146 @@
+/** Sums over the elements of a parameter: the formula, and the kernel that computes it in the pass that measures a gradient. */
+import type { SimdFunctionName } from '../tensor/cpu/linear-memory.ts';
+import type { NumericArray } from '../tensor/dtype.ts';
+import { getOrCreate } from '../tensor/get-or-create.ts';
+import { byWidth, dispatch, type Kernel } from '../tensor/kernel.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+
+/**
+ * Σ formula(x, y) over the elements of one parameter. The formula stands in two forms, like a row of the pointwise table;
+ * what x and y are is said by `over`:
+ *
+ * - `gradient`: x = g, the gradient of this step; no y.
+ * - `halves`: x = gA and y = gB, the gradients of the two halves of the batch, at the same weights; g = gA + gB.
+ * - `gradient-before`: x = g, y = g of the step before, which is 0 before the first.
+ * - `weights-before`: x = w after the update, y = w when it was last measured, or when watching began.
+ */
+export interface ParameterSum {
+  readonly name: string;
+  readonly over: 'gradient' | 'halves' | 'gradient-before' | 'weights-before';
+  /** An expression in `x` and `y`, each an f32 or a vec4f. */
+  readonly wgsl: string;
+  reference(x: number, y: number): number;
+  /** Its function in kernels/simd/optimizer.ts; without one the cpu device runs the plain loop. */
+  readonly simd?: SimdFunctionName;
+}
+
+/** Most workgroups over one array; each leaves one partial sum. */
+export const maxGroups = 64;
+const elementsPerGroup = 4096;
+/** Numbers in a row of partial sums, and in a row of the report. */
+export const rowWidth = 4;
+
+type StatisticsScalar =
+  | 'count'
+  | 'row'
+  | 'groups'
+  | 'inHalves'
+  | 'pairsHalves'
+  | 'pairsCompanion'
+  | 'storesCompanion'
+  | 'isSumOnly';
+
+function statisticsKernel(formula: ParameterSum | null): (count: number) => Kernel<StatisticsScalar> {
+  const name = formula ? `${formula.name}-statistics` : 'gradient-statistics';
+  const simdName = formula ? formula.simd : 'gradientStatistics';
+  return byWidth<StatisticsScalar>(
+    {
+      name,
+      operands: ['update', 'update', 'update'],
+      scalars: {
+        count: 'u32',
+        row: 'u32',
+        groups: 'u32',
+        inHalves: 'u32',
+        pairsHalves: 'u32',
+        pairsCompanion: 'u32',
+        storesCompanion: 'u32',
+        isSumOnly: 'u32',
+      },
+      wgsl: { file: 'gradient_statistics', constants: { MAX_GROUPS: `${maxGroups}u` } },
+      reference: (arrays, scalars) => sumPlainly(formula, arrays, scalars),
+      ...(simdName && {
+        simd({ functions, addresses: [values, companion, partials], scalars: s, fill }) {
+          const sums = partials + 4 * rowWidth * maxGroups * s.row;
+          fill(sums, 4 * rowWidth * maxGroups);
+          const flags = [s.inHalves, s.pairsHalves, s.pairsCompanion, s.storesCompanion, s.isSumOnly];
+          functions[simdName](values, companion, sums, s.count, ...flags);
+          return true;
+        },
+      }),
+    },
+    `fn formula(x: Value, y: Value) -> Value { return ${formula?.wgsl ?? 'Value()'}; }\n`,
+  );
+}
+
+function sumPlainly(
+  formula: ParameterSum | null,
+  [values, companion, partials]: readonly NumericArray[],
+  s: Readonly<Record<StatisticsScalar, number>>,
+): void {
+  let [sum, squares, broken] = [0, 0, 0];
+  for (let i = 0; i < s.count; i++) {
+    const [first, second] = [values[i], s.inHalves === 1 ? values[i + s.count] : 0];
+    if (s.inHalves === 1 && s.isSumOnly === 0) values[i] += second;
+    // The sum of the halves is rounded as it is stored.
+    const g = s.isSumOnly === 0 ? values[i] : first + second;
+    if (formula && s.pairsHalves === 1) sum += formula.reference(first, second);
+    else if (formula) sum += formula.reference(g, s.pairsCompanion === 1 ? companion[i] : 0);
+    if (s.storesCompanion === 1) companion[i] = g;
+    if (Number.isFinite(g)) squares += g * g;
+    else broken++;
+  }
+  const start = rowWidth * maxGroups * s.row;
+  partials.fill(0, start, start + rowWidth * maxGroups);
+  partials.set(s.isSumOnly === 1 ? [sum, 0, 0] : [sum, squares, broken], start);
+}
+
+const plainKernel = statisticsKernel(null);
+/** One kernel for each formula, so that its pipeline is compiled once. */
+const kernels = new WeakMap<ParameterSum, (count: number) => Kernel<StatisticsScalar>>();
+
+/** One pass over one array. */
+export interface Pass {
+  /** A gradient of `count` elements, or its two halves, one after the other; or a parameter. */
+  values: Tensor;
+  count: number;
+  inHalves: boolean;
+  /** Null where only the squares and what is not finite are wanted. */
+  formula: ParameterSum | null;
+  /** y of the formula, where it is no half. */
+  companion: Tensor | null;
+  /** Whether x is written to the companion afterwards. */
+  storesCompanion: boolean;
+  /** Whether nothing but the formula's sum is wanted: halves then stay as they are. */
+  isSumOnly: boolean;
+  row: number;
+  partials: Tensor;
+  /** Bound where there is no companion. */
+  nothing: Tensor;
+}
+
+/**
+ * Leaves the partial sums of one array in row `row` of `partials`, (rows, groups, 4): (Σ formula, Σ g², how many g are NaN or
+ * infinite, 0). Halves are summed into the first of them on the way.
+ */
+export function measure({ values, count, inHalves, formula, companion, row, partials, nothing, ...pass }: Pass): void {
+  const kernel = formula ? getOrCreate(kernels, formula, () => statisticsKernel(formula)) : plainKernel;
+  const groups = Math.max(1, Math.min(maxGroups, Math.ceil(count / elementsPerGroup)));
+  const flag = (isSet: boolean) => (isSet ? 1 : 0);
+  dispatch(kernel(count), {
+    operands: [values, companion ?? nothing, partials],
+    scalars: {
+      count,
+      row,
+      groups,
+      inHalves: flag(inHalves),
+      pairsHalves: flag(formula?.over === 'halves'),
+      pairsCompanion: flag(companion !== null && formula !== null),
+      storesCompanion: flag(pass.storesCompanion),
+      isSumOnly: flag(pass.isSumOnly),
+    },
+    workgroups: [groups, 1, 1],
+    // The sum of the halves; square, sum and test of each element; formula and its sum.
+    flops: ((inHalves ? 1 : 0) + (pass.isSumOnly ? 0 : 3) + (formula ? 2 : 0)) * count,
+  });
+}

@@ -1,0 +1,242 @@
+/** The one training loop: steps, micro-batches, schedule, policies, and the state of all of it. */
+import { backward } from '../autograd/backward.ts';
+import { add } from '../autograd/operations/pointwise.ts';
+import { noGrad } from '../autograd/record.ts';
+import type { Policy } from '../grades/policy.ts';
+import { ParameterRegistry } from '../grades/registry.ts';
+import { Dropout } from '../nn/dropout.ts';
+import { type Module, stateDictFrom } from '../nn/module.ts';
+import { type Optimizer, optimizerStateFrom } from '../nn/optimizer.ts';
+import { type Saved, savedList, savedNumber, savedObject } from '../nn/saved.ts';
+import type { Schedule } from '../nn/schedule.ts';
+import type { Device } from '../tensor/device.ts';
+import { ArgumentError } from '../tensor/errors.ts';
+import { step } from '../tensor/scope.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+
+/** Something whose state decides how training goes on: a random stream, a data loader. */
+export interface Stateful {
+  state(): Saved | Promise<Saved>;
+  restore(saved: Saved): void | Promise<void>;
+}
+
+export interface TrainingOptions {
+  model: Module<never, unknown>;
+  optimizer: Optimizer;
+  /** Length of the schedule. */
+  steps: number;
+  /**
+   * The loss of one micro-batch, one element; called inside `step()`. The losses of a step's micro-batches add up, so each is to
+   * be divided by what the whole batch holds. Data that are a function of step and micro-batch need no state of their own.
+   */
+  loss(step: number, microBatch: number): Tensor | Promise<Tensor>;
+  microBatches?: number;
+  /** Learning rate of each step; by default that of the optimizer stays. */
+  schedule?: Schedule;
+  /** Where policies freeze; by default one of the model. */
+  registry?: ParameterRegistry;
+  policies?: readonly Policy[];
+  /** Whatever else a checkpoint is to hold, by name. The random streams of `Dropout` layers are found by themselves. */
+  state?: Readonly<Record<string, Stateful>>;
+}
+
+/** Floating-point operations of all steps so far. */
+export interface Operations {
+  forward: number;
+  backward: number;
+  optimizer: number;
+}
+
+/**
+ * One training. It can be saved after any step; a training made with the same options goes on from there bit for bit, on the
+ * same kind of device: after a kill, on another machine, or as a fork beside the first.
+ *
+ *     const training = new Training({ model, optimizer, steps, schedule, registry, policies: [policy], loss });
+ *     await training.run();
+ */
+export class Training {
+  readonly options: TrainingOptions;
+  readonly registry: ParameterRegistry;
+  readonly #policies: readonly Policy[];
+  readonly #device: Device;
+  #operations: Operations = { forward: 0, backward: 0, optimizer: 0 };
+  #step = 0;
+
+  /** @throws ArgumentError for options that are unknown, or numbers that are no whole numbers of at least 1. */
+  constructor(options: TrainingOptions) {
+    const { steps, microBatches = 1, optimizer, model, registry, policies = [] } = options;
+    const unknown = Object.keys(options).find((name) => !optionNames.includes(name));
+    if (unknown)
+      throw new ArgumentError(`Training: there is no option ${unknown} (allowed: ${optionNames.join(', ')})`);
+    for (const [name, value] of Object.entries({ steps, microBatches })) {
+      if (Number.isInteger(value) && value >= 1) continue;
+      throw new ArgumentError(`Training: ${name} ${value} is out of range (allowed: whole numbers of at least 1)`);
+    }
+    this.options = options;
+    this.registry = registry ?? new ParameterRegistry(model);
+    this.#policies = policies;
+    this.#device = optimizer.parameters[0].device;
+  }
+
+  /** Steps made so far. */
+  get step(): number {
+    return this.#step;
+  }
+
+  get operations(): Readonly<Operations> {
+    return this.#operations;
+  }
+
+  /** True where the schedule is over, or a policy sees no reason to go on. */
+  get finished(): boolean {
+    return this.#step >= this.options.steps || this.#policies.some(({ finished }) => finished);
+  }
+
+  /** One step of training. */
+  async advance(): Promise<void> {
+    const { optimizer, schedule } = this.options;
+    const s = this.#step + 1;
+    const { length: eventsBefore } = this.registry.events;
+    await step(async () => {
+      for (const policy of this.#policies) policy.beforeStep?.(s);
+      const loss = await this.#forwardAndBackward(s);
+      if (schedule) optimizer.learningRate = schedule(s);
+      await this.#counting('optimizer', () => optimizer.step(loss));
+      for (const policy of this.#policies) await policy.afterStep?.(s);
+    });
+    this.#step = s;
+    for (const policy of this.#policies) await policy.betweenSteps?.(s);
+    // What the frozen parameters held is free now; given back, reserved memory falls as well.
+    if (this.registry.events.length > eventsBefore) this.#device.trim();
+  }
+
+  /** Loss of the last step. One read-back, which serves `optimizer.report()` too. */
+  async loss(): Promise<number> {
+    return (await this.options.optimizer.report()).loss;
+  }
+
+  /**
+   * Trains until the schedule or a policy ends it, or `signal` is aborted, then calls `end`.
+   *
+   * @param onStep called after every step.
+   */
+  async run({
+    signal,
+    onStep,
+  }: {
+    signal?: AbortSignal;
+    onStep?(training: Training): void | Promise<void>;
+  } = {}): Promise<void> {
+    while (!this.finished && !signal?.aborted) {
+      await this.advance();
+      await onStep?.(this);
+    }
+    await this.end();
+  }
+
+  /** Ends training. Throws NonFiniteGradientError where a gradient was broken that nobody has been told of yet. */
+  async end(): Promise<void> {
+    for (const policy of this.#policies) await policy.end?.();
+    await this.options.optimizer.report();
+  }
+
+  /** Everything the next steps depend on. Taken between two steps. */
+  async save(): Promise<Saved> {
+    const { model, optimizer } = this.options;
+    const policies: Saved[] = [];
+    for (const policy of this.#policies) policies.push((await policy.state?.()) ?? null);
+    const others: Record<string, Saved> = {};
+    for (const [name, each] of this.#stateful()) others[name] = await each.state();
+    return {
+      step: this.#step,
+      operations: { ...this.#operations },
+      model: await model.stateDict(),
+      registry: this.registry.state(),
+      optimizer: { ...(await optimizer.stateDict()) },
+      learningRate: optimizer.learningRate,
+      policies,
+      others,
+    };
+  }
+
+  /**
+   * Goes on from what `save` gave.
+   *
+   * @throws FileFormatError or ArgumentError where it is the state of another training.
+   */
+  async restore(saved: Saved): Promise<void> {
+    const what = 'checkpoint';
+    const { model, optimizer } = this.options;
+    const { step: at, registry, policies, others, learningRate, ...rest } = savedObject(what, saved);
+    const ofPolicies = savedList(what, policies);
+    if (ofPolicies.length !== this.#policies.length) {
+      throw new ArgumentError(
+        `restore: the checkpoint has ${ofPolicies.length} policies, this training ${this.#policies.length}`,
+      );
+    }
+    const ofOthers = savedObject(what, others);
+    const stateful = this.#stateful();
+    const missing = [...stateful.keys()].find((name) => !Object.hasOwn(ofOthers, name));
+    if (missing !== undefined) throw new ArgumentError(`restore: the checkpoint has no state of ${missing}`);
+    const operations = savedObject(what, rest.operations);
+    const [weights, moments] = [stateDictFrom(what, rest.model), optimizerStateFrom(what, rest.optimizer)];
+    model.loadStateDict(weights);
+    this.registry.restore(registry);
+    optimizer.loadStateDict(moments);
+    optimizer.learningRate = savedNumber(what, learningRate);
+    for (const [i, policy] of this.#policies.entries()) {
+      if (ofPolicies[i] !== null) await policy.restore?.(ofPolicies[i]);
+    }
+    for (const [name, each] of stateful) await each.restore(ofOthers[name]);
+    this.#step = savedNumber(what, at);
+    this.#operations = {
+      forward: savedNumber(what, operations.forward),
+      backward: savedNumber(what, operations.backward),
+      optimizer: savedNumber(what, operations.optimizer),
+    };
+    this.#device.trim();
+  }
+
+  /** Leaves the gradients of the whole batch, and returns its loss. */
+  async #forwardAndBackward(s: number): Promise<Tensor> {
+    const { loss, microBatches = 1 } = this.options;
+    let total: Tensor | null = null;
+    for (let microBatch = 0; microBatch < microBatches; microBatch++) {
+      const part = await this.#counting('forward', () => loss(s, microBatch));
+      await this.#counting('backward', () => backward(part));
+      const before: Tensor | null = total;
+      total = before === null ? part : noGrad(() => add(before, part));
+    }
+    if (total === null) throw new ArgumentError('Training: no micro-batch was trained on');
+    return total;
+  }
+
+  async #counting<T>(part: keyof Operations, work: () => T | Promise<T>): Promise<T> {
+    const before = this.#device.work.flops;
+    const result = await work();
+    this.#operations[part] += this.#device.work.flops - before;
+    return result;
+  }
+
+  /** What has a state beside model, optimizer, registry and policies. */
+  #stateful(): Map<string, Stateful> {
+    const { model, state = {} } = this.options;
+    const found = new Map<string, Stateful>(Object.entries(state));
+    for (const [path, module] of model.namedModules()) {
+      if (module instanceof Dropout) found.set(`dropout of ${path}`, module.random);
+    }
+    return found;
+  }
+}
+
+const optionNames: readonly string[] = [
+  'model',
+  'optimizer',
+  'steps',
+  'loss',
+  'microBatches',
+  'schedule',
+  'registry',
+  'policies',
+  'state',
+] satisfies (keyof TrainingOptions)[];
