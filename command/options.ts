@@ -5,6 +5,7 @@
 
 import { closeSync, existsSync, openSync, rmSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { deviceKinds } from '../src/index.ts';
 import { CommandError } from './error.ts';
 
 /** A command line that cannot be understood. The message names the option, what came, what is allowed, and `--help`. */
@@ -112,14 +113,10 @@ export function listOf<Value, A extends About<readonly Value[]>>(
   return option(kind, about);
 }
 
-export const deviceChoices = ['auto', 'webgpu', 'cpu'] as const;
-
-export type DeviceChoice = (typeof deviceChoices)[number];
-
 /** `--device`, of the commands that train. */
 export function device() {
-  return oneOf(deviceChoices, {
-    placeholder: deviceChoices.join('|'),
+  return oneOf(deviceKinds, {
+    placeholder: deviceKinds.join('|'),
     default: 'auto',
     defaultText: 'auto: graphics hardware where there is some, else cpu',
     help: 'where tensors live and kernels run',
@@ -142,25 +139,23 @@ export function outputFile<A extends About<string>>(about: A): Kind<string> & A 
 }
 
 /** A command and all it can be told. */
-export interface Command<
-  Options extends Readonly<Record<string, Option>>,
-  Name extends string = never,
-  Choice extends string = never,
-> {
+export interface Command {
   /** How it is called, such as `npm run compare`. */
   readonly command: string;
   /** What it does, in a sentence or two. */
   readonly about: string;
-  readonly options: Options;
-  /** A word that must stand before the options; each with what it means. */
-  readonly positional?: { readonly name: Name; readonly values: Readonly<Record<Choice, string>> };
+  readonly options: Readonly<Record<string, Option>>;
+  /** A word that must stand before the options: one of these, each with what it means. */
+  readonly positional?: { readonly name: string; readonly values: Readonly<Record<string, string>> };
   /** Stands below the options in the help. */
   readonly notes?: string;
 }
 
-type Values<Options, Name extends string, Choice extends string> = {
-  -readonly [Key in keyof Options]: ValueOf<Options[Key]>;
-} & { [Key in Name]: Choice };
+type Values<C extends Command> = {
+  -readonly [Name in keyof C['options']]: ValueOf<C['options'][Name]>;
+} & (C extends { positional: { name: infer Name extends string; values: infer Words } }
+  ? { [Key in Name]: keyof Words }
+  : unknown);
 
 /**
  * Reads the command line. Of an option given twice the last one counts.
@@ -168,14 +163,10 @@ type Values<Options, Name extends string, Choice extends string> = {
  * @returns the value of every option by its name; null where `--help` was asked for, which is printed.
  * @throws {OptionError}
  */
-export function readOptions<
-  const Options extends Readonly<Record<string, Option>>,
-  Name extends string = never,
-  Choice extends string = never,
->(
-  command: Command<Options, Name, Choice> & { readonly argv: readonly string[] },
-): Values<Options, Name, Choice> | null {
-  const { argv, options, positional } = command;
+export function readOptions<const C extends Command>(
+  command: C & { readonly argv: readonly string[] },
+): Values<C> | null {
+  const { argv, options, positional }: Command & { argv: readonly string[] } = command;
   const fail = (message: string): never => {
     throw new OptionError(message, command.command);
   };
@@ -227,7 +218,7 @@ export function readOptions<
     values.set(positional.name, word);
   }
   // Built name by name from `options`, so it has the type that was computed from `options`.
-  return Object.fromEntries(values) as Values<Options, Name, Choice>;
+  return Object.fromEntries(values) as Values<C>;
 }
 
 function isFlag(each: Option): each is Flag {
@@ -255,17 +246,13 @@ function parsed(
 const helpWidth = 118;
 
 /** What `--help` prints. */
-export function helpText<
-  Options extends Readonly<Record<string, Option>>,
-  Name extends string = never,
-  Choice extends string = never,
->({ command, about, options, positional, notes }: Command<Options, Name, Choice>): string {
-  const words = positional ? Object.entries<string>(positional.values) : [];
-  const listed = Object.entries({ ...options, help: flag({ help: 'show this text' }) }).map(
-    ([name, each]): [string, string] =>
-      isFlag(each)
-        ? [`--${name}`, each.help]
-        : [`--${name} ${each.placeholder}`, [each.help ?? '', defaultOf(each)].join('   ').trim()],
+export function helpText({ command, about, options, positional, notes }: Command): string {
+  const words = Object.entries(positional?.values ?? {});
+  const all: Readonly<Record<string, Option>> = { ...options, help: flag({ help: 'show this text' }) };
+  const listed = Object.entries(all).map(([name, each]): [string, string] =>
+    isFlag(each)
+      ? [`--${name}`, each.help]
+      : [`--${name} ${each.placeholder}`, [each.help ?? '', defaultOf(each)].join('   ').trim()],
   );
   const width = Math.max(...[...words, ...listed].map(([label]) => label.length));
   const lines = (rows: readonly [string, string][]) =>

@@ -9,7 +9,7 @@ import { FrostgradError, type GradES, ParameterRegistry } from '../../src/index.
 import { gradesPolicy, newRun, type RunSource } from '../compare/arms.ts';
 import { loadBase, pretrainingSteps } from '../compare/bases.ts';
 import { circumstances, openForRuns } from '../compare/circumstances.ts';
-import { evaluate } from '../compare/evaluate.ts';
+import { evaluate } from '../evaluate.ts';
 import { learningRates, type RuleSetting } from '../compare/protocol.ts';
 import { loadTask } from '../compare/tasks.ts';
 import { formatPercent, formatSeconds } from '../fragments/format.ts';

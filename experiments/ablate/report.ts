@@ -1,4 +1,6 @@
-import { type Document, documentPage, documentPictures, type Picture } from '../report/sections.ts';
+/** The page of an ablation: a heat map and its tables for each signal that was watched. */
+
+import { type Document, documentPage, documentPictures, markedAsSmoke, type Picture } from '../report/sections.ts';
 import { type Grid, gridsOf } from './grid.ts';
 import { drawHeatMap } from './report/heat-map.ts';
 import type { Ablation } from './results.ts';
@@ -16,22 +18,19 @@ export function pictures(ablation: Ablation): Record<string, string> {
 
 function wholeDocument(ablation: Ablation): Document {
   const grids = gridsOf(ablation);
-  return {
+  const document = {
     ...heading(ablation),
-    parts: [...grids.flatMap((grid) => [heatMap(ablation, grid), ...gridSections(grid)]), ...quantitiesSections(grids)],
+    summary: quantitiesSections(grids),
+    parts: grids.flatMap((grid) => [heatMap(ablation, grid), ...gridSections(grid)]),
   };
+  return ablation.kind === 'smoke' ? markedAsSmoke(document) : document;
 }
 
-function heatMap({ kind, task }: Ablation, grid: Grid): Picture {
-  const name = `Threshold τ and grace α: ${nameOf(grid)}, on ${task}`;
+function heatMap({ task }: Ablation, grid: Grid): Picture {
   return {
-    file: `ablation-${fileWord(grid.quantity)}-${fileWord(grid.scale)}.svg`,
-    heading: name,
+    file: `ablation-${nameOf(grid).replaceAll(/[^a-z0-9]+/g, '-')}.svg`,
+    heading: `Threshold τ and grace α: ${nameOf(grid)}, on ${task}`,
     caption: 'Means over the seeds. A dashed cell was not run.',
-    draw: (palette) => drawHeatMap(kind === 'smoke' ? `${name} (smoke run, not evidence)` : name, grid, palette),
+    draw: (title, palette) => drawHeatMap(title, grid, palette),
   };
-}
-
-function fileWord(words: string): string {
-  return words.toLowerCase().replaceAll(/[^a-z0-9]+/g, '-');
 }

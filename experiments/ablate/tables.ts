@@ -1,6 +1,7 @@
 import { mean, standardDeviation } from '../compare/bootstrap.ts';
 import { margin } from '../compare/statistics.ts';
 import { formatPercent, formatSeconds } from '../fragments/format.ts';
+import { gradesInWords } from '../report/explanations.ts';
 import { absent, counted, fixed, signed } from '../report/numbers.ts';
 import { type Document, documentMarkdown, documentText, type Section } from '../report/sections.ts';
 import { type Cell, cellsOf, type Grid, gridsOf } from './grid.ts';
@@ -20,17 +21,27 @@ function tablesDocument(ablation: Ablation): Document {
   const grids = gridsOf(ablation);
   return {
     ...heading(ablation),
+    summary: [],
     parts: [...grids.flatMap((grid) => gridSections(grid)), ...quantitiesSections(grids)],
   };
 }
 
-export function heading({ kind, date, machine, device, task, model, rows }: Ablation): Omit<Document, 'parts'> {
+export function heading({
+  kind,
+  date,
+  machine,
+  device,
+  task,
+  model,
+  rows,
+}: Ablation): Omit<Document, 'summary' | 'parts'> {
   const title = `Threshold, grace and quantity of GradES on ${task}`;
   const full = [...new Map(rows.map(({ seed, fullAccuracy }) => [seed, 100 * fullAccuracy])).values()];
   const deviation = standardDeviation(full);
   return {
     title: kind === 'smoke' ? `Smoke run, not evidence: ${title}` : title,
-    warnings:
+    introduction: [gradesInWords],
+    notes:
       kind === 'smoke'
         ? ['Smoke run, not evidence. It shows that the ablation runs from end to end; its numbers say nothing.']
         : [],

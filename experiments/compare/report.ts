@@ -1,17 +1,23 @@
+/** The page of a comparison: which pictures there are data for, and where each stands among the tables. */
+
+import { armLabel, isAdapted } from '../report/arms.ts';
+import { splitHalfInWords } from '../report/explanations.ts';
+import { counted } from '../report/numbers.ts';
 import type { Palette } from '../report/palette.ts';
-import { type Document, documentPage, documentPictures, type Picture } from '../report/sections.ts';
-import { drawAlive } from './report/alive.ts';
+import { type Document, documentPage, documentPictures, markedAsSmoke, type Picture } from '../report/sections.ts';
+import { drawAlive, drawSignals, type WatchedRun } from '../report/watched.ts';
 import { drawIntervals } from './report/intervals.ts';
 import { drawMemory, drawSpeeds } from './report/over-time.ts';
-import { drawSignalCurves } from './report/signals.ts';
-import { drawTradeOff, drawTradeOffByTask } from './report/trade-off.ts';
-import { type ArmName, type ArmResult, armNames, type Comparison } from './results.ts';
+import { drawTradeOff } from './report/trade-off.ts';
+import type { ArmResult, Comparison } from './results.ts';
 import {
   accuracyDifference,
   analyse,
+  byTask,
   operationsRatio,
   pairRuns,
   runsOf,
+  tasksOf,
   timeComparison,
   timingsOf,
 } from './statistics.ts';
@@ -29,24 +35,25 @@ export function pictures(comparison: Comparison): Record<string, string> {
 
 function wholeDocument(comparison: Comparison): Document {
   const parts = sections(comparison);
-  const drawn = comparisonPictures(comparison);
-  return {
+  const [differences, controls] = intervalPictures(comparison);
+  const document = {
     ...heading(comparison),
+    summary: parts.answers,
     parts: [
-      ...parts.answers,
       ...parts.claims,
-      ...drawn.differences,
+      differences,
       ...parts.differences,
-      ...drawn.controls,
+      controls,
       ...parts.controls,
       ...parts.accuracy,
-      ...drawn.costs,
+      ...tradeOffPictures(comparison, 'operations'),
+      ...tradeOffPictures(comparison, 'time'),
       ...parts.operations,
       ...parts.lengths,
-      ...drawn.freezing,
+      ...watchedPictures(comparison, 'full+grades'),
+      ...watchedPictures(comparison, 'lora+grades'),
       ...parts.order,
-      ...drawn.memory,
-      ...drawn.speeds,
+      ...overTimePictures(comparison),
       ...parts.speeds,
       ...parts.tuning,
       ...parts.settings,
@@ -55,176 +62,158 @@ function wholeDocument(comparison: Comparison): Document {
       ...parts.arms,
     ],
   };
+  return comparison.kind === 'smoke' ? markedAsSmoke(document) : document;
 }
 
-type Group = 'differences' | 'controls' | 'costs' | 'freezing' | 'memory' | 'speeds';
-
-/** Every picture that there are data for. */
-function comparisonPictures(comparison: Comparison): Record<Group, Picture[]> {
-  const { tasks, againstFull, againstLora, againstControls, noise } = analyse(comparison, 'evaluation');
-  const picture = (
-    file: string,
-    name: string,
-    caption: string,
-    draw: (title: string, palette: Palette) => string,
-  ): Picture => ({
-    file,
-    heading: name,
-    caption,
-    draw: (palette) => draw(comparison.kind === 'smoke' ? `${name} (smoke run, not evidence)` : name, palette),
-  });
+/** Differences beside full training and plain LoRA, then GradES beside its controls. */
+function intervalPictures(comparison: Comparison): [Picture, Picture] {
+  const { againstFull, againstLora, againstControls, noise } = analyse(comparison, 'evaluation');
   const noiseNote = noise
-    ? ' The grey band is the noise floor: where means fall when next to nothing differs.'
-    : ' The noise floor is unknown.';
+    ? 'The grey band is the noise floor: where means fall when next to nothing differs.'
+    : 'The noise floor is unknown.';
+  return [
+    {
+      file: 'differences.svg',
+      heading: 'Accuracy of every arm beside the arm without stopping',
+      caption: `Mean over the evaluation tasks with its 95 % interval; each panel has its own axis. ${noiseNote}`,
+      draw: (title, palette) =>
+        drawIntervals(
+          title,
+          [
+            { heading: 'all weights, minus “full”', differences: againstFull.filter(({ arm }) => !isAdapted(arm)) },
+            { heading: 'LoRA, minus “full”', differences: againstFull.filter(({ arm }) => isAdapted(arm)) },
+            { heading: 'LoRA, minus “lora”', differences: againstLora },
+          ].map((group) => ({ ...group, nameOf: 'arm' })),
+          noise,
+          palette,
+        ),
+    },
+    {
+      file: 'controls.svg',
+      heading: 'GradES minus its controls and early stopping',
+      caption: `To the right of zero GradES is the more accurate. ${noiseNote}`,
+      draw: (title, palette) =>
+        drawIntervals(
+          title,
+          [...new Set(againstControls.map(({ arm }) => arm))].map((arm) => ({
+            heading: `${armLabel(arm)} minus`,
+            nameOf: 'base',
+            differences: againstControls.filter((difference) => difference.arm === arm),
+          })),
+          noise,
+          palette,
+        ),
+    },
+  ];
+}
 
-  return {
-    differences: [
-      picture(
-        'differences.svg',
-        'Accuracy of every arm beside the arm without stopping',
-        `Mean over the evaluation tasks with its 95 % interval.${noiseNote}`,
-        (title, palette) =>
-          drawIntervals(
-            title,
-            [
-              { heading: 'minus “full”', nameOf: 'arm', differences: againstFull },
-              { heading: 'minus “lora”', nameOf: 'arm', differences: againstLora },
-            ],
-            noise,
-            palette,
-          ),
-      ),
-    ],
-    controls: [
-      picture(
-        'controls.svg',
-        'GradES minus its controls and early stopping',
-        `To the right of zero GradES is the more accurate.${noiseNote}`,
-        (title, palette) =>
-          drawIntervals(
-            title,
-            (['full+grades', 'lora+grades'] as const).map((arm) => ({
-              heading: `${arm} minus`,
-              nameOf: 'base',
-              differences: againstControls.filter((difference) => difference.arm === arm),
-            })),
-            noise,
-            palette,
-          ),
-      ),
-    ],
-    costs: [
-      ...tradeOffPictures('operations', 'operations, over those of “full”', operationsCost),
-      ...tradeOffPictures('time', 'wall time, over that of “full”', timeCost),
-    ],
-    freezing: (['full+grades', 'lora+grades'] as const).flatMap((arm) => freezingPictures(arm)),
-    memory: memoryPictures(),
-    speeds: speedPictures(),
+function tradeOffPictures(comparison: Comparison, quantity: 'operations' | 'time'): Picture[] {
+  const tasks = tasksOf(comparison, 'evaluation');
+  const arms = [...new Set(comparison.arms.map(({ arm }) => arm))];
+  const pointsOf = (task: string | null, chosen: readonly string[]) =>
+    arms.flatMap((arm) => {
+      const cost =
+        quantity === 'time'
+          ? timeComparison(comparison, arm, 'full', chosen)?.total
+          : operationsRatio(pairRuns(comparison, arm, 'full', chosen));
+      const { estimate } = accuracyDifference(comparison, arm, 'full', chosen);
+      return cost && estimate ? [{ arm, task, cost: cost.ofSums, points: estimate.mean }] : [];
+    });
+  const all = pointsOf(null, tasks);
+  const words = quantity === 'time' ? 'wall time, over that of “full”' : 'operations, over those of “full”';
+  // The arm `full` alone is a single point at the origin.
+  if (all.length < 2) return [];
+  return [
+    {
+      file: `accuracy-and-${quantity}.svg`,
+      heading: `Accuracy against ${quantity}`,
+      caption:
+        'Mean over the evaluation tasks. Left is cheaper, up is more accurate; each panel has its own vertical axis.',
+      draw: (title, palette) => drawTradeOff(title, words, all, palette),
+    },
+    {
+      file: `accuracy-and-${quantity}-by-task.svg`,
+      heading: `Accuracy against ${quantity}, task by task`,
+      caption: 'Means over the seeds; a pointer on a mark names its arm. Each panel has its own vertical axis.',
+      draw: (title, palette) =>
+        drawTradeOff(
+          title,
+          words,
+          tasks.flatMap((task) => pointsOf(task, [task])),
+          palette,
+        ),
+    },
+  ];
+}
+
+/** The signals on the task on which most was frozen, and what still learned on all of them. */
+function watchedPictures(comparison: Comparison, arm: ArmResult['arm']): Picture[] {
+  const runs = runsOf(comparison, arm, tasksOf(comparison, 'evaluation')).filter(({ signals }) => signals.length > 0);
+  const tasks = byTask(runs).map(([name, ofTask]) => ({ name, runs: ofTask.map(watchedRun) }));
+  const matrices = (task: (typeof tasks)[number]) => task.runs.flatMap((run) => run.matrices);
+  const freezes = (task: (typeof tasks)[number]) => matrices(task).filter(({ frozen }) => frozen).length;
+  const shown = tasks
+    .filter((task) => matrices(task).some(({ samples }) => samples.some(({ value }) => Number.isFinite(value))))
+    .sort((a, b) => freezes(b) - freezes(a))
+    .slice(0, 1);
+  return [
+    ...shown.map((task) => ({
+      file: `signals-${arm.replace('+', '-')}.svg`,
+      heading: `What ${armLabel(arm)} watches, on ${task.name}`,
+      caption: `The task on which it froze most, ${counted(task.runs.length, 'seed')}. ${splitHalfInWords}`,
+      draw: (title: string, palette: Palette) => drawSignals(title, task.runs, palette),
+    })),
+    ...onlyIf(
+      tasks.some((task) => freezes(task) > 0),
+      {
+        file: `alive-${arm.replace('+', '-')}.svg`,
+        heading: `What still learns under ${armLabel(arm)}`,
+        caption: 'The watched matrices. Where the bars end, the last run has ended.',
+        draw: (title, palette) => drawAlive(title, tasks, palette),
+      },
+    ),
+  ];
+}
+
+function watchedRun({ steps, scheduleSteps, signals, freezes, threshold }: ArmResult): WatchedRun {
+  const frozenOf = (name: string) => {
+    const freeze = freezes.find((each) => each.name === name);
+    return freeze && freeze.value !== null ? { step: freeze.step, value: freeze.value } : undefined;
   };
-
-  function operationsCost(arm: ArmName, chosen: readonly string[]): number | null {
-    return operationsRatio(pairRuns(comparison, arm, 'full', chosen))?.ofSums ?? null;
-  }
-
-  function timeCost(arm: ArmName, chosen: readonly string[]): number | null {
-    return timeComparison(comparison, arm, 'full', chosen)?.total.ofSums ?? null;
-  }
-
-  function tradeOffPictures(
-    quantity: 'operations' | 'time',
-    words: string,
-    costOf: (arm: ArmName, chosen: readonly string[]) => number | null,
-  ): Picture[] {
-    const pointsOf = <T extends string | null>(task: T, chosen: readonly string[]) =>
-      armNames.flatMap((arm) => {
-        const cost = costOf(arm, chosen);
-        const { estimate } = accuracyDifference(comparison, arm, 'full', chosen);
-        return cost !== null && estimate ? [{ arm, task, cost, points: estimate.mean }] : [];
-      });
-    const all = pointsOf(null, tasks);
-    const byTask = tasks.flatMap((task) => pointsOf(task, [task]));
-    // The arm `full` alone is a single point at the origin.
-    if (all.length < 2) return [];
-    return [
-      picture(
-        `accuracy-and-${quantity}.svg`,
-        `Accuracy against ${quantity}`,
-        'Mean over the evaluation tasks. Left is cheaper, up is more accurate.',
-        (title, palette) => drawTradeOff(title, words, all, palette),
-      ),
-      picture(
-        `accuracy-and-${quantity}-by-task.svg`,
-        `Accuracy against ${quantity}, task by task`,
-        'Means over the seeds; a pointer on a mark names its arm.',
-        (title, palette) => drawTradeOffByTask(title, words, byTask, palette),
-      ),
-    ];
-  }
-
-  function freezingPictures(arm: ArmName): Picture[] {
-    const runs = runsOf(comparison, arm, tasks);
-    const watched = tasks
-      .map((task) => runs.filter((run) => run.task === task && hasSignals(run)))
-      .filter((ofTask) => ofTask.length > 0);
-    // The task on which most was frozen shows most.
-    const shown = watched.sort((a, b) => meanFreezes(b) - meanFreezes(a))[0];
-    return [
-      ...(shown
-        ? [
-            picture(
-              `signals-${arm.replace('+', '-')}.svg`,
-              `What ${arm} watches, on ${shown[0]!.task}`,
-              `The task on which it froze most, all ${shown.length} seeds.`,
-              (title, palette) => drawSignalCurves(title, shown, palette),
-            ),
-          ]
-        : []),
-      ...(runs.some(({ freezes }) => freezes.some(({ value }) => value !== null))
-        ? [
-            picture(
-              `alive-${arm.replace('+', '-')}.svg`,
-              `What is alive under ${arm}`,
-              'The watched matrices. Where the bars end the run has ended.',
-              (title, palette) => drawAlive(title, runs, palette),
-            ),
-          ]
-        : []),
-    ];
-  }
-
-  function memoryPictures(): Picture[] {
-    const seed = comparison.seeds[0];
-    const runs = drawnOverTime
-      .flatMap((arm) => runsOf(comparison, arm, tasks))
-      .filter((run) => run.seed === seed && run.memory.length > 0);
-    if (runs.length === 0) return [];
-    return [
-      picture('memory.svg', 'Memory over time', `Seed ${seed}.`, (title, palette) => drawMemory(title, runs, palette)),
-    ];
-  }
-
-  function speedPictures(): Picture[] {
-    const timings = tasks
-      .flatMap((task) => drawnOverTime.flatMap((arm) => timingsOf(comparison, arm, task)))
-      .filter(({ speeds }) => speeds.length > 0);
-    if (timings.length === 0) return [];
-    return [
-      picture(
-        'speeds.svg',
-        'Tokens a second before and after each freeze',
-        'Each arm alone on an idle machine.',
-        (title, palette) => drawSpeeds(title, timings, palette),
-      ),
-    ];
-  }
+  return {
+    steps,
+    totalSteps: scheduleSteps,
+    matrices: signals.map((signal) => ({ ...signal, threshold, frozen: frozenOf(signal.name) })),
+  };
 }
 
-const drawnOverTime = ['full', 'full+grades', 'lora', 'lora+grades'] as const;
-
-function meanFreezes(runs: readonly ArmResult[]): number {
-  return runs.reduce((sum, { freezes }) => sum + freezes.length, 0) / runs.length;
+function overTimePictures(comparison: Comparison): Picture[] {
+  const tasks = tasksOf(comparison, 'evaluation');
+  const arms = ['full', 'full+grades', 'lora', 'lora+grades'] as const;
+  const seed = comparison.seeds[0];
+  const runs = arms
+    .flatMap((arm) => runsOf(comparison, arm, tasks))
+    .filter((run) => run.seed === seed && run.memory.length > 0);
+  const timings = tasks
+    .flatMap((task) => arms.flatMap((arm) => timingsOf(comparison, arm, task)))
+    .filter(({ speeds }) => speeds.length > 0);
+  return [
+    ...onlyIf(runs.length > 0, {
+      file: 'memory.svg',
+      heading: 'Memory over time',
+      caption: `Seed ${seed}. A mark where the run ends.`,
+      draw: (title, palette) => drawMemory(title, runs, palette),
+    }),
+    ...onlyIf(timings.length > 0, {
+      file: 'speeds.svg',
+      heading: 'Tokens a second before and after each freeze',
+      caption: 'Each arm alone on an idle machine. A mark where the run ends.',
+      draw: (title, palette) => drawSpeeds(title, timings, palette),
+    }),
+  ];
 }
 
-function hasSignals({ signals }: ArmResult): boolean {
-  return signals.some(({ samples }) => samples.some(({ value }) => Number.isFinite(value)));
+/** A picture that there are data for. */
+function onlyIf(condition: boolean, picture: Picture): Picture[] {
+  return condition ? [picture] : [];
 }

@@ -16,7 +16,7 @@ import {
   warmupCosine,
 } from '../../src/index.ts';
 import { buildClassifier } from './bases.ts';
-import { type Evaluation, evaluate } from './evaluate.ts';
+import { type Evaluation, evaluate } from '../evaluate.ts';
 import { recordEvery, training } from './protocol.ts';
 import type { ArmResult, Operations, Sample } from './results.ts';
 import { type Task, windowLength } from './tasks/task.ts';

@@ -1,5 +1,6 @@
 import { formatPercent, formatSeconds } from '../fragments/format.ts';
 import type { Table } from '../fragments/table.ts';
+import { gradesInWords } from '../report/explanations.ts';
 import { absent, counted, fixed, listed, signed } from '../report/numbers.ts';
 import { type Document, documentMarkdown, documentText, type Section } from '../report/sections.ts';
 import { mean, resamples, standardDeviation } from './bootstrap.ts';
@@ -34,17 +35,19 @@ export function markdownTables(comparison: Comparison): string {
 }
 
 function tablesDocument(comparison: Comparison): Document {
-  return { ...heading(comparison), parts: Object.values(sections(comparison)).flat() };
+  const { answers: summary, ...parts } = sections(comparison);
+  return { ...heading(comparison), summary, parts: Object.values(parts).flat() };
 }
 
-/** Title, warnings and circumstances: what stands above every number. */
-export function heading(comparison: Comparison): Omit<Document, 'parts'> {
+/** Title, introduction, notes and circumstances. */
+export function heading(comparison: Comparison): Omit<Document, 'summary' | 'parts'> {
   const { kind, date, machine, device, model, seeds, omissions } = comparison;
   const evaluation = tasksOf(comparison, 'evaluation');
   const tuning = tasksOf(comparison, 'tuning');
   return {
     title: kind === 'smoke' ? 'Smoke run, not evidence: GradES and its rivals' : 'GradES and its rivals',
-    warnings: [
+    introduction: [gradesInWords],
+    notes: [
       ...(kind === 'smoke'
         ? ['Smoke run, not evidence. It shows that the comparison runs from end to end; its numbers say nothing.']
         : []),

@@ -46,10 +46,7 @@ export function loadFragments({ directory, ...options }: FragmentOptions): Fragm
 }
 
 /** The same for files listed by the caller. */
-export function fragmentsOf(
-  source: Source,
-  { windowBytes, testFragments }: Omit<FragmentOptions, 'directory'>,
-): FragmentDataset {
+export function fragmentsOf(source: Source, { windowBytes, testFragments }: Omit<FragmentOptions, 'directory'>) {
   const { classes, leftOut } = loadTexts(source, windowBytes);
   const training = blocksOf(classes.flatMap((each) => each.training));
   let remaining = classes;
@@ -63,86 +60,71 @@ export function fragmentsOf(
     }
     const perClass = Math.ceil(testFragments / remaining.length);
     const drawn = drawTestFragments(remaining, training, perClass, windowBytes);
-    const short = remaining.filter((_, label) => drawn[label].length < perClass);
-    if (short.length === 0) return new FragmentDataset(source, windowBytes, remaining, drawn, leftOut);
-    for (const each of short) {
-      const reason =
-        `its held-out files give ${drawn[remaining.indexOf(each)].length} distinct fragments that no training file holds; ` +
-        `${perClass} are needed`;
-      leftOut.push({ name: each.className, reason });
-    }
-    remaining = remaining.filter((each) => !short.includes(each));
+    const enough = remaining.filter(({ className: name }, label) => {
+      const { length } = drawn[label];
+      const reason = `its held-out files give ${length} distinct fragments that no training file holds; ${perClass} are needed`;
+      if (length < perClass) leftOut.push({ name, reason });
+      return length === perClass;
+    });
+    if (enough.length === remaining.length) return dataset(source.title, windowBytes, remaining, drawn, leftOut);
+    remaining = enough;
   }
 }
 
-/** Training batches and fixed test fragments of a classification of bytes. */
-export class FragmentDataset {
-  readonly classes: readonly string[];
-  readonly leftOut: readonly LeftOutClass[];
-  /** The texts of each class. */
-  readonly texts: readonly LoadedClass[];
-  /** From held-out files only, distinct, balanced; class follows class in turn, so that any first part is balanced too. */
-  readonly test: Fragments & { readonly count: number };
-  readonly #title: string;
-  readonly #windowBytes: number;
+export type FragmentDataset = ReturnType<typeof dataset>;
 
-  constructor(
-    source: Source,
-    windowBytes: number,
-    classes: readonly LoadedClass[],
-    fragments: readonly (readonly Uint8Array[])[],
-    leftOut: readonly LeftOutClass[],
-  ) {
-    this.#title = source.title;
-    this.#windowBytes = windowBytes;
-    this.texts = classes;
-    this.classes = classes.map(({ className }) => className);
-    this.leftOut = leftOut;
-    const count = fragments[0].length * classes.length;
-    const labels = Int32Array.from({ length: count }, (_, i) => i % classes.length);
-    const tokens = new Int32Array(count * windowBytes);
-    labels.forEach((label, i) => {
-      tokens.set(fragments[label][Math.floor(i / classes.length)], i * windowBytes);
-    });
-    this.test = { count, tokens, labels };
+function dataset(
+  title: string,
+  windowBytes: number,
+  texts: readonly LoadedClass[],
+  drawn: readonly (readonly Uint8Array[])[],
+  leftOut: readonly LeftOutClass[],
+) {
+  const classes = texts.map(({ className }) => className);
+  const perClass = drawn[0].length;
+  const count = perClass * classes.length;
+  const tokens = new Int32Array(count * windowBytes);
+  const labels = Int32Array.from({ length: count }, (_, i) => i % classes.length);
+  for (const [i, label] of labels.entries()) {
+    tokens.set(drawn[label][Math.floor(i / classes.length)], i * windowBytes);
   }
+  return {
+    classes,
+    texts,
+    leftOut,
+    /** From held-out files only, distinct, balanced; class follows class in turn, so that any first part is balanced too. */
+    test: { tokens, labels, count },
 
-  /**
-   * The batch of one step: for each fragment a class, a file of it and a place in it, each uniform. Depends on seed and step
-   * alone, not on what was asked for before. Windows of one repeated byte are avoided.
-   */
-  trainingBatch(seed: number, step: number, batchSize: number): Fragments {
-    const labels = new Int32Array(batchSize);
-    const tokens = new Int32Array(batchSize * this.#windowBytes);
-    for (let i = 0; i < batchSize; i++) {
-      labels[i] = randomBelow(this.classes.length, Stream.training, seed, step, i);
-      const { training } = this.texts[labels[i]];
-      tokens.set(drawWindow(training, this.#windowBytes, Stream.training, seed, step, i, 1), i * this.#windowBytes);
-    }
-    return { tokens, labels };
-  }
+    /**
+     * The batch of one step: for each fragment a class, a file of it and a place in it, each uniform. Depends on seed and
+     * step alone, not on what was asked for before. Windows of one repeated byte are avoided.
+     */
+    trainingBatch(seed: number, step: number, batch: number): Fragments {
+      const labels = new Int32Array(batch);
+      const tokens = new Int32Array(batch * windowBytes);
+      for (let i = 0; i < batch; i++) {
+        labels[i] = randomBelow(classes.length, Stream.training, seed, step, i);
+        const window = drawWindow(texts[labels[i]].training, windowBytes, Stream.training, seed, step, i, 1);
+        tokens.set(window, i * windowBytes);
+      }
+      return { tokens, labels };
+    },
 
-  /** A short table for the terminal, and a line for each class left out. */
-  describe(): string {
-    const titles = [
-      this.#title,
-      'training files',
-      'size',
-      'held-out files',
-      'size',
-      'repeats dropped',
-      'test fragments',
-    ];
-    const perClass = this.test.count / this.classes.length;
-    const size = (texts: readonly Text[]) => formatBytes(texts.reduce((sum, text) => sum + text.loadedBytes, 0));
-    const rows = this.texts.map(({ className, training, heldOut, repeats }) => [
-      className,
-      ...[`${training.length}`, size(training)],
-      ...[`${heldOut.length}`, size(heldOut), `${repeats}`, `${perClass}`],
-    ]);
-    const leftOut = this.leftOut.map(({ name, reason }) => `left out: ${name} (${reason})`);
-    return [textTable(tableOf(titles, rows)), ...leftOut].join('\n');
-  }
+    /** A short table for the terminal, and a line for each class left out. */
+    describe(): string {
+      const titles = [title, 'training files', 'size', 'held-out files', 'size', 'repeats dropped', 'test fragments'];
+      const size = (some: readonly Text[]) => formatBytes(some.reduce((sum, text) => sum + text.loadedBytes, 0));
+      const rows = texts.map(({ className, training, heldOut, repeats }) => [
+        className,
+        ...[`${training.length}`, size(training)],
+        ...[`${heldOut.length}`, size(heldOut), `${repeats}`, `${perClass}`],
+      ]);
+      return [
+        textTable(tableOf(titles, rows)),
+        ...leftOut.map(({ name, reason }) => `left out: ${name} (${reason})`),
+      ].join('\n');
+    },
+  };
 }
 
 /**

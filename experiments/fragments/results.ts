@@ -1,109 +1,139 @@
-import type { Device } from '../../src/index.ts';
-import { formatBytes, formatCount, formatPercent, formatSeconds } from './format.ts';
-import { MATRIX_KINDS, type ReportData, type WatchedMatrix } from './report.ts';
-import type { Table } from './table.ts';
-import type { Arm } from './train.ts';
+/** What a run of `npm start` came to: the record of each arm, and how it is told as JSON, as a table and to the pictures. */
 
-/** The results as the JSON file holds them. */
-export function resultsJson(device: Device, config: { steps: number }, arms: readonly Arm[]): object {
+import { formatBytes, formatCount, formatPercent, formatSeconds } from '../../command/format.ts';
+import { type Table, tableOf } from '../../command/text-table.ts';
+import type { RegistryEvent } from '../../src/index.ts';
+import type { ReportData, Sample } from './report.ts';
+
+export type ArmName = 'full' | 'grades';
+
+/** What one arm has come to so far. Plain data, so that a checkpoint can hold it. */
+export interface ArmRecord {
+  readonly name: ArmName;
+  /** Steps made; fewer than the schedule where every watched matrix was frozen. */
+  steps: number;
+  /** Of training, and of the evaluation at its end. */
+  seconds: { train: number; evaluate: number };
+  flops: number;
+  peakBytes: number;
+  /** On all held-out fragments, at the end. */
+  accuracy: number;
+  loss: number;
+  losses: Sample[];
+  /** Accuracy on a fixed part of the held-out fragments, on the way. */
+  curve: Sample[];
+  events: readonly RegistryEvent[];
+  watched: { name: string; kind: string; block: number | null; samples: Sample[] }[];
+  threshold: number | null;
+  /** Until this step nothing may freeze. */
+  graceSteps: number;
+  /** What a plain stop would have reached after as many operations as GradES. */
+  plainStop: { step: number; accuracy: number; loss: number; seconds: number } | null;
+}
+
+export interface Results {
+  readonly device: { kind: string; adapter: string; software: boolean };
+  readonly config: { readonly steps: number };
+  readonly full: ArmRecord;
+  readonly grades: ArmRecord;
+}
+
+/** As `summary.json` and `--json` hold them. */
+export function resultsJson({ device, config, full, grades }: Results): object {
   return {
-    device: { kind: device.kind, adapter: device.adapter, software: device.software },
+    device,
     config,
-    arms: arms.map(({ name, steps, seconds, flops, accuracy, loss, peakBytes, events, plainStop, interrupted }) => ({
-      name,
-      steps,
-      seconds,
-      flops,
-      accuracy,
-      loss,
-      peakBytes,
-      frozen: events
-        .filter(({ type, value }) => type === 'freeze' && value !== null)
-        .map(({ name: parameter, step, value, threshold }) => ({ parameter, step, value, threshold })),
+    arms: [full, grades].map(({ name, steps, seconds, flops, accuracy, loss, peakBytes, ...arm }) => ({
+      ...{ name, steps, seconds, flops, accuracy, loss, peakBytes },
+      frozen: freezesOf(arm),
       /** What froze with the matrices above it. */
-      followed: events.filter(({ value }) => value === null).map(({ name: parameter, step }) => ({ parameter, step })),
+      followed: arm.events
+        .filter(({ value }) => value === null)
+        .map(({ name: parameter, step }) => ({ parameter, step })),
       stoppedAt: steps < config.steps ? steps : null,
-      interrupted,
-      plainStopAtEqualFlops: plainStop,
+      plainStopAtEqualFlops: arm.plainStop,
+      curve: arm.curve,
     })),
   };
+}
+
+/** Freezes that the rule decided on, as the files hold them. */
+export function freezesOf({ events }: Pick<ArmRecord, 'events'>) {
+  return events
+    .filter(({ type, value }) => type === 'freeze' && value !== null)
+    .map(({ name: parameter, step, value, threshold }) => ({ parameter, step, value, threshold }));
 }
 
 /** Both arms side by side, with the ratio of each pair. */
-export function resultsTable(full: Arm, grades: Arm): Table {
-  const ratio = (of: (arm: Arm) => number) => (of(grades) / of(full)).toFixed(2);
+export function resultsTable({ full, grades }: Results): Table {
   const points = (100 * (grades.accuracy - full.accuracy)).toFixed(1);
-  const row = (title: string, of: (arm: Arm) => string, comparison: string) => [
-    title,
-    of(full),
-    of(grades),
-    comparison,
-  ];
-  return {
-    columns: [{ title: '' }, { title: 'full' }, { title: 'GradES' }, { title: 'GradES / full' }],
-    rows: [
-      row('accuracy on held-out files', (arm) => formatPercent(arm.accuracy), `${points} points`),
+  const row = (
+    title: string,
+    of: (arm: ArmRecord) => number,
+    format: (value: number) => string,
+    comparison?: string,
+  ) => [title, format(of(full)), format(of(grades)), comparison ?? (of(grades) / of(full)).toFixed(2)];
+  const frozen = (count: number) => `${count} of ${grades.watched.length}`;
+  return tableOf(
+    ['', 'full', 'GradES', 'GradES / full'],
+    [
+      row('accuracy on held-out files', (arm) => arm.accuracy, formatPercent, `${points} points`),
       row(
         'loss on held-out files',
-        (arm) => arm.loss.toFixed(4),
-        ratio((arm) => arm.loss),
+        (arm) => arm.loss,
+        (loss) => loss.toFixed(4),
       ),
-      row(
-        'training time',
-        (arm) => formatSeconds(arm.seconds.train),
-        ratio((arm) => arm.seconds.train),
-      ),
-      row(
-        'evaluation time',
-        (arm) => formatSeconds(arm.seconds.evaluate),
-        ratio((arm) => arm.seconds.evaluate),
-      ),
+      row('training time', (arm) => arm.seconds.train, formatSeconds),
+      row('evaluation time', (arm) => arm.seconds.evaluate, formatSeconds),
       row(
         'floating-point operations',
-        (arm) => formatCount(arm.flops, 'FLOP'),
-        ratio((arm) => arm.flops),
+        (arm) => arm.flops,
+        (flops) => formatCount(flops, 'FLOP'),
       ),
-      row(
-        'steps',
-        (arm) => `${arm.steps}`,
-        ratio((arm) => arm.steps),
-      ),
-      row('matrices frozen', (arm) => `${arm.frozenCount} of ${grades.watched.length}`, ''),
-      row(
-        'peak device memory',
-        (arm) => formatBytes(arm.peakBytes),
-        ratio((arm) => arm.peakBytes),
-      ),
+      row('steps', (arm) => arm.steps, String),
+      row('matrices frozen', (arm) => freezesOf(arm).length, frozen, ''),
+      row('peak device memory', (arm) => arm.peakBytes, formatBytes),
     ],
-  };
+  );
+}
+
+/** The result in words, with the comparison that tells whether freezing did more than stopping early. */
+export function resultsInWords({ full: { plainStop }, grades }: Results): string {
+  const [frozen, matrices] = [freezesOf(grades).length, grades.watched.length];
+  const end =
+    frozen === matrices
+      ? `GradES froze all ${matrices} matrices and ended at step ${grades.steps}`
+      : `GradES froze ${frozen} of ${matrices} matrices by the end of the schedule`;
+  if (!plainStop) return `${end}.`;
+  return (
+    `${end}, with an accuracy of ${formatPercent(grades.accuracy)}. Simply stopping the full run at the same number of ` +
+    `operations, at step ${plainStop.step}, would have reached ${formatPercent(plainStop.accuracy)} ` +
+    `(loss ${plainStop.loss.toFixed(4)}). One seed; the spread between seeds is larger than small differences.`
+  );
 }
 
 /** What the pictures are drawn from. */
-export function reportData(full: Arm, grades: Arm, run: { steps: number; summary: string }): ReportData {
-  const matrices = grades.watched.flatMap(({ name, kind, block, samples }): WatchedMatrix[] => {
-    const drawn = MATRIX_KINDS.find((each) => each === kind);
-    if (drawn === undefined || block === null || grades.threshold === null) return [];
-    const event = grades.events.find((each) => each.type === 'freeze' && each.name === name);
-    const frozen = event && event.value !== null ? { step: event.step, value: event.value } : undefined;
-    return [{ name: name.replace(/\.weight$/, ''), block, kind: drawn, samples, threshold: grades.threshold, frozen }];
-  });
+export function reportData(results: Results): ReportData {
+  const { full, grades, config } = results;
   return {
     title: 'File fragments: which matrices converged, and when',
-    summary: run.summary,
+    summary: resultsInWords(results),
+    table: resultsTable(results),
     quantity: 'Split-half signal ρ, relative to its own peak',
-    totalSteps: run.steps,
-    endedAt: grades.steps < run.steps ? grades.steps : undefined,
+    totalSteps: config.steps,
+    endedAt: grades.steps < config.steps ? grades.steps : undefined,
     graceSteps: grades.graceSteps,
-    matrices,
-    arms: [full, grades].map(({ name, losses, steps, plainStop, accuracy }) => ({
+    matrices: grades.watched.map(({ name, kind, block, samples }) => {
+      const event = freezesOf(grades).find((each) => each.parameter === name);
+      const frozen = event && event.value !== null ? { step: event.step, value: event.value } : undefined;
+      return { name: name.replace(/\.weight$/, ''), kind, block, samples, threshold: grades.threshold, frozen };
+    }),
+    arms: [full, grades].map(({ name, losses, curve, steps, plainStop }) => ({
       name,
       loss: losses,
-      accuracy: [
-        ...(plainStop ? [{ step: plainStop.step, value: plainStop.accuracy }] : []),
-        { step: steps, value: accuracy },
-      ],
-      stoppedAt: steps < run.steps ? steps : undefined,
+      accuracy: curve,
+      plainStop: plainStop ? curve.find(({ step }) => step === plainStop.step) : undefined,
+      stoppedAt: steps < config.steps ? steps : undefined,
     })),
-    table: resultsTable(full, grades),
   };
 }

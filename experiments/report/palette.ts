@@ -1,13 +1,10 @@
-/** Colours of a picture, each anything SVG takes. What still learns is warm, what is frozen is cold. */
-export interface Palette {
-  paper: string;
-  ink: string;
-  muted: string;
-  line: string;
-  live: string;
-  frozen: string;
-  ice: string;
-}
+/** The colours of all pictures, for a white ground and for a page that is light or dark. */
+
+/** Each anything SVG takes. What still learns is warm, what is frozen is cold. */
+export type Palette = Record<
+  'paper' | 'ink' | 'muted' | 'line' | 'live' | 'frozen' | 'ice' | 'violet' | 'green',
+  string
+>;
 
 /** Dark on a white ground: legible wherever the picture is shown. */
 export const PAPER: Palette = {
@@ -18,6 +15,8 @@ export const PAPER: Palette = {
   live: '#d9480f',
   frozen: '#0b66b0',
   ice: '#e1f0fb',
+  violet: '#8a3ffc',
+  green: '#1a7f37',
 };
 
 const NIGHT: Palette = {
@@ -28,6 +27,8 @@ const NIGHT: Palette = {
   live: '#ff8a4c',
   frozen: '#6cb8ff',
   ice: '#16324a',
+  violet: '#c4a1ff',
+  green: '#57ce76',
 };
 
 /** Colours that follow the page, by the variables of `paletteCss`. */
@@ -39,6 +40,8 @@ export const PAGE: Palette = {
   live: 'var(--live)',
   frozen: 'var(--frozen)',
   ice: 'var(--ice)',
+  violet: 'var(--violet)',
+  green: 'var(--green)',
 };
 
 export function paletteCss(): string {

@@ -1,104 +1,121 @@
-import { axisX, axisY, frame, type Markish, type PlotOptions, text } from '@observablehq/plot';
+/** Small plots in rows and columns under one title and legend: every picture of the reports is made of them. */
+
+import { axisX, axisY, frame, type Markish, type ScaleOptions } from '@observablehq/plot';
 import type { Palette } from './palette.ts';
 import { framedPicture, type LegendEntry, label, PICTURE_FONT_SIZE, PICTURE_WIDTH } from './picture.ts';
 import { placed, plotMarkup } from './svg.ts';
 
-/** Where a small picture stands among its like; every datum of it carries this. */
-export interface Place {
-  column: number;
-  row: number;
+/** A scale with the two ends of its numbers, or all of its names. */
+type Axis = Omit<ScaleOptions, 'domain'> & { domain: readonly (number | string)[] };
+
+export interface Panel {
+  name: string;
+  x: Axis;
+  y: Axis;
+  /** Of the plot without its name and its axis. */
+  height: number;
+  marks: Markish[];
 }
-
-/** Given to every mark of small multiples. */
-export const panelFacet = { fx: 'column', fy: 'row' } as const;
-
-const MARGIN = { top: 26, right: 16, bottom: 44, left: 66 };
-const PANEL_HEIGHT = 168;
 
 export interface PanelsOptions {
   title: string;
+  description?: string;
   legend: readonly LegendEntry[];
-  /** One small picture each, in rows of at most four. */
-  names: readonly string[];
-  x: NonNullable<PlotOptions['x']> & object;
-  y: NonNullable<PlotOptions['y']> & object;
+  panels: readonly Panel[];
+  /** How many stand side by side. By default as `panelColumns` says. */
+  columns?: number;
+  /** Every panel has a vertical axis of its own; else the first of a row speaks for all. */
+  ownAxes?: boolean;
+  /** Room for the labels of the vertical axis, and for what the marks write to the right of a panel. */
+  left?: number;
+  right?: number;
   /** What the axes count, in words. */
   xLabel: string;
-  yLabel: string;
+  yLabel?: string;
+  xTicks?: number | ((panel: Panel) => readonly number[]);
+  yTicks?: number | readonly number[];
   xFormat?: (value: number) => string;
   yFormat?: (value: number) => string;
-  xTicks?: readonly number[];
-  yTicks?: readonly number[];
   palette: Palette;
-  marks(place: (name: string) => Place): Markish[];
 }
 
-/** How many small pictures stand side by side: as many as leave the last row least empty. */
+const NAME = 26;
+const AXIS = 24;
+const GAP = 14;
+const EDGE = 16;
+
+/** Up to five side by side; three or four where there are more, as leaves the last row least empty. */
 export function panelColumns(count: number): number {
-  if (count <= 4) return Math.max(1, count);
+  if (count <= 5) return Math.max(1, count);
   return Math.ceil(count / 3) * 3 - count < Math.ceil(count / 4) * 4 - count ? 3 : 4;
 }
 
-/** Small multiples with common axes. */
 export function drawPanels(options: PanelsOptions): string {
-  const { names, palette } = options;
-  const columns = Math.max(2, panelColumns(names.length));
-  const rows = Math.max(1, Math.ceil(names.length / columns));
-  const place = (name: string): Place => {
-    const index = names.indexOf(name);
-    return { column: index % columns, row: Math.floor(index / columns) };
-  };
-  const height = MARGIN.top + rows * PANEL_HEIGHT + MARGIN.bottom;
-  const drawing = plotMarkup({
-    width: PICTURE_WIDTH,
-    height,
-    marginTop: MARGIN.top,
-    marginRight: MARGIN.right,
-    marginBottom: MARGIN.bottom,
-    marginLeft: MARGIN.left,
-    x: options.x,
-    y: options.y,
-    fx: { domain: Array.from({ length: columns }, (_, index) => index), padding: 0.07, axis: null },
-    fy: { domain: Array.from({ length: rows }, (_, index) => index), padding: 0.2, axis: null },
-    marks: [
-      axisX({
-        ticks: options.xTicks ?? 4,
-        tickSize: 4,
-        label: null,
-        fill: palette.muted,
-        stroke: palette.line,
-        ...(options.xFormat && { tickFormat: options.xFormat }),
-      }),
-      axisY({
-        ticks: options.yTicks ?? 4,
-        tickSize: 0,
-        label: null,
-        fill: palette.muted,
-        ...(options.yFormat && { tickFormat: options.yFormat }),
-      }),
-      frame({ stroke: palette.line }),
-      ...options.marks(place),
-      text(
-        names.map((name) => ({ name, ...place(name) })),
-        {
-          ...panelFacet,
-          text: 'name',
-          frameAnchor: 'top-left',
-          dy: -18,
-          lineAnchor: 'top',
-          fill: palette.ink,
-          fontWeight: 600,
-        },
-      ),
-    ],
-  });
-  return framedPicture(
-    { title: options.title, legend: options.legend, height: height + 22, palette },
-    (top) =>
-      label(16, top + 12, `↑ ${options.yLabel}`, palette.muted) +
-      placed(0, top + 18, PICTURE_FONT_SIZE, palette.ink, drawing) +
-      label(PICTURE_WIDTH - MARGIN.right, top + 18 + height - 4, `${options.xLabel} →`, palette.muted, {
-        anchor: 'end',
-      }),
+  const { panels, palette, ownAxes = false, left = 52, right = 0, xLabel, yLabel } = options;
+  const columns = options.columns ?? panelColumns(panels.length);
+  const rows = Array.from({ length: Math.ceil(panels.length / columns) }, (_, row) =>
+    panels.slice(row * columns, (row + 1) * columns),
   );
+  // The axis of the first column takes its room from all of them, so that all plots are of one width.
+  const room = PICTURE_WIDTH - 2 * EDGE - (columns - 1) * GAP - (ownAxes ? columns : 1) * left - columns * right;
+  const width = room / columns;
+  const step = width + GAP + right + (ownAxes ? left : 0);
+  const tops = rows.map((_, row) => rows.slice(0, row).reduce((sum, each) => sum + heightOf(each), 0));
+  const heading = yLabel === undefined ? 0 : 20;
+  const height = heading + rows.reduce((sum, row) => sum + heightOf(row), 0) + 22;
+
+  const drawn = (panel: Panel, top: number, column: number): string => {
+    const drawing = plotMarkup({
+      width: left + width + right,
+      height: NAME + panel.height + AXIS,
+      marginTop: NAME,
+      marginRight: right,
+      marginBottom: AXIS,
+      marginLeft: left,
+      x: { ...panel.x, domain: [...panel.x.domain], axis: null },
+      y: { ...panel.y, domain: [...panel.y.domain], axis: null },
+      // Opacities are drawn as they are given.
+      opacity: { type: 'identity' },
+      marks: [
+        frame({ stroke: palette.line }),
+        axisX({
+          ticks: typeof options.xTicks === 'function' ? options.xTicks(panel) : (options.xTicks ?? 4),
+          tickSize: 4,
+          label: null,
+          fill: palette.muted,
+          stroke: palette.line,
+          ...(options.xFormat && { tickFormat: options.xFormat }),
+        }),
+        ownAxes || column === 0
+          ? axisY({
+              ticks: options.yTicks ?? 4,
+              tickSize: 0,
+              label: null,
+              fill: palette.muted,
+              ...(options.yFormat && { tickFormat: options.yFormat }),
+            })
+          : null,
+        ...panel.marks,
+      ],
+    });
+    const x = EDGE + column * step;
+    return (
+      placed(x, top, PICTURE_FONT_SIZE, palette.ink, drawing) +
+      label(x + left, top + NAME - 8, panel.name, palette.ink, { weight: 600 })
+    );
+  };
+
+  return framedPicture(
+    { title: options.title, description: options.description, legend: options.legend, height, palette },
+    (top) =>
+      (yLabel === undefined ? '' : label(EDGE, top + 14, `↑ ${yLabel}`, palette.muted)) +
+      rows
+        .map((row, index) => row.map((panel, column) => drawn(panel, top + heading + tops[index]!, column)).join(''))
+        .join('') +
+      label(PICTURE_WIDTH - EDGE - right, top + height - 6, `${xLabel} →`, palette.muted, { anchor: 'end' }),
+  );
+}
+
+function heightOf(row: readonly Panel[]): number {
+  return NAME + Math.max(...row.map(({ height }) => height)) + AXIS;
 }

@@ -1,15 +1,24 @@
-import { alignment, formatTable, type Table } from '../fragments/table.ts';
-import { htmlPage, htmlTable } from './page.ts';
-import { PAGE, PAPER, type Palette } from './palette.ts';
-import { escapeMarkup } from './svg.ts';
+/** One document of sections and pictures, written as text for the terminal, as Markdown and as a page. */
+
+import {
+  escapeHtml,
+  escapeMarkdown,
+  htmlTable,
+  markdownTable,
+  type Table,
+  textTable,
+} from '../../command/text-table.ts';
+import { PAGE, PAPER, type Palette, paletteCss } from './palette.ts';
+import { FONT } from './svg.ts';
 
 /** A picture that is a file of its own and part of the page. */
 export interface Picture {
   file: string;
   heading: string;
-  /** One or two sentences on how to read it. */
+  /** A few sentences on how to read it. */
   caption: string;
-  draw(palette: Palette): string;
+  /** Under its heading as title. */
+  draw(title: string, palette: Palette): string;
 }
 
 export interface Section {
@@ -23,99 +32,155 @@ export interface Section {
 
 export interface Document {
   title: string;
-  /** What must be read before any number: a smoke run, what was left out. */
-  warnings: readonly string[];
+  /** What this is about, for a reader who has never heard of it. */
+  introduction: readonly string[];
+  /** What was found. */
+  summary: readonly Section[];
+  /** What belongs beside the numbers, a short sentence each: a smoke run, what was left out. */
+  notes: readonly string[];
   /** Where, when and on what. */
   about: readonly string[];
   parts: readonly (Section | Picture)[];
 }
 
-/** For the terminal: everything but the pictures and the long tables. */
-export function documentText({ title, warnings, about, parts }: Document): string {
-  const sections = parts.filter(isSection).filter(({ long }) => !long);
-  const paragraphs = [
-    title,
-    ...warnings,
-    ...about,
-    ...sections.flatMap(({ heading, paragraphs = [], table }) => [
-      `${heading}\n${'═'.repeat(heading.length)}`,
-      ...paragraphs,
-      ...(table ? [formatTable(table)] : []),
-    ]),
+/** How each thing that a document holds is written. */
+interface Form {
+  heading(text: string): string;
+  paragraph(text: string): string;
+  notes(texts: readonly string[]): string;
+  table(table: Table, section: Section): string;
+  picture(picture: Picture): string;
+}
+
+/** Everything under the title, in the order in which it is read. */
+function written({ introduction, summary, notes, about, parts }: Document, form: Form): string[] {
+  const part = (each: Section | Picture) =>
+    isPicture(each)
+      ? [form.picture(each)]
+      : [
+          form.heading(each.heading),
+          ...(each.paragraphs ?? []).map(form.paragraph),
+          ...(each.table ? [form.table(each.table, each)] : []),
+        ];
+  const beside = [...notes, ...about];
+  return [
+    ...introduction.map(form.paragraph),
+    ...summary.flatMap(part),
+    ...(beside.length > 0 ? [form.notes(beside)] : []),
+    ...parts.flatMap(part),
   ];
-  return paragraphs.join('\n\n');
+}
+
+/** For the terminal: everything but the pictures and the long tables. */
+export function documentText(document: Document): string {
+  const parts = document.parts.filter((part) => !isPicture(part) && !part.long);
+  const blocks = written(
+    { ...document, parts },
+    {
+      heading: (text) => `${text}\n${'═'.repeat(text.length)}`,
+      paragraph: (text) => text,
+      notes: (texts) => texts.map((text) => `- ${text}`).join('\n'),
+      table: textTable,
+      picture: ({ file }) => file,
+    },
+  );
+  return [document.title, ...blocks].join('\n\n');
 }
 
 /** Headings, sentences and tables; the pictures lie beside it as files. */
-export function documentMarkdown({ title, warnings, about, parts }: Document): string {
-  const paragraphs = [
-    `# ${title}`,
-    ...warnings.map((warning) => `**${escapeCell(warning)}**`),
-    ...about.map(escapeCell),
-    ...parts.flatMap((part) =>
-      isSection(part)
-        ? [
-            `## ${part.heading}`,
-            ...(part.paragraphs ?? []).map(escapeCell),
-            ...(part.table ? [markdownTable(part.table)] : []),
-          ]
-        : [`![${part.heading}](${part.file})`],
-    ),
-  ];
-  return `${paragraphs.join('\n\n')}\n`;
+export function documentMarkdown(document: Document): string {
+  const blocks = written(document, {
+    heading: (text) => `## ${text}`,
+    paragraph: escapeMarkdown,
+    notes: (texts) => texts.map((text) => `- ${escapeMarkdown(text)}`).join('\n'),
+    table: markdownTable,
+    picture: ({ heading, file, caption }) => `![${heading}](${file})\n\n${escapeMarkdown(caption)}`,
+  });
+  return `${[`# ${document.title}`, ...blocks].join('\n\n')}\n`;
 }
 
-/** One HTML file that needs no other and no script. */
-export function documentPage({ title, warnings, about, parts }: Document): string {
-  const paragraph = (text: string, name?: string) =>
-    `<p${name === undefined ? '' : ` class="${name}"`}>${escapeMarkup(text)}</p>`;
-  return htmlPage(
-    title,
-    [
-      `<h1>${escapeMarkup(title)}</h1>`,
-      ...warnings.map((warning) => paragraph(warning, 'warning')),
-      ...about.map((text) => paragraph(text)),
-      ...parts.flatMap((part) =>
-        isSection(part)
-          ? [
-              `<h2>${escapeMarkup(part.heading)}</h2>`,
-              ...(part.paragraphs ?? []).map((text) => paragraph(text, 'finding')),
-              ...(part.table ? [folded(part.table, part.long ?? false)] : []),
-            ]
-          : [
-              `<figure class="picture"><div class="scroll">${part.draw(PAGE)}</div>` +
-                `<figcaption>${escapeMarkup(part.caption)}</figcaption></figure>`,
-            ],
-      ),
-    ].join('\n'),
-  );
+/** One HTML file that needs no other and no script, on a light or a dark ground. */
+export function documentPage(document: Document): string {
+  const title = escapeHtml(document.title);
+  const blocks = written(document, {
+    heading: (text) => `<h2>${escapeHtml(text)}</h2>`,
+    paragraph: (text) => `<p>${escapeHtml(text)}</p>`,
+    notes: (texts) => `<ul>${texts.map((text) => `<li>${escapeHtml(text)}</li>`).join('')}</ul>`,
+    table: (table, { heading, long }) => {
+      const markup = scrolling(heading, htmlTable(table, table.columns.length > 7 ? 'close' : ''));
+      return long ? `<details><summary>${table.rows.length} rows</summary>${markup}</details>` : markup;
+    },
+    picture: ({ heading, caption, draw }) =>
+      `<figure>${scrolling(heading, draw(heading, PAGE))}<figcaption>${escapeHtml(caption)}</figcaption></figure>`,
+  });
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>${title}</title>
+<style>
+${paletteCss()}
+${STYLE}
+</style>
+</head>
+<body>
+<main>
+<h1>${title}</h1>
+${blocks.join('\n')}
+</main>
+</body>
+</html>
+`;
 }
 
 /** Each picture as a file on a white ground, by its file name. */
 export function documentPictures({ parts }: Document): Record<string, string> {
-  return Object.fromEntries(parts.filter(isPicture).map(({ file, draw }) => [file, draw(PAPER)]));
+  return Object.fromEntries(parts.filter(isPicture).map(({ file, heading, draw }) => [file, draw(heading, PAPER)]));
 }
 
-export function markdownTable({ columns, rows }: Table): string {
-  const line = (cells: readonly string[]) => `| ${cells.map(escapeCell).join(' | ')} |`;
-  const rule = columns.map((_, index) => (alignment(columns, index) === 'left' ? '---' : '---:'));
-  return [line(columns.map(({ title }) => title)), `| ${rule.join(' | ')} |`, ...rows.map(line)].join('\n');
+/** Every picture says under its title that it is no evidence. */
+export function markedAsSmoke(document: Document): Document {
+  const parts = document.parts.map((part) =>
+    isPicture(part) ? { ...part, heading: `${part.heading} (smoke run, not evidence)` } : part,
+  );
+  return { ...document, parts };
 }
 
-function isSection(part: Section | Picture): part is Section {
-  return !isPicture(part);
+/** What is wider than the window scrolls by itself, with a finger or with the arrow keys, and shows a shadow where more is. */
+function scrolling(name: string, markup: string): string {
+  return `<div class="scroll" role="region" tabindex="0" aria-label="${escapeHtml(name)}">${markup}</div>`;
 }
 
 function isPicture(part: Section | Picture): part is Picture {
   return 'draw' in part;
 }
 
-function folded(table: Table, long: boolean): string {
-  const markup = htmlTable(table, table.columns.length > 7);
-  return long ? `<details><summary>${table.rows.length} rows</summary>${markup}</details>` : markup;
-}
-
-// Names of arms and settings hold no markup of their own; what Markdown would take for markup is told from it.
-function escapeCell(text: string): string {
-  return text.replaceAll(/[|<>*_`]/g, '\\$&');
-}
+// The first two grounds of .scroll move with its content and cover the shadows of the last two where nothing is hidden.
+const STYLE = `body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.5 ${FONT}; }
+main { max-width: 1040px; margin: 0 auto; padding: 2rem 1.25rem 4rem; }
+h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 .75rem; }
+h2 { font-size: 1.15rem; margin: 2.5rem 0 .5rem; }
+p, ul, figcaption { margin: 0 0 .5rem; max-width: 46rem; }
+ul { margin: 2.5rem 0 1rem; padding-left: 1.1rem; }
+ul, figcaption, summary { color: var(--muted); font-size: .9rem; }
+figure { margin: 2.5rem 0 0; }
+.scroll { --shade: color-mix(in srgb, var(--ink) 25%, transparent); overflow-x: auto; background:
+  linear-gradient(to right, var(--paper) 40%, transparent) left / 3rem 100%,
+  linear-gradient(to left, var(--paper) 40%, transparent) right / 3rem 100%,
+  linear-gradient(to right, var(--shade), transparent) left / 1rem 100%,
+  linear-gradient(to left, var(--shade), transparent) right / 1rem 100%;
+  background-repeat: no-repeat; background-attachment: local, local, scroll, scroll; }
+svg { display: block; width: 100%; min-width: 680px; height: auto; }
+.ground { fill: none; }
+table { border-spacing: 0; font-variant-numeric: tabular-nums; }
+th, td { padding: .35rem .9rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
+th { font-weight: 600; color: var(--muted); }
+.left { text-align: left; }
+.close th, .close td { padding: .25rem .5rem; font-size: .85rem; }
+summary { cursor: pointer; }
+@media (max-width: 800px) {
+  th, td { padding: .25rem .5rem; font-size: .85rem; }
+  .left { white-space: normal; min-width: 5.5rem; }
+  th:first-child, td:first-child { position: sticky; left: 0; background: var(--paper); }
+}`;

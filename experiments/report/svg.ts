@@ -1,5 +1,8 @@
+/** The inside of a plot, without a browser, and the SVG file around it. */
+
 import { type PlotOptions, plot } from '@observablehq/plot';
 import { parseHTML } from 'linkedom';
+import { escapeHtml } from '../../command/text-table.ts';
 
 export const FONT = 'system-ui, -apple-system, "Segoe UI", "Helvetica Neue", Arial, sans-serif';
 
@@ -15,17 +18,13 @@ export function plotMarkup(options: PlotOptions): string {
 export function svgDocument(width: number, height: number, label: string, content: string): string {
   return (
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" ` +
-    `role="img" aria-label="${escapeMarkup(label)}" font-family="${escapeMarkup(FONT)}">${content}</svg>`
+    `role="img" aria-label="${escapeHtml(label)}" font-family="${escapeHtml(FONT)}">${content}</svg>`
   );
 }
 
 /** A plot's inside, moved into its place in a larger picture. */
 export function placed(x: number, y: number, fontSize: number, ink: string, content: string): string {
   return `<g transform="translate(${x},${y})" fill="${ink}" font-size="${fontSize}" text-anchor="middle">${content}</g>`;
-}
-
-export function escapeMarkup(text: string): string {
-  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
 }
 
 /** Round steps strictly inside the schedule, two to four of them, far enough from its ends for their labels. */

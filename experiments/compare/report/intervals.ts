@@ -1,13 +1,11 @@
-import { axisX, axisY, dot, gridX, link, rect, ruleX, text } from '@observablehq/plot';
+/** Forest plots: a row a difference, its mean and its 95 % interval; a panel with its own axis a family of arms. */
+
+import { dot, gridX, link, rect, ruleX, text } from '@observablehq/plot';
+import { armLabel, armLegend, armStyle } from '../../report/arms.ts';
 import { signed } from '../../report/numbers.ts';
 import type { Palette } from '../../report/palette.ts';
-import { framedPicture, label, PICTURE_FONT_SIZE, PICTURE_WIDTH } from '../../report/picture.ts';
-import { placed, plotMarkup } from '../../report/svg.ts';
+import { drawPanels } from '../../report/panels.ts';
 import { type Difference, margin, type NoiseFloor } from '../statistics.ts';
-import { armColour } from './arm-style.ts';
-
-const ROW_HEIGHT = 22;
-const MARGIN = { top: 10, right: 250, bottom: 40, left: 190 };
 
 export interface IntervalGroup {
   heading: string;
@@ -16,103 +14,83 @@ export interface IntervalGroup {
   differences: readonly Difference[];
 }
 
-/** A row a difference: its mean and its 95 % interval, filled where it is shown not to be worse. */
 export function drawIntervals(
   title: string,
   groups: readonly IntervalGroup[],
   noise: NoiseFloor | null,
   palette: Palette,
 ): string {
-  const rows = groups.flatMap(({ heading, nameOf, differences }, group) => [
-    { key: `${group}`, name: heading, heading: true, difference: null, colour: palette.ink },
-    ...differences.map((difference, index) => ({
-      key: `${group} ${index}`,
-      name: difference[nameOf],
-      heading: false,
-      difference,
-      colour: armColour(difference[nameOf], palette),
-    })),
-  ]);
-  const names = new Map(rows.map(({ key, name }) => [key, name]));
-  const shown = rows.flatMap(({ key, difference, colour }) =>
-    difference?.estimate ? [{ key, colour, ...difference.estimate }] : [],
-  );
-  const band = noise ? [{ low: -noise.band, high: noise.band }] : [];
-  const ends = [...shown, ...band].flatMap(({ low, high }) => [low, high]);
-  const lowest = Math.min(-2 * margin, ...ends);
-  const highest = Math.max(2 * margin, ...ends);
-  const height = MARGIN.top + rows.length * ROW_HEIGHT + MARGIN.bottom;
-  const colour = (row: { colour: string }) => row.colour;
-  const drawing = plotMarkup({
-    width: PICTURE_WIDTH,
-    height,
-    marginTop: MARGIN.top,
-    marginRight: MARGIN.right,
-    marginBottom: MARGIN.bottom,
-    marginLeft: MARGIN.left,
-    x: { domain: [lowest, highest], nice: true },
-    y: { domain: rows.map(({ key }) => key), padding: 0.3 },
-    marks: [
-      rect(band, { x1: 'low', x2: 'high', fill: palette.line, fillOpacity: 0.6 }),
-      gridX({ stroke: palette.line, strokeOpacity: 0.7, ticks: 8 }),
-      ruleX([0], { stroke: palette.muted }),
-      ruleX([-margin], { stroke: palette.live, strokeDasharray: '4 3' }),
-      axisX({ ticks: 8, label: null, fill: palette.muted, stroke: palette.line }),
-      axisY(
-        rows.filter((row) => !row.heading).map(({ key }) => key),
-        { label: null, tickSize: 0, fill: palette.ink, tickFormat: (key: string) => names.get(key) ?? key },
-      ),
-      axisY(
-        rows.filter((row) => row.heading).map(({ key }) => key),
-        {
-          label: null,
-          tickSize: 0,
-          fill: palette.ink,
-          fontWeight: 600,
-          tickFormat: (key: string) => names.get(key) ?? key,
-        },
-      ),
-      link(
-        shown.filter(({ hasInterval }) => hasInterval),
-        { x1: 'low', x2: 'high', y1: 'key', y2: 'key', stroke: colour, strokeWidth: 2 },
-      ),
-      dot(shown, {
-        x: 'mean',
-        y: 'key',
-        r: 4.5,
-        stroke: colour,
-        strokeWidth: 1.8,
-        fill: ({ verdict, colour: filled }: (typeof shown)[number]) => (verdict === 'shown' ? filled : palette.paper),
+  const panels = groups
+    .filter(({ differences }) => differences.length > 0)
+    .map(({ heading, nameOf, differences }) => ({
+      heading,
+      rows: differences.map((difference) => {
+        const arm = difference[nameOf];
+        const { estimate } = difference;
+        return { arm, name: armLabel(arm), ...armStyle(arm, palette), words: inFigures(difference), estimate };
       }),
-      text(
-        rows.filter(({ heading }) => !heading),
-        {
-          y: 'key',
-          frameAnchor: 'right',
-          textAnchor: 'start',
-          dx: 14,
-          fill: palette.muted,
-          text: ({ difference }: (typeof rows)[number]) => (difference ? inFigures(difference) : ''),
-        },
+    }));
+  const band = noise ? [{ low: -noise.band, high: noise.band }] : [];
+  return drawPanels({
+    title,
+    description: panels
+      .map(({ heading, rows }) => `${heading}: ${rows.map(({ name, words }) => `${name} ${words}`).join('; ')}`)
+      .join('. '),
+    legend: [
+      ...armLegend(
+        panels.flatMap(({ rows }) => rows),
+        palette,
       ),
+      { colour: palette.muted, words: 'filled: shown not to be worse by more than half a point', sample: 'circle' },
+      { colour: palette.muted, words: 'not shown', sample: 'circle', hollow: true },
+      { colour: palette.live, words: `−${margin} points`, sample: 'dashes' },
+      ...(noise ? [{ colour: palette.line, words: 'noise floor', sample: 'ground' as const }] : []),
     ],
+    columns: 1,
+    ownAxes: true,
+    left: 150,
+    right: 230,
+    xLabel: 'points of accuracy',
+    xTicks: 8,
+    palette,
+    panels: panels.map(({ heading, rows }) => {
+      const known = rows.flatMap(({ estimate, ...row }) => (estimate ? [{ ...row, ...estimate }] : []));
+      const ends = [...known, ...band].flatMap(({ low, high }) => [low, high]);
+      return {
+        name: heading,
+        x: { domain: [Math.min(-2 * margin, ...ends), Math.max(2 * margin, ...ends)], nice: true },
+        y: { domain: rows.map(({ name }) => name), padding: 0.3 },
+        height: 22 * rows.length,
+        marks: [
+          rect(band, { x1: 'low', x2: 'high', fill: palette.line, fillOpacity: 0.6 }),
+          gridX({ stroke: palette.line, strokeOpacity: 0.7, ticks: 8 }),
+          ruleX([0], { stroke: palette.muted }),
+          ruleX([-margin], { stroke: palette.live, strokeDasharray: '4 3' }),
+          link(
+            known.filter(({ hasInterval }) => hasInterval),
+            { x1: 'low', x2: 'high', y: 'name', stroke: 'colour', strokeWidth: 2 },
+          ),
+          dot(known, {
+            x: 'mean',
+            y: 'name',
+            symbol: 'symbol',
+            r: 5,
+            stroke: 'colour',
+            strokeWidth: 1.8,
+            fill: ({ verdict, colour }: (typeof known)[number]) => (verdict === 'shown' ? colour : palette.paper),
+          }),
+          text(rows, {
+            y: 'name',
+            frameAnchor: 'right',
+            textAnchor: 'start',
+            dx: 14,
+            fill: palette.muted,
+            text: 'words',
+          }),
+        ],
+      };
+    }),
   });
-  return framedPicture(
-    {
-      title,
-      legend: [
-        { colour: palette.ink, words: 'not worse by more than half a point: shown', sample: 'dot' },
-        { colour: palette.ink, words: 'not shown', sample: 'ring' },
-        { colour: palette.live, words: `−${margin} points`, sample: 'dashes' },
-        ...(noise ? [{ colour: palette.line, words: 'noise floor', sample: 'ground' as const }] : []),
-      ],
-      height,
-      palette,
-    },
-    (top) =>
-      placed(0, top, PICTURE_FONT_SIZE, palette.ink, drawing) +
-      label(PICTURE_WIDTH - MARGIN.right, top + height - 6, 'points of accuracy →', palette.muted, { anchor: 'end' }),
-  );
 }
 
 function inFigures({ estimate, pairs, remarks }: Difference): string {

@@ -1,107 +1,94 @@
-import { line } from '@observablehq/plot';
-import { formatBytes, formatCount } from '../../fragments/format.ts';
-import { largest } from '../../fragments/report/data.ts';
-import type { Palette } from '../../report/palette.ts';
-import { drawPanels, panelFacet } from '../../report/panels.ts';
-import type { ArmName, ArmResult, Timing } from '../results.ts';
-import { armColour } from './arm-style.ts';
+/** Memory and speed over the steps of a run: a panel a task and family of arms. */
 
-// Inside the panels, so that the ends of two do not meet.
-const timeTicks = [0.25, 0.5, 0.75];
+import { dot, line } from '@observablehq/plot';
+import { formatBytes, formatCount } from '../../../command/format.ts';
+import { armLabel, armLegend, armStyle, byTaskAndFamily } from '../../report/arms.ts';
+import type { Palette } from '../../report/palette.ts';
+import { drawPanels, type PanelsOptions, panelColumns } from '../../report/panels.ts';
+import { stepTicks } from '../../report/svg.ts';
+import type { Sample } from '../../report/watched.ts';
+import type { ArmResult, Timing } from '../results.ts';
 
 /** Bytes over the run, one run an arm and task: live bytes solid, reserved ones dashed. */
 export function drawMemory(title: string, runs: readonly ArmResult[], palette: Palette): string {
-  const points = runs.flatMap(({ arm, task, memory, scheduleSteps }) =>
-    memory.map(({ step, live, reserved }) => ({ arm, task, time: step / scheduleSteps, live, reserved })),
-  );
-  const most = largest([1, ...points.flatMap(({ live, reserved }) => [live, reserved])]);
-  const curve = {
-    ...panelFacet,
-    x: 'time',
-    z: 'arm',
-    stroke: ({ arm }: { arm: ArmName }) => curveColour(arm, palette),
-  } as const;
-  return drawPanels({
-    title,
+  const curves = runs.flatMap(({ memory, ...run }) => [
+    { ...run, dashed: true, samples: memory.map(({ step, reserved }) => ({ step, value: reserved })) },
+    { ...run, dashed: false, samples: memory.map(({ step, live }) => ({ step, value: live })) },
+  ]);
+  // Three or four powers of two or their multiples, so that none reads 11.4 MiB.
+  const most = highest(curves);
+  const spacing = 2 ** Math.ceil(Math.log2(most / 4));
+  return drawOverTime(title, curves, palette, {
     legend: [
-      ...legendOf(runs, palette),
       { colour: palette.muted, words: 'live bytes', sample: 'line' },
       { colour: palette.muted, words: 'reserved bytes', sample: 'dashes' },
     ],
-    names: [...new Set(points.map(({ task }) => task))],
-    x: { domain: [0, 1] },
-    y: { domain: [0, 1.05 * most] },
-    yTicks: byteTicks(most),
-    xTicks: timeTicks,
-    xFormat: String,
-    xLabel: 'time as a share of the schedule',
+    left: 62,
+    yTicks: Array.from({ length: Math.floor(most / spacing) + 1 }, (_, index) => index * spacing),
     yLabel: 'memory of the device',
     yFormat: formatBytes,
-    palette,
-    marks: (place) => {
-      const placed = points.map((point) => ({ ...point, ...place(point.task) }));
-      return [
-        line(placed, { ...curve, y: 'reserved', strokeDasharray: '4 3', strokeWidth: 1, strokeOpacity: 0.7 }),
-        line(placed, { ...curve, y: 'live', strokeWidth: 1.8 }),
-      ];
-    },
   });
 }
 
 /** Tokens a second between two changes of what is frozen, as steps. */
 export function drawSpeeds(title: string, timings: readonly Timing[], palette: Palette): string {
-  const points = timings.flatMap(({ arm, task, seed, scheduleSteps, speeds }) =>
-    speeds.flatMap(({ fromStep, toStep, tokensPerSecond }) =>
-      [fromStep, toStep].map((step) => ({
-        arm,
-        task,
-        run: `${arm} ${seed}`,
-        time: step / scheduleSteps,
-        speed: tokensPerSecond,
-      })),
+  const curves = timings.map(({ speeds, ...run }) => ({
+    ...run,
+    dashed: false,
+    samples: speeds.flatMap(({ fromStep, toStep, tokensPerSecond: value }) =>
+      [fromStep, toStep].map((step) => ({ step, value })),
     ),
-  );
-  return drawPanels({
-    title,
-    legend: legendOf(timings, palette),
-    names: [...new Set(points.map(({ task }) => task))],
-    x: { domain: [0, Math.max(1, ...points.map(({ time }) => time))] },
-    y: { domain: [0, 1.05 * Math.max(1, ...points.map(({ speed }) => speed))] },
-    xTicks: timeTicks,
-    xFormat: String,
-    xLabel: 'time as a share of the schedule',
+  }));
+  return drawOverTime(title, curves, palette, {
+    legend: [],
     yLabel: 'tokens a second',
     yFormat: (value) => formatCount(value),
-    palette,
-    marks: (place) => [
-      line(
-        points.map((point) => ({ ...point, ...place(point.task) })),
-        {
-          ...panelFacet,
-          x: 'time',
-          y: 'speed',
-          z: 'run',
-          stroke: ({ arm }: { arm: ArmName }) => curveColour(arm, palette),
-          strokeWidth: 1.8,
-        },
-      ),
-    ],
   });
 }
 
-function legendOf(runs: readonly { arm: ArmName }[], palette: Palette) {
-  const arms = [...new Set(runs.map(({ arm }) => arm))];
-  return arms.map((arm) => ({ colour: curveColour(arm, palette), words: arm, sample: 'line' as const }));
+interface Curve {
+  arm: string;
+  task: string;
+  scheduleSteps: number;
+  dashed: boolean;
+  samples: readonly Sample[];
 }
 
-// Both families of arms are drawn over one another, so that each of the four has a colour of its own.
-function curveColour(arm: ArmName, palette: Palette): string {
-  if (arm === 'lora') return palette.muted;
-  return arm === 'lora+grades' ? palette.frozen : armColour(arm, palette);
+/** Each solid curve ends in the mark of its arm. */
+function drawOverTime(
+  title: string,
+  curves: readonly Curve[],
+  palette: Palette,
+  { legend, ...axes }: Pick<PanelsOptions, 'legend' | 'left' | 'yTicks' | 'yLabel' | 'yFormat'>,
+): string {
+  return drawPanels({
+    ...axes,
+    title,
+    legend: [...armLegend(curves, palette), ...legend],
+    columns: panelColumns(new Set(curves.map(({ task }) => task)).size),
+    xLabel: 'step',
+    xTicks: ({ x }) => stepTicks(Number(x.domain[1])),
+    xFormat: String,
+    palette,
+    panels: byTaskAndFamily(curves).map(({ name, members }) => ({
+      name,
+      x: { domain: [0, Math.max(...members.map(({ scheduleSteps }) => scheduleSteps))] },
+      y: { domain: [0, 1.05 * highest(curves)] },
+      height: 120,
+      marks: members.map(({ arm, dashed, samples }) => {
+        const { colour, symbol } = armStyle(arm, palette);
+        const place = { x: 'step', y: 'value', title: () => armLabel(arm) } as const;
+        return dashed
+          ? line(samples, { ...place, stroke: colour, strokeDasharray: '4 3', strokeOpacity: 0.8 })
+          : [
+              line(samples, { ...place, stroke: colour, strokeWidth: 1.8 }),
+              dot(samples.slice(-1), { ...place, symbol, fill: colour, r: 5 }),
+            ];
+      }),
+    })),
+  });
 }
 
-/** Three or four powers of two or their multiples, so that none reads 11.4 MiB. */
-function byteTicks(most: number): number[] {
-  const spacing = 2 ** Math.ceil(Math.log2(most / 4));
-  return Array.from({ length: Math.floor(most / spacing) + 1 }, (_, index) => index * spacing);
+function highest(curves: readonly Curve[]): number {
+  return Math.max(1, ...curves.flatMap(({ samples }) => samples.map(({ value }) => value)));
 }

@@ -1,15 +1,13 @@
-import { axisX, axisY, dot, frame, gridX, gridY, ruleX, ruleY } from '@observablehq/plot';
+/** Accuracy against cost, both beside `full`: a panel with its own axis a family of arms. */
+
+import { dot, gridX, gridY, link, ruleX, ruleY, text } from '@observablehq/plot';
+import { armLabel, armLegend, armStyle, byTaskAndFamily } from '../../report/arms.ts';
 import { signed } from '../../report/numbers.ts';
 import type { Palette } from '../../report/palette.ts';
-import { drawPanels, panelFacet } from '../../report/panels.ts';
-import { framedPicture, label, PICTURE_FONT_SIZE, PICTURE_WIDTH, round } from '../../report/picture.ts';
-import { placed, plotMarkup } from '../../report/svg.ts';
-import type { ArmName } from '../results.ts';
-import { armColour, armLegend, isAdapted } from './arm-style.ts';
+import { drawPanels, panelColumns } from '../../report/panels.ts';
 
-/** What an arm costs and gives, both beside `full`. */
 export interface TradeOff {
-  arm: ArmName;
+  arm: string;
   /** Null for the mean over tasks. */
   task: string | null;
   /** Over that of `full`. */
@@ -18,140 +16,64 @@ export interface TradeOff {
   points: number;
 }
 
-const HEIGHT = 400;
-const MARGIN = { top: 12, right: 230, bottom: 44, left: 58 };
-const LABEL_GAP = 17;
-
-/** One point an arm, each joined to its name at the side. */
+/** One mark an arm. Means over tasks are joined to their names at the side; tasks stand side by side, without names. */
 export function drawTradeOff(title: string, xLabel: string, points: readonly TradeOff[], palette: Palette): string {
-  const { x, y } = domains(points);
-  const drawing = plotMarkup({
-    width: PICTURE_WIDTH,
-    height: HEIGHT,
-    marginTop: MARGIN.top,
-    marginRight: MARGIN.right,
-    marginBottom: MARGIN.bottom,
-    marginLeft: MARGIN.left,
-    x: { domain: x },
-    y: { domain: y },
-    marks: [
-      gridX({ stroke: palette.line, strokeOpacity: 0.6 }),
-      gridY({ stroke: palette.line, strokeOpacity: 0.6 }),
-      ...axes(palette),
-      frame({ stroke: palette.line }),
-      ...rules(palette),
-      ...dots(points, palette, 5.5),
-    ],
-  });
-  const toX = (cost: number) =>
-    MARGIN.left + ((cost - x[0]) / (x[1] - x[0])) * (PICTURE_WIDTH - MARGIN.left - MARGIN.right);
-  const toY = (value: number) => MARGIN.top + ((y[1] - value) / (y[1] - y[0])) * (HEIGHT - MARGIN.top - MARGIN.bottom);
-  const named = points
-    .map((point) => ({ ...point, x: toX(point.cost), y: toY(point.points) }))
-    .sort((a, b) => a.y - b.y || b.x - a.x);
-  const heights = spread(
-    named.map((point) => point.y),
-    LABEL_GAP,
-    MARGIN.top + 6,
-    HEIGHT - 14,
-  );
-  const side = PICTURE_WIDTH - MARGIN.right;
-  return framedPicture({ title, legend: armLegend(armsOf(points), palette), height: HEIGHT + 22, palette }, (top) => {
-    const names = named.map(({ arm, x: fromX, y: fromY, points: gained }, index) => {
-      const at = heights[index]!;
-      const colour = armColour(arm, palette);
-      return (
-        `<path d="M${round(fromX + 6)},${round(fromY)}L${side + 4},${round(at)}H${side + 14}" stroke="${colour}" stroke-opacity="0.45" fill="none"/>` +
-        label(side + 18, at + 4, `${arm}  ${signed(gained, 2)}`, colour)
-      );
-    });
-    return (
-      label(16, top + 12, '↑ points of accuracy, minus “full”', palette.muted) +
-      `<g transform="translate(0,${top + 18})">${names.join('')}</g>` +
-      placed(0, top + 18, PICTURE_FONT_SIZE, palette.ink, drawing) +
-      label(side, top + 18 + HEIGHT - 6, `${xLabel} →`, palette.muted, { anchor: 'end' })
-    );
-  });
-}
-
-/** The same for every task by itself. */
-export function drawTradeOffByTask(
-  title: string,
-  xLabel: string,
-  points: readonly (TradeOff & { task: string })[],
-  palette: Palette,
-): string {
-  const { x, y } = domains(points);
+  const named = points.every(({ task }) => task === null);
+  const x = padded([0.5, 1, ...points.map(({ cost }) => cost)]);
+  const colour = ({ arm }: TradeOff) => armStyle(arm, palette).colour;
+  // GradES lies on top, whatever it shares its place with.
+  const ordered = [...points].sort((a, b) => Number(a.arm.endsWith('grades')) - Number(b.arm.endsWith('grades')));
   return drawPanels({
     title,
-    legend: armLegend(armsOf(points), palette),
-    names: [...new Set(points.map(({ task }) => task))],
-    x: { domain: x },
-    y: { domain: y },
+    description: named ? points.map(inWords).join('; ') : undefined,
+    legend: armLegend(points, palette),
+    columns: named ? 1 : panelColumns(new Set(points.map(({ task }) => task)).size),
+    ownAxes: true,
+    left: named ? 52 : 36,
+    right: named ? 210 : 0,
     xLabel,
     yLabel: 'points of accuracy, minus “full”',
     palette,
-    marks: (place) => [
-      ...rules(palette),
-      ...dots(
-        points.map((point) => ({ ...point, ...place(point.task) })),
-        palette,
-        3.8,
-        panelFacet,
-      ),
-    ],
+    panels: byTaskAndFamily(ordered).map(({ name, members }) => {
+      const y = padded([-0.5, 0.1, ...members.map(({ points: gained }) => gained)]);
+      const labels = named ? untangled(members, x[1], y) : [];
+      return {
+        name,
+        x: { domain: x },
+        y: { domain: y },
+        height: named ? Math.max(120, 22 * members.length) : 120,
+        marks: [
+          gridX({ stroke: palette.line, strokeOpacity: 0.6, ticks: 4 }),
+          gridY({ stroke: palette.line, strokeOpacity: 0.6, ticks: 4 }),
+          ruleX([1], { stroke: palette.muted, strokeDasharray: '2 3' }),
+          ruleY([0], { stroke: palette.muted, strokeDasharray: '2 3' }),
+          link(labels, { x1: 'cost', x2: x[1], y1: 'points', y2: 'at', stroke: colour, strokeOpacity: 0.45 }),
+          dot(members, {
+            x: 'cost',
+            y: 'points',
+            r: named ? 6 : 4.5,
+            symbol: ({ arm }: TradeOff) => armStyle(arm, palette).symbol,
+            fill: colour,
+            stroke: palette.paper,
+            strokeWidth: 0.8,
+            title: inWords,
+          }),
+          text(labels, {
+            y: 'at',
+            frameAnchor: 'right',
+            textAnchor: 'start',
+            dx: 8,
+            fill: colour,
+            text: ({ arm, points: gained }: TradeOff) => `${armLabel(arm)}  ${signed(gained, 2)}`,
+          }),
+        ],
+      };
+    }),
   });
 }
 
-function axes(palette: Palette) {
-  return [
-    axisX({ label: null, fill: palette.muted, stroke: palette.line }),
-    axisY({ label: null, tickSize: 0, fill: palette.muted }),
-  ];
-}
-
-function rules(palette: Palette) {
-  return [
-    ruleX([1], { stroke: palette.muted, strokeDasharray: '2 3' }),
-    ruleY([0], { stroke: palette.muted, strokeDasharray: '2 3' }),
-  ];
-}
-
-function dots(points: readonly TradeOff[], palette: Palette, r: number, facet: Partial<typeof panelFacet> = {}) {
-  const shared = {
-    ...facet,
-    x: 'cost',
-    y: 'points',
-    r,
-    fill: ({ arm }: TradeOff) => armColour(arm, palette),
-    stroke: palette.paper,
-    strokeWidth: 0.8,
-    title: ({ arm, task, cost, points: gained }: TradeOff) =>
-      `${arm}${task === null ? '' : ` on ${task}`}: ${signed(gained, 2)} points at ${cost.toFixed(2)}`,
-  } as const;
-  // GradES lies on top, whatever it shares its place with.
-  const ordered = [...points].sort((a, b) => Number(a.arm.endsWith('grades')) - Number(b.arm.endsWith('grades')));
-  return [
-    dot(
-      ordered.filter(({ arm }) => !isAdapted(arm)),
-      shared,
-    ),
-    dot(
-      ordered.filter(({ arm }) => isAdapted(arm)),
-      { ...shared, symbol: 'triangle' },
-    ),
-  ];
-}
-
-function armsOf(points: readonly TradeOff[]): ArmName[] {
-  return [...new Set(points.map(({ arm }) => arm))];
-}
-
-function domains(points: readonly TradeOff[]): { x: [number, number]; y: [number, number] } {
-  return {
-    x: padded([...points.map(({ cost }) => cost), 0.5, 1]),
-    y: padded([...points.map(({ points: gained }) => gained), -0.5, 0.5]),
-  };
+function inWords({ arm, task, cost, points }: TradeOff): string {
+  return `${armLabel(arm)}${task === null ? '' : ` on ${task}`}: ${signed(points, 2)} points at ${cost.toFixed(2)}`;
 }
 
 function padded(values: readonly number[]): [number, number] {
@@ -160,18 +82,39 @@ function padded(values: readonly number[]): [number, number] {
   return [low - 0.06 * (high - low), high + 0.06 * (high - low)];
 }
 
-/** Ascending places moved apart to at least `gap`, as little as that takes, and within the bounds if they fit. */
-export function spread(wanted: readonly number[], gap: number, low: number, high: number): number[] {
-  const places = [...wanted];
-  let least = low;
-  for (const [index, place] of places.entries()) {
-    places[index] = Math.max(place, least);
-    least = places[index]! + gap;
+/** A place for each name at the side, evenly apart, so that no two of the lines that lead there cross. */
+export function untangled<T extends { cost: number; points: number }>(
+  points: readonly T[],
+  side: number,
+  [low, high]: readonly [number, number],
+): (T & { at: number })[] {
+  const named = [...points]
+    .sort((a, b) => a.points - b.points)
+    .map((point, index) => ({ ...point, at: low + ((index + 0.5) / points.length) * (high - low) }));
+  // To swap the ends of two lines that cross makes them shorter together, so this comes to an end.
+  for (let crossed = true; crossed; ) {
+    crossed = false;
+    for (const a of named) {
+      for (const b of named) {
+        if (!cross(a, b, side)) continue;
+        [a.at, b.at] = [b.at, a.at];
+        crossed = true;
+      }
+    }
   }
-  let most = high;
-  for (let index = places.length - 1; index >= 0; index--) {
-    places[index] = Math.min(places[index]!, most);
-    most = places[index]! - gap;
-  }
-  return places;
+  return named;
+}
+
+interface Line {
+  cost: number;
+  points: number;
+  at: number;
+}
+
+/** Whether the lines from two points to their places at the side cross: one passes the other point on its wrong side. */
+function cross(a: Line, b: Line, side: number): boolean {
+  const [left, right] = a.cost <= b.cost ? [a, b] : [b, a];
+  const share = (right.cost - left.cost) / (side - left.cost);
+  const passing = left.points + share * (left.at - left.points);
+  return (passing - right.points) * (left.at - right.at) < -1e-12;
 }

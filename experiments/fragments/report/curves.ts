@@ -1,92 +1,105 @@
-import { axisX, axisY, dot, gridY, line, ruleX, ruleY, text, windowY } from '@observablehq/plot';
+/** Training loss and held-out accuracy of both arms of `npm start`. */
+
+import { dot, gridY, line, ruleX, text, windowY } from '@observablehq/plot';
+import { armLabel, armStyle } from '../../report/arms.ts';
 import type { Palette } from '../../report/palette.ts';
-import { placed, plotMarkup, svgDocument } from '../../report/svg.ts';
-import { type ArmCurves, finiteValues, largest, type ReportData } from './data.ts';
-import { AXIS_FONT_SIZE, STEP_MARGINS, STEP_WIDTH } from './step-axis.ts';
+import { drawPanels } from '../../report/panels.ts';
+import type { Sample } from '../../report/watched.ts';
+import type { ReportData } from '../report.ts';
 
-const HEIGHT = 250;
-
-/** The arms' colours, in the order of `data.arms`. */
-export function armColour(index: number, palette: Palette): string {
-  return [palette.muted, palette.frozen, palette.live, palette.ink][index % 4]!;
-}
-
-/** Training loss of every arm: the values as logged faint, their moving average strong. */
-export function drawLosses(data: ReportData, palette: Palette): string {
-  const { arms } = data;
-  return drawArms(
-    data,
-    palette,
-    'Training loss',
-    [0, Math.max(0.1, largest(arms.flatMap(({ loss }) => finiteValues(loss))))],
-    [
-      ...arms.map(({ loss }, index) =>
-        line(loss, { x: 'step', y: 'value', stroke: armColour(index, palette), strokeOpacity: 0.25, strokeWidth: 1 }),
+/** The loss as logged faint, its moving average strong; the accuracy wherever it was measured, and at the plain stop. */
+export function drawCurves(title: string, { arms, totalSteps }: ReportData, palette: Palette): string {
+  const percent = (samples: readonly Sample[]) =>
+    samples.filter(({ value }) => Number.isFinite(value)).map(({ step, value }) => ({ step, value: 100 * value }));
+  // The arm drawn first is the wider, so that it is seen under the other.
+  const styled = arms.map((arm, index) => ({
+    ...arm,
+    ...armStyle(arm.name, palette),
+    strokeWidth: index === 0 ? 3.5 : 1.6,
+    accuracy: percent(arm.accuracy),
+    ends: percent(arm.accuracy.slice(-1)),
+  }));
+  const plainStops = percent(arms.flatMap(({ plainStop }) => plainStop ?? []));
+  const losses = arms.flatMap(({ loss }) => loss.map(({ value }) => value)).filter(Number.isFinite);
+  const accuracies = [...styled.flatMap(({ accuracy }) => accuracy), ...plainStops].map(({ value }) => value);
+  const place = { x: 'step', y: 'value' } as const;
+  const x = { domain: [0, totalSteps] };
+  const ground = [
+    gridY({ stroke: palette.line, strokeOpacity: 1, ticks: 5 }),
+    ruleX(
+      styled.filter(({ stoppedAt }) => stoppedAt !== undefined),
+      { x: 'stoppedAt', stroke: 'colour', strokeDasharray: '4 3' },
+    ),
+  ];
+  const written = (samples: readonly Sample[], words: string, colour: string, dy: number) =>
+    text(samples, {
+      ...place,
+      text: ({ value }: Sample) => `${words} ${value.toFixed(1)} %`,
+      textAnchor: samples.some(({ step }) => step > 0.9 * totalSteps) ? 'end' : 'middle',
+      dy,
+      fill: colour,
+      stroke: palette.paper,
+      strokeWidth: 4,
+      fontWeight: 600,
+    });
+  return drawPanels({
+    title,
+    description: [
+      ...styled.flatMap(({ name, ends }) =>
+        ends.map(({ step, value }) => `${armLabel(name)} ${value.toFixed(1)} % at step ${step}`),
       ),
-      ...arms.map(({ loss }, index) =>
-        line(
-          loss,
-          windowY(
-            { k: Math.max(1, Math.round(loss.length / 30)) },
-            { x: 'step', y: 'value', stroke: armColour(index, palette), strokeWidth: 2 },
-          ),
-        ),
-      ),
+      ...plainStops.map(({ step, value }) => `plain stop ${value.toFixed(1)} % at step ${step}`),
+    ].join(', '),
+    legend: [
+      ...styled.map(({ name, colour, symbol }) => ({ colour, words: armLabel(name), sample: symbol })),
+      { colour: palette.muted, words: 'plain stop at the operations of GradES', sample: 'circle', hollow: true },
     ],
-  );
-}
-
-/** Accuracy on held-out fragments wherever it was measured; the empty text when it was not. */
-export function drawAccuracies(data: ReportData, palette: Palette): string {
-  const measured = data.arms.flatMap(({ accuracy }) => finiteValues(accuracy ?? []));
-  if (measured.length === 0) return '';
-  const lowest = Math.max(0, Math.floor(Math.min(...measured) * 10) / 10);
-  return drawArms(
-    data,
+    columns: 1,
+    ownAxes: true,
+    xLabel: 'step',
+    xTicks: 8,
+    yTicks: 5,
+    xFormat: String,
     palette,
-    'Accuracy on held-out files',
-    [lowest, 1],
-    data.arms.flatMap(({ accuracy = [] }, index) => [
-      line(accuracy, { x: 'step', y: 'value', stroke: armColour(index, palette), strokeWidth: 2 }),
-      dot(accuracy, { x: 'step', y: 'value', fill: armColour(index, palette), r: 2.5 }),
-    ]),
-  );
-}
-
-function drawArms(
-  data: ReportData,
-  palette: Palette,
-  label: string,
-  domain: [number, number],
-  marks: Parameters<typeof plotMarkup>[0]['marks'] & object,
-): string {
-  const stops = data.arms.flatMap(({ name, stoppedAt }: ArmCurves) =>
-    stoppedAt === undefined ? [] : [{ name, stoppedAt }],
-  );
-  const isLate = ({ stoppedAt }: { stoppedAt: number }) => stoppedAt > data.totalSteps / 2;
-  const stopLabel = {
-    x: 'stoppedAt',
-    frameAnchor: 'top',
-    text: ({ name, stoppedAt }: { name: string; stoppedAt: number }) => `${name} ends at ${stoppedAt}`,
-    dy: 3,
-    fill: palette.frozen,
-  } as const;
-  const drawing = plotMarkup({
-    width: STEP_WIDTH,
-    height: HEIGHT,
-    ...STEP_MARGINS,
-    x: { domain: [0, data.totalSteps] },
-    y: { domain, nice: true },
-    marks: [
-      gridY({ stroke: palette.line, strokeOpacity: 1, ticks: 5 }),
-      axisX({ label: 'step →', tickFormat: String, fill: palette.muted, stroke: palette.line }),
-      axisY({ label: null, ticks: 5, tickSize: 0, fill: palette.muted }),
-      ruleX(stops, { x: 'stoppedAt', stroke: palette.frozen, strokeDasharray: '4 3' }),
-      ...[marks].flat(),
-      text(stops, { ...stopLabel, filter: isLate, textAnchor: 'end', dx: -5 }),
-      text(stops, { ...stopLabel, filter: (stop) => !isLate(stop), textAnchor: 'start', dx: 5 }),
-      ruleY([domain[0]], { stroke: palette.line }),
+    panels: [
+      {
+        name: 'Training loss',
+        x,
+        y: { domain: [0, losses.reduce((a, b) => Math.max(a, b), 0.1)], nice: true },
+        height: 190,
+        marks: [
+          ...ground,
+          styled.map(({ loss, colour }) => line(loss, { ...place, stroke: colour, strokeOpacity: 0.25 })),
+          styled.map(({ loss, colour, strokeWidth }) =>
+            line(loss, windowY(Math.max(1, Math.round(loss.length / 30)), { ...place, stroke: colour, strokeWidth })),
+          ),
+        ],
+      },
+      ...(accuracies.length === 0
+        ? []
+        : [
+            {
+              name: 'Accuracy on a part of the held-out files, %',
+              x,
+              y: {
+                domain: [
+                  10 * Math.floor(Math.min(...accuracies) / 10),
+                  10 * Math.ceil(Math.max(...accuracies) / 10 + 0.3),
+                ],
+              },
+              height: 220,
+              marks: [
+                ...ground,
+                styled.map(({ name, accuracy, ends, colour, symbol, strokeWidth }) => [
+                  line(accuracy, { ...place, stroke: colour, strokeWidth }),
+                  dot(accuracy, { ...place, symbol, fill: colour, r: strokeWidth + 2 }),
+                  written(ends, armLabel(name), colour, -16),
+                ]),
+                dot(plainStops, { ...place, r: 8, stroke: palette.muted, strokeWidth: 2 }),
+                written(plainStops, 'plain stop', palette.muted, 20),
+              ],
+            },
+          ]),
     ],
   });
-  return svgDocument(STEP_WIDTH, HEIGHT, label, placed(0, 0, AXIS_FONT_SIZE, palette.ink, drawing));
 }

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import { pictures, reportPage } from '../../../experiments/compare/report.ts';
 import { armNames, type Comparison } from '../../../experiments/compare/results.ts';
 import { markdownTables, summaryText } from '../../../experiments/compare/tables.ts';
+import { armLabel } from '../../../experiments/report/arms.ts';
 import { balanced } from '../markup.ts';
 import { madeUpComparison } from './made-up.ts';
 
@@ -49,8 +50,9 @@ test('every picture is a well-formed file on a white ground, without a figure th
     expect(svg, name).not.toMatch(/NaN|undefined|Infinity|var\(/);
     expect(svg, name).toContain('fill="#ffffff"');
   }
-  for (const arm of armNames.filter((name) => name !== 'full')) expect(files['differences.svg']).toContain(`>${arm}<`);
-  for (const task of ['made-up-1', 'made-up-2']) expect(files['speeds.svg']).toContain(`>${task}<`);
+  for (const arm of armNames.filter((name) => name !== 'full'))
+    expect(files['differences.svg']).toContain(`>${armLabel(arm)}<`);
+  for (const task of ['made-up-1', 'made-up-2']) expect(files['speeds.svg']).toContain(`>${task}, LoRA<`);
 });
 
 test('the page needs no other file and no script, holds every picture and names every arm', () => {
@@ -63,6 +65,38 @@ test('the page needs no other file and no script, holds every picture and names 
   for (const arm of armNames) expect(page).toContain(`>${arm}</td>`);
   expect(page).not.toMatch(/smoke run/i);
   expect(page).toContain('Left out: everything that a real run would have done.');
+});
+
+test('what LoRA loses does not squash the other arms: it has a panel and an axis of its own', () => {
+  const comparison = madeUpComparison();
+  const arms = comparison.arms.map((run) =>
+    run.arm.startsWith('lora') ? { ...run, accuracy: run.accuracy - 0.2 } : run,
+  );
+  const svg = pictures({ ...comparison, arms })['differences.svg'] ?? '';
+  const [allWeights, lora] = [svg.split('>all weights, minus “full”<')[0], svg.split('>all weights, minus “full”<')[1]];
+  expect(allWeights).not.toContain('>−20<');
+  expect(lora).toContain('>−20<');
+  for (const words of ['GradES', 'early stopping', 'control', 'to the end']) expect(svg).toContain(`>${words}<`);
+});
+
+test('arms that nobody foresaw are drawn and named', () => {
+  const comparison = madeUpComparison();
+  const added = ['paper-v1', 'my-rule', 'my-rule plain stop'].flatMap((arm) =>
+    comparison.arms.filter((run) => run.arm === 'full+grades').map((run) => ({ ...run, arm })),
+  );
+  const svg = pictures({ ...comparison, arms: [...comparison.arms, ...added] } as Comparison)[
+    'accuracy-and-operations.svg'
+  ];
+  for (const words of ['paper-v1', 'my-rule', 'my-rule plain stop'])
+    expect(svg).toMatch(new RegExp(`>${words}  [+−]?\\d`));
+  for (const words of ['the paper’s rules', 'another rule']) expect(svg).toContain(`>${words}<`);
+});
+
+test('every picture has a text in its place', () => {
+  const files = pictures(madeUpComparison());
+  for (const [name, svg] of Object.entries(files)) expect(svg, name).toMatch(/role="img" aria-label="[^"]{10}/);
+  expect(files['differences.svg']).toMatch(/aria-label="[^"]*full\+GradES [+−]?\d/);
+  expect(files['accuracy-and-operations.svg']).toMatch(/aria-label="[^"]*full\+GradES: [+−]?\d\S* points at 0\.70/);
 });
 
 test('a smoke run says at every place that it is no evidence', () => {

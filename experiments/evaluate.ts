@@ -1,35 +1,48 @@
-import { crossEntropy, type Device, noGrad, step, type Transformer, tensor } from '../../src/index.ts';
-import { type Split, windowLength } from './tasks/task.ts';
+/** Accuracy and loss of a classifier over items that are held out. */
+
+import { crossEntropy, type Device, noGrad, step, type Transformer, tensor } from '../src/index.ts';
+
+/** Items of equal length, end to end, and the index of the class of each. */
+export interface Items {
+  /** count × tokens of an item. */
+  readonly tokens: Int32Array;
+  readonly labels: Int32Array;
+  readonly count: number;
+}
 
 export interface Evaluation {
   accuracy: number;
+  /** Mean cross-entropy. */
   loss: number;
   /** Floating-point operations the evaluation dispatched. */
   operations: number;
   seconds: number;
 }
 
-const batchSize = 200;
-
-/** Accuracy and mean loss over the first `count` items of a split. Draws nothing from any random stream. */
+/**
+ * Over the first `count` items, a batch at a time. Leaves nothing behind and draws nothing from any random stream, so that
+ * training goes on as if it had not been.
+ */
 export async function evaluate(
   model: Transformer,
   device: Device,
-  split: Split,
-  count = split.count,
+  items: Items,
+  count = items.count,
+  batch = 200,
 ): Promise<Evaluation> {
+  const length = items.tokens.length / items.count;
   const started = performance.now();
   const before = device.work.flops;
   let correct = 0;
   let lossSum = 0;
   model.eval();
-  for (let from = 0; from < count; from += batchSize) {
-    const to = Math.min(count, from + batchSize);
+  for (let from = 0; from < count; from += batch) {
+    const to = Math.min(count, from + batch);
     await step(() =>
       noGrad(async () => {
-        const tokens = split.tokens.subarray(from * windowLength, to * windowLength);
-        const labels = split.labels.subarray(from, to);
-        const logits = model.call(tensor(tokens, { device, shape: [to - from, windowLength] }));
+        const tokens = items.tokens.subarray(from * length, to * length);
+        const labels = items.labels.subarray(from, to);
+        const logits = model.call(tensor(tokens, { device, shape: [to - from, length] }));
         const loss = crossEntropy(logits, tensor(labels, { device }), { reduction: 'sum' });
         const [scores, batchLoss] = await Promise.all([logits.data(), loss.item()]);
         lossSum += batchLoss;

@@ -1,7 +1,7 @@
 import { DOMParser } from 'linkedom';
 import { expect, test } from 'vitest';
-import { drawSignals, MATRIX_KINDS, type ReportData, reportPage } from '../../experiments/fragments/report.ts';
-import { balanced } from './markup.ts';
+import { drawSignals, MATRIX_KINDS, type ReportData, reportPage } from '../../../experiments/fragments/report.ts';
+import { balanced } from '../markup.ts';
 
 function madeUpRun(): ReportData {
   const matrices = [0, 1].flatMap((block) =>
@@ -28,8 +28,24 @@ function madeUpRun(): ReportData {
     graceSteps: 150,
     matrices,
     arms: [
-      { name: 'full', loss, accuracy: [{ step: 500, value: 0.8 }] },
-      { name: 'grades', loss: loss.slice(0, 90), stoppedAt: 900 },
+      {
+        name: 'full',
+        loss,
+        accuracy: [
+          { step: 500, value: 0.8 },
+          { step: 1000, value: 0.86 },
+        ],
+        plainStop: { step: 700, value: 0.842 },
+      },
+      {
+        name: 'grades',
+        loss: loss.slice(0, 90),
+        accuracy: [
+          { step: 500, value: 0.8 },
+          { step: 900, value: 0.851 },
+        ],
+        stoppedAt: 900,
+      },
     ],
     table: { columns: [{ title: 'arm' }, { title: 'accuracy' }], rows: [['full', '86.0 %']] },
   };
@@ -52,11 +68,10 @@ test('the signals are a well-formed SVG with a white ground that names every mat
   const texts = [...picture.querySelectorAll('text')].map((text) => text.textContent);
   for (const { name, kind, block, frozen } of data.matrices) {
     expect(titles).toContain(name);
-    expect(texts).toContain(kind);
-    expect(texts).toContain(`block ${block}`);
+    expect(texts).toContain(`block ${block}, ${kind}`);
     if (frozen === undefined) continue;
     expect(texts).toContain(String(frozen.step));
-    expect(titles).toContain(`${name} frozen at step ${frozen.step}: 0.440 below 0.450`);
+    expect(titles).toContain(`${name} frozen at step ${frozen.step}`);
   }
   const freezes = data.matrices.filter(({ frozen }) => frozen !== undefined);
   expect(titles.filter((title) => title.includes('frozen at'))).toHaveLength(freezes.length);
@@ -84,10 +99,47 @@ test('the page needs no other file, and text from outside cannot break it', () =
   expect(page).toContain('<h1>A &lt;run&gt; &amp; its pictures</h1>');
   expect(page).not.toMatch(/(src|href)=|@import|url\(|NaN/);
   expect(page).toContain('prefers-color-scheme: dark');
-  for (const heading of ['Gradient signals', 'What still learns', 'Training loss', 'Accuracy on held-out files']) {
-    expect(page).toContain(`<h2>${heading}</h2>`);
+  for (const heading of [
+    'Signal ρ: 10 of 14 matrices frozen',
+    'What still learns',
+    'Training loss',
+    'Accuracy on a part of the held-out files',
+  ]) {
+    expect(page).toContain(`>${heading}`);
   }
-  expect(page).toContain('grades ends at 900');
-  for (const { name } of madeUpRun().matrices) expect(page).toContain(name);
+  expect(page).toContain('GradES 85.1 %');
+  for (const { block, kind } of madeUpRun().matrices) expect(page).toContain(`>block ${block}, ${kind}</text>`);
   for (const svg of page.match(/<svg[\s\S]*?<\/svg>/g) ?? []) expect(balanced(svg)).toBe(true);
+});
+
+test('what still learns has a legend and a number on every bar, also where the freeze ended the run', () => {
+  const data = madeUpRun();
+  const [first, ...rest] = data.matrices;
+  const ended = { ...data, endedAt: 900, matrices: [{ ...first!, frozen: { step: 900, value: 0.4 } }, ...rest] };
+  const alive =
+    reportPage(ended)
+      .split('<svg')
+      .find((svg) => svg.includes('>What still learns<')) ?? '';
+  for (const words of ['learning', 'frozen, out of the backward graph']) expect(alive).toContain(`>${words}<`);
+  for (const { frozen } of ended.matrices) expect(alive).toContain(`>${frozen?.step ?? 'not frozen'}<`);
+});
+
+test('the accuracy of both arms is a curve, with the plain stop and the ends in figures', () => {
+  const curves =
+    reportPage(madeUpRun())
+      .split('<svg')
+      .find((svg) => svg.includes('>Loss and accuracy<')) ?? '';
+  for (const words of ['full', 'GradES', 'plain stop at the operations of GradES'])
+    expect(curves).toContain(`>${words}<`);
+  for (const words of ['full 86.0 %', 'GradES 85.1 %', 'plain stop 84.2 %']) expect(curves).toContain(`>${words}<`);
+  const unmeasured = madeUpRun().arms.map((arm) => ({ ...arm, accuracy: [], plainStop: undefined }));
+  const page = reportPage({ ...madeUpRun(), arms: unmeasured });
+  expect(page).toContain('>Training loss<');
+  expect(page).not.toContain('>Accuracy on');
+});
+
+test('the page says what GradES is and what the signal is', () => {
+  const page = reportPage(madeUpRun());
+  expect(page.indexOf('GradES watches')).toBeLessThan(page.indexOf('<h2>'));
+  expect(page).toContain('The split-half signal ρ compares');
 });

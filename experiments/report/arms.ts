@@ -1,0 +1,67 @@
+/** How an arm looks in every picture: one colour and one mark for what it does, so that colour is never alone. */
+
+import type { SymbolType } from '@observablehq/plot';
+import type { Palette } from './palette.ts';
+import type { LegendEntry } from './picture.ts';
+
+interface Group {
+  words: string;
+  colour: keyof Palette;
+  symbol: SymbolType;
+  holds(arm: string): boolean;
+}
+
+const controls = ['short-cosine', 'short-cosine-2x', 'all-at-once', 'random-matrices', 'reversed', 'plateau'];
+
+const groups: readonly Group[] = [
+  { words: 'to the end', colour: 'ink', symbol: 'circle', holds: (arm) => ['full', 'lora', 'null'].includes(arm) },
+  { words: 'early stopping', colour: 'frozen', symbol: 'square', holds: (arm) => arm.includes('+stopping') },
+  {
+    words: 'control',
+    colour: 'muted',
+    symbol: 'triangle',
+    holds: (arm) => controls.some((control) => arm.endsWith(control)) || /plain[- ]stop$/.test(arm),
+  },
+  { words: 'GradES', colour: 'live', symbol: 'star', holds: (arm) => /(^|\+)grades$/i.test(arm) },
+  { words: 'the paper’s rules', colour: 'violet', symbol: 'diamond', holds: (arm) => /paper|released/.test(arm) },
+  { words: 'another rule', colour: 'green', symbol: 'wye', holds: () => true },
+];
+
+/** Names of arms are those of the options; the rule is written as its authors write it. */
+export function armLabel(arm: string): string {
+  return arm.replace(/(^|\+)grades$/, '$1GradES');
+}
+
+export function isAdapted(arm: string): boolean {
+  return arm.startsWith('lora');
+}
+
+export function armStyle(arm: string, palette: Palette): { colour: string; symbol: SymbolType } {
+  const { colour, symbol } = groups.find((group) => group.holds(arm))!;
+  return { colour: palette[colour], symbol };
+}
+
+/**
+ * What is drawn in one panel: a task of the arms that train all weights, or of those that train adapters. The two lose and
+ * cost so differently that one axis would hide the smaller differences.
+ */
+export function byTaskAndFamily<T extends { arm: string; task: string | null }>(
+  items: readonly T[],
+): { name: string; members: T[] }[] {
+  const panels = new Map<string, T[]>();
+  for (const adapted of [false, true]) {
+    for (const item of items.filter(({ arm }) => isAdapted(arm) === adapted)) {
+      const name = adapted ? [item.task ?? [], 'LoRA'].flat().join(', ') : (item.task ?? 'all weights');
+      panels.set(name, [...(panels.get(name) ?? []), item]);
+    }
+  }
+  return [...panels].map(([name, members]) => ({ name, members }));
+}
+
+/** One entry for each group that is present. */
+export function armLegend(items: readonly { arm: string }[], palette: Palette): LegendEntry[] {
+  const present = new Set(items.map(({ arm }) => groups.find((group) => group.holds(arm))));
+  return groups
+    .filter((group) => present.has(group))
+    .map(({ words, colour, symbol }) => ({ words, colour: palette[colour], sample: symbol }));
+}
