@@ -108,7 +108,7 @@ function plainStop(name: string, rule: string, adapters = false): Arm {
   const whole = adapters ? 'adapters' : 'full training';
   return {
     name,
-    about: `${whole} cut off when it has used the operations of ${rule}`,
+    about: `${whole} cut off at the operations of ${rule}`,
     adapters,
     role: 'plain stop',
     rule,

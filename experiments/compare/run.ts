@@ -15,8 +15,8 @@ import {
   tensor,
   warmupCosine,
 } from '../../src/index.ts';
-import { buildClassifier } from './bases.ts';
 import { type Evaluation, evaluate } from '../evaluate.ts';
+import { buildClassifier } from './bases.ts';
 import { recordEvery, training } from './protocol.ts';
 import type { ArmResult, Operations, Sample } from './results.ts';
 import { type Task, windowLength } from './tasks/task.ts';
