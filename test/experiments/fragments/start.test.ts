@@ -107,5 +107,5 @@ test('what a command line cannot mean is said at once', async () => {
   expect(noRun).toContain(`1: ${folder} holds no run`);
   expect(contradiction).toContain('2: --steps and --resume contradict each other');
   expect(noData).toContain('none does not exist; wanted: a folder with one sub-folder');
-  expect(help).toMatch(/^0: .*0\.45 .*0\.3/s);
+  expect(help).toMatch(/^0: .*0\.45.*0\.3/s);
 });
