@@ -15,7 +15,8 @@ createInterface({ input: child.stderr }).on('line', (line) => {
   if (!keptBack.test(line)) process.stderr.write(`${line}\n`);
 });
 // The script decides how it ends.
-for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) process.on(signal, () => child.kill(signal));
+for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP']))
+  process.on(signal, () => child.kill(signal));
 child.on('close', (code, signal) => {
   process.exitCode = code ?? 128 + (signal ? constants.signals[signal] : 0);
 });
