@@ -1,35 +1,50 @@
-/** The script of docs/your-own-policy.md: a rule of twenty lines, and a training that it takes apart. */
+/** The script of docs/your-own-policy.md: a rule and a signal of one's own, and a training that the rule takes apart. */
 import {
   AdamW,
   crossEntropy,
+  entrySums,
   type Optimizer,
   openDevice,
   ParameterRegistry,
-  Policy,
+  type ParameterSum,
+  type Policy,
   projectionKinds,
   Random,
-  type RegistryEntry,
-  step,
+  Training,
   Transformer,
   tensor,
 } from '../src/index.ts';
 
-/** Every so often, the matrix with the least gradient per element freezes. No threshold, no history. */
+/** Σ g · g of the step before: negative where the gradient turns around from step to step. */
+const agreement: ParameterSum = {
+  name: 'agreement',
+  over: 'gradient-before',
+  wgsl: 'x * y',
+  reference: (x, y) => x * y,
+};
+
+/** Every so often, the matrix whose last two gradients agree least freezes. No threshold, no history. */
 function freezeLeast(registry: ParameterRegistry, optimizer: Optimizer, every: number): Policy {
   const matrices = registry.select(projectionKinds);
-  return new (class extends Policy {
+  const watch = optimizer.watch(
+    agreement,
+    matrices.flatMap(({ parameters }) => parameters),
+  );
+  return {
     get finished() {
       return registry.active(matrices).length === 0;
-    }
-
-    override async afterStep(step: number) {
+    },
+    beforeStep(step) {
+      if (step % every === 0) watch.measureNext();
+    },
+    async afterStep(step) {
       if (step % every !== 0) return;
-      const { gradients } = await optimizer.report();
-      const mean = ({ parameters: [weight] }: RegistryEntry) => (gradients.get(weight)?.absolute ?? 0) / weight.size;
-      const [least] = registry.active(matrices).sort((a, b) => mean(a) - mean(b));
-      if (least) registry.freeze(least, { step, value: mean(least), reason: 'its gradient is the least' });
-    }
-  })();
+      const sums = entrySums(watch, matrices, await optimizer.report());
+      const [least] = [...sums].sort(([, a], [, b]) => a - b);
+      if (least) registry.freeze(registry.get(least[0]), { step, reason: 'its gradients agree least' });
+    },
+    end: () => watch.release(),
+  };
 }
 
 const device = await openDevice('cpu');
@@ -38,27 +53,18 @@ const model = new Transformer(config, { device, random: new Random(1) });
 const optimizer = new AdamW(model.parameters(), { learningRate: 1e-2 });
 const registry = new ParameterRegistry(model);
 registry.onEvent(({ step, name, reason }) => console.log(`step ${step}: ${name} froze, because ${reason}`));
-const policy = freezeLeast(registry, optimizer, 20);
 
-for (let s = 1; s <= 200 && !policy.finished; s++) {
-  // Counting upwards from anywhere, mod 8.
-  const rows = Array.from({ length: 4 }, (_, row) => Array.from({ length: 9 }, (_, i) => (3 * s + row + i) % 8));
-  await step(async () => {
-    policy.beforeStep(s);
-    const tokens = tensor(
-      rows.map((row) => row.slice(0, -1)),
-      { device, dtype: 'i32' },
-    );
-    const targets = tensor(
-      rows.map((row) => row.slice(1)),
-      { device, dtype: 'i32' },
-    );
-    const loss = crossEntropy(model.call(tokens), targets);
-    loss.backward();
-    optimizer.step(loss);
-    await policy.afterStep(s);
-  });
-  await policy.betweenSteps(s);
-}
-await policy.end();
+await new Training({
+  model,
+  optimizer,
+  registry,
+  policies: [freezeLeast(registry, optimizer, 20)],
+  steps: 200,
+  loss(s) {
+    // Counting upwards from anywhere, mod 8.
+    const rows = Array.from({ length: 4 }, (_, row) => Array.from({ length: 9 }, (_, i) => (3 * s + row + i) % 8));
+    const tokens = tensor(rows, { device, dtype: 'i32' });
+    return crossEntropy(model.call(tokens.slice([0, 0], [4, 8])), tokens.slice([0, 1], [4, 9]));
+  },
+}).run();
 console.log(`${registry.events.length} freezes`);

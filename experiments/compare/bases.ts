@@ -1,25 +1,29 @@
+/** The small language models that tasks are fine-tuned from, and the classifiers built on them. */
+
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   AdamW,
-  backward,
+  addLoRA,
   crossEntropy,
   type Device,
   FileFormatError,
   Random,
   readSafetensors,
   type StateDict,
-  step,
+  Training,
   Transformer,
   tensor,
   warmupCosine,
   writeSafetensors,
 } from '../../src/index.ts';
 import { randomBelow, textKey } from '../data/random.ts';
+import { lora } from './protocol.ts';
+import type { RunSource } from './run.ts';
 import { drawFrom, fileKinds } from './tasks/file-texts.ts';
 import { partOf } from './tasks/sequence-tasks.ts';
-import { type BaseName, type Task, vocabulary, windowLength } from './tasks/task.ts';
+import { type BaseName, vocabulary, windowLength } from './tasks/task.ts';
 
 /** Two blocks of the usual decoder; `npm start` trains the same. */
 const architecture = { width: 32, heads: 2, hidden: 88, blocks: 2, causal: true } as const;
@@ -29,7 +33,8 @@ export const pretrainingSteps = 1500;
 
 const pretraining = { batch: 16, learningRate: 3e-3, warmup: 0.05, seed: 77, version: 1 } as const;
 
-const folder = join('runs', 'bases');
+/** Stream of the adapters' initial values; the head's are drawn from another. */
+const adapterStream = 21;
 
 /** One row of tokens, one longer than a window, for a language model to learn. */
 type DrawRow = (...key: readonly number[]) => ArrayLike<number>;
@@ -84,14 +89,21 @@ function pretrainingBatch(name: BaseName, s: number): Int32Array {
   return rows;
 }
 
+export interface BaseOptions {
+  /** Where bases are kept. */
+  folder: string;
+  steps: number;
+  onProgress?(message: string): void;
+}
+
 /**
- * The weights of a small language model that a task is fine-tuned from: trained once with a fixed seed, then kept in a file
- * below `runs/bases`. Its name is a hash of what it was made of, the first rows of the data among it.
+ * The weights of a small language model that a task is fine-tuned from: trained once with a fixed seed, then kept in a file. Its
+ * name is a hash of what it was made of, the first rows of the data among it.
  */
 export async function loadBase(
   name: BaseName,
   device: Device,
-  { steps, onProgress = () => {} }: { steps: number; onProgress?(message: string): void },
+  { folder, steps, onProgress = () => {} }: BaseOptions,
 ): Promise<StateDict> {
   const hash = createHash('sha256').update(
     JSON.stringify([architecture, { ...pretraining, steps }, vocabulary[name], device.kind]),
@@ -124,23 +136,22 @@ async function pretrain(name: BaseName, device: Device, steps: number, onProgres
   const model = buildBase(name, device);
   const optimizer = new AdamW(model.parameters(), { learningRate, weightDecay: 0.01, maxGradientNorm: 1 });
   const warmup = Math.floor(pretraining.warmup * steps);
-  const schedule = warmupCosine({ peak: learningRate, steps, warmup });
-  let loss = Number.NaN;
-  for (let s = 1; s <= steps; s++) {
-    await step(() => {
+  const training = new Training({
+    ...{ model, optimizer, steps, schedule: warmupCosine({ peak: learningRate, steps, warmup }) },
+    loss(s) {
       const rows = tensor(pretrainingBatch(name, s), { device, shape: [batch, windowLength + 1] });
-      const tokens = rows.slice([0, 0], [batch, windowLength]);
       const targets = rows.slice([0, 1], [batch, windowLength + 1]);
-      const batchLoss = crossEntropy(model.call(tokens), targets);
-      backward(batchLoss);
-      optimizer.learningRate = schedule(s);
-      optimizer.step(batchLoss);
-    });
-    if (s % 250 === 0 || s === steps) {
-      ({ loss } = await optimizer.report());
-      onProgress(`pretraining the base '${name}': step ${s} of ${steps}, loss ${loss.toFixed(3)}`);
-    }
-  }
+      return crossEntropy(model.call(rows.slice([0, 0], [batch, windowLength])), targets);
+    },
+  });
+  let loss = Number.NaN;
+  await training.run({
+    async onStep({ step }) {
+      if (step % 250 !== 0 && step !== steps) return;
+      loss = await training.loss();
+      onProgress(`pretraining the base '${name}': step ${step} of ${steps}, loss ${loss.toFixed(3)}`);
+    },
+  });
   const state = await model.stateDict();
   optimizer.release();
   for (const parameter of model.parameters()) parameter.release('it was saved');
@@ -149,27 +160,23 @@ async function pretrain(name: BaseName, device: Device, steps: number, onProgres
 }
 
 /**
- * The classifier of a task: the base with a fresh head of `Random(seed)`.
+ * The classifier that an arm trains: the base with a fresh head of `Random(seed)`. With adapters the base stays as it is, and the
+ * head trains beside them, because the base has none for this task.
  *
- * @param options.perturb every weight is multiplied by 1 + this.
+ * @param perturb every weight is multiplied by 1 + this.
  */
 export async function buildClassifier(
-  task: Task,
-  device: Device,
-  seed: number,
-  base: StateDict,
-  { perturb = 0 }: { perturb?: number } = {},
+  { task, device, seed, base, adapters }: Pick<RunSource, 'task' | 'device' | 'seed' | 'base' | 'adapters'>,
+  perturb = 0,
 ): Promise<Transformer> {
-  const config = {
-    ...architecture,
-    vocabulary: vocabulary[task.base],
-    head: { classes: task.classes.length },
-  } as const;
+  const head = { classes: task.classes.length };
+  const config = { ...architecture, vocabulary: vocabulary[task.base], head } as const;
   const model = new Transformer(config, { device, random: new Random(seed) });
   const state: StateDict = { ...base, 'head.weight': (await model.stateDict())['head.weight'] };
   for (const [name, { shape, data }] of Object.entries(state)) {
     if (perturb !== 0) state[name] = { shape, data: data.map((value) => value * (1 + perturb)) };
   }
   model.loadStateDict(state);
+  if (adapters) addLoRA(model, { ...lora, random: new Random(seed, adapterStream), alsoTrain: ['head'] });
   return model;
 }

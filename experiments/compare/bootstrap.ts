@@ -1,3 +1,5 @@
+/** Means, their spread, and the interval that a bootstrap gives them. */
+
 import { ArgumentError, Random } from '../../src/index.ts';
 
 /** A mean with its percentile bootstrap. */
@@ -74,7 +76,7 @@ function resampledWeights(counts: readonly number[]): Float64Array {
 }
 
 /** Linear between the two nearest of ascending values. */
-function quantile(ascending: Float64Array, share: number): number {
+export function quantile(ascending: Float64Array, share: number): number {
   const position = share * (ascending.length - 1);
   const below = ascending[Math.floor(position)]!;
   const above = ascending[Math.ceil(position)]!;

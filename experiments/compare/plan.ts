@@ -1,23 +1,23 @@
-import { operationControls } from './arms.ts';
-import type { CompareOptions } from './options.ts';
+/** Which units each phase of a comparison consists of, and what is fixed between phases. */
+
+import { arms as armTable, paperArms, userArms } from './arms.ts';
 import {
+  calibration,
   chooseLearningRate,
   chooseLength,
-  chooseSetting,
-  defaultSetting,
+  type LengthFactor,
   learningRateLength,
   learningRates,
-  type RuleSetting,
   ruleSettings,
   sweepLengths,
   sweepSeeds,
   tuningSeeds,
   tuningTasks,
 } from './protocol.ts';
-import type { ArmName, SettingResult, SweepResult } from './results.ts';
+import type { SweepResult } from './results.ts';
 import type { TaskName } from './tasks.ts';
-import { timedArms } from './timing.ts';
-import type { ArmsUnit, NoiseUnit, SweepUnit, TimingUnit, TuningUnit, Unit } from './units.ts';
+import type { ArmsUnit, CalibrationUnit, Rules, SweepUnit, TimingUnit, TuningUnit } from './units.ts';
+import { armNameOf } from './user-policy.ts';
 
 /** What is fixed for a task before any reported run. */
 export interface TaskPlan {
@@ -26,21 +26,24 @@ export interface TaskPlan {
   learningRate: { full: number; lora: number };
 }
 
-const loraArms: readonly ArmName[] = ['lora', 'lora+stopping', 'lora+grades', 'lora-plain-stop'];
+/** What of the options decides which arms run. */
+export interface Wanted {
+  arms: readonly string[];
+  seeds: readonly number[];
+  lengths: readonly LengthFactor[];
+  quick: boolean;
+  policy: string | null;
+}
 
 /** First round: each learning rate at one length. */
 export function learningRateUnits(tasks: readonly TaskName[]): SweepUnit[] {
   return tasks.flatMap((task) =>
     sweepSeeds.flatMap((seed) =>
-      ([false, true] as const).flatMap((adapters) =>
+      [false, true].flatMap((adapters) =>
         learningRates[adapters ? 'lora' : 'full'].map(
           (learningRate): SweepUnit => ({
             phase: 'sweep',
-            task,
-            adapters,
-            seed,
-            steps: learningRateLength,
-            learningRate,
+            ...{ task, adapters, seed, steps: learningRateLength, learningRate },
           }),
         ),
       ),
@@ -50,24 +53,18 @@ export function learningRateUnits(tasks: readonly TaskName[]): SweepUnit[] {
 
 /** Second round: the full arm at each other length, at the rate that was best. */
 export function lengthUnits(tasks: readonly TaskName[], sweep: readonly SweepResult[]): SweepUnit[] {
+  const lengths = sweepLengths.filter((steps) => steps !== learningRateLength);
   return tasks.flatMap((task) => {
-    const learningRate = fullRate(sweep, task);
+    const learningRate = bestRate(sweep, task, 'full');
     return sweepSeeds.flatMap((seed) =>
-      sweepLengths
-        .filter((steps) => steps !== learningRateLength)
-        .map((steps): SweepUnit => ({ phase: 'sweep', task, adapters: false, seed, steps, learningRate })),
+      lengths.map((steps): SweepUnit => ({ phase: 'sweep', task, adapters: false, seed, steps, learningRate })),
     );
   });
 }
 
 export function planTasks(tasks: readonly TaskName[], sweep: readonly SweepResult[]): TaskPlan[] {
   return tasks.map((task) => {
-    const full = fullRate(sweep, task);
-    const lora = chooseLearningRate(
-      sweep.filter(({ adapters }) => adapters),
-      task,
-      learningRates.lora,
-    );
+    const [full, lora] = [bestRate(sweep, task, 'full'), bestRate(sweep, task, 'lora')];
     const ofFull = sweep.filter(({ adapters }) => !adapters);
     return { task, steps: chooseLength(ofFull, task, full), learningRate: { full, lora } };
   });
@@ -82,61 +79,54 @@ export function quickTaskPlans(tasks: readonly TaskName[], steps: number): TaskP
 export function tuningUnits(plans: readonly TaskPlan[]): TuningUnit[] {
   return plans
     .filter(({ task }) => tuningTasks.includes(task))
-    .flatMap(({ task, steps, learningRate }) =>
+    .flatMap(({ task, steps, learningRate: { full: learningRate } }) =>
       tuningSeeds.map(
         (seed): TuningUnit => ({
           phase: 'tuning',
-          task,
-          seed,
-          steps,
-          learningRate: learningRate.full,
-          settings: ruleSettings,
+          ...{ task, seed, steps, learningRate, settings: ruleSettings },
         }),
       ),
     );
 }
 
-/** The chosen setting by name; the library's default where nothing was tuned. */
-export function chosenSetting(results: readonly Omit<SettingResult, 'chosen'>[]): string {
-  return results.length === 0 ? defaultSetting : chooseSetting(results);
+/** For the tasks on which rules of the paper run. */
+export function calibrationUnits(
+  plans: readonly TaskPlan[],
+  { arms, quick }: Pick<Wanted, 'arms' | 'quick'>,
+): CalibrationUnit[] {
+  if (!paperArms.some((name) => arms.some((arm) => arm.startsWith(name)))) return [];
+  return plans
+    .filter(({ task }) => quick || !tuningTasks.includes(task))
+    .map(({ task, steps, learningRate: { full: learningRate } }) => ({
+      phase: 'calibration',
+      ...{ task, seed: calibration.seed, steps, learningRate },
+    }));
 }
 
 /**
  * The reported arms, the task's own schedule first and for every seed before the other lengths, so that a run that is
  * cut short has whole seeds.
  */
-export function reportedUnits(
-  plans: readonly TaskPlan[],
-  setting: RuleSetting,
-  { arms, seeds, lengths, quick }: Pick<CompareOptions, 'arms' | 'seeds' | 'lengths' | 'quick'>,
-): (ArmsUnit | NoiseUnit)[] {
-  const adapterArms = arms.filter((arm) => loraArms.includes(arm));
+export function armsUnits(plans: readonly TaskPlan[], rulesOf: (task: TaskName) => Rules, wanted: Wanted): ArmsUnit[] {
+  const { seeds, lengths, quick } = wanted;
   return lengths.flatMap((length) =>
     seeds.flatMap((seed) =>
-      plans.flatMap(({ task, steps: ownSteps, learningRate }) => {
-        const steps = Math.round(length * ownSteps);
-        const shared = { task, seed, steps, length, setting } as const;
-        const units: (ArmsUnit | NoiseUnit)[] = [];
-        // What a tuning task would tell of the controls is no evidence, and costs as much as elsewhere.
-        const isTuning = !quick && tuningTasks.includes(task);
-        const fullArms = arms.filter(
-          (arm) => !loraArms.includes(arm) && arm !== 'null' && !(isTuning && operationControls.includes(arm)),
-        );
-        if (fullArms.length > 0) {
-          // The costly validation set triples the time of a run; one seed shows what it does.
-          const costlyValidation = length === 1 && seed === seeds[0];
-          const rate = { adapters: false, learningRate: learningRate.full, arms: fullArms };
-          units.push({ phase: 'arms', ...shared, ...rate, costlyValidation });
-        }
-        if (adapterArms.length > 0) {
-          const rate = { adapters: true, learningRate: learningRate.lora, arms: adapterArms };
-          units.push({ phase: 'arms', ...shared, ...rate, costlyValidation: false });
-        }
-        if (arms.includes('null') && length === 1 && !isTuning) {
-          units.push({ phase: 'noise', task, seed, steps, learningRate: learningRate.full });
-        }
-        return units;
-      }),
+      plans.flatMap(({ task, steps: ownSteps, learningRate }) =>
+        [false, true].flatMap((adapters): ArmsUnit[] => {
+          // What a tuning task would tell of the controls is no evidence, and costs as much as elsewhere.
+          const isJudged = length === 1 && (quick || !tuningTasks.includes(task));
+          const arms = wantedArms(wanted)
+            .filter((arm) => arm.adapters === adapters)
+            .filter(({ runs }) =>
+              runs === 'judged' ? isJudged : runs !== 'once' || (length === 1 && seed === seeds[0]),
+            )
+            .map(({ name }) => name);
+          const steps = Math.round(length * ownSteps);
+          const rate = learningRate[adapters ? 'lora' : 'full'];
+          const trained = { task, seed, steps, learningRate: rate };
+          return arms.length > 0 ? [{ phase: 'arms', ...trained, adapters, length, arms, ...rulesOf(task) }] : [];
+        }),
+      ),
     ),
   );
 }
@@ -144,28 +134,31 @@ export function reportedUnits(
 /** Each arm alone, once a task, with the first seed. */
 export function timingUnits(
   plans: readonly TaskPlan[],
-  setting: RuleSetting,
-  { arms, seeds }: Pick<CompareOptions, 'arms' | 'seeds'>,
+  rulesOf: (task: TaskName) => Rules,
+  wanted: Wanted,
 ): TimingUnit[] {
+  const timed = wantedArms(wanted).filter((arm) => arm.timed);
   return plans.flatMap(({ task, steps, learningRate }) =>
-    timedArms
-      .filter((arm) => arms.includes(arm))
-      .map((arm): TimingUnit => {
-        const rate = arm.startsWith('lora') ? learningRate.lora : learningRate.full;
-        return { phase: 'timing', task, seed: seeds[0], steps, learningRate: rate, arm, setting };
+    timed
+      .filter(({ runs }) => runs !== 'judged' || wanted.quick || !tuningTasks.includes(task))
+      .map(({ name: arm, adapters }): TimingUnit => {
+        const trained = { task, seed: wanted.seeds[0], steps, learningRate: learningRate[adapters ? 'lora' : 'full'] };
+        return { phase: 'timing', ...trained, arm, ...rulesOf(task) };
       }),
   );
 }
 
 /** The part of the units that one shard does. */
-export function shardOf<T extends Unit>(units: readonly T[], shard: CompareOptions['shard']): T[] {
+export function shardOf<T>(units: readonly T[], shard: { index: number; count: number } | null): T[] {
   return units.filter((_, i) => shard === null || i % shard.count === shard.index - 1);
 }
 
-function fullRate(sweep: readonly SweepResult[], task: TaskName): number {
-  return chooseLearningRate(
-    sweep.filter(({ adapters }) => !adapters),
-    task,
-    learningRates.full,
-  );
+function wantedArms({ arms, policy }: Pick<Wanted, 'arms' | 'policy'>) {
+  const table = [...armTable, ...(policy === null ? [] : userArms(armNameOf(policy)))];
+  return table.filter(({ name }) => arms.includes(name));
+}
+
+function bestRate(sweep: readonly SweepResult[], task: TaskName, kind: 'full' | 'lora'): number {
+  const ofKind = sweep.filter(({ adapters }) => adapters === (kind === 'lora'));
+  return chooseLearningRate(ofKind, task, learningRates[kind]);
 }

@@ -1,27 +1,5 @@
 /** What the comparison writes and the report draws. Times are seconds, sizes bytes, accuracies shares from 0 to 1. */
 
-/** The arms of the paper's tables 1 and 4, then the controls, then the noise floor. */
-export const armNames = [
-  'full',
-  'full+stopping',
-  'full+stopping-best',
-  'full+stopping-costly',
-  'full+grades',
-  'lora',
-  'lora+stopping',
-  'lora+grades',
-  'plain-stop',
-  'short-cosine',
-  'short-cosine-2x',
-  'all-at-once',
-  'random-matrices',
-  'reversed',
-  'plateau',
-  'lora-plain-stop',
-  'null',
-] as const;
-export type ArmName = (typeof armNames)[number];
-
 /** Floating-point operations counted from what was dispatched. */
 export interface Operations {
   forward: number;
@@ -47,7 +25,8 @@ export interface Sample {
 
 /** One arm on one task with one seed. */
 export interface ArmResult {
-  arm: ArmName;
+  /** A name of the table in `arms.ts`, or one after the file of a user's own rule. */
+  arm: string;
   task: string;
   seed: number;
   /** Length of the schedule as a multiple of the task's own: 0.5, 1 or 2. */
@@ -62,18 +41,18 @@ export interface ArmResult {
   freezes: readonly Freeze[];
   /** Training loss every so often. */
   losses: readonly Sample[];
-  /** Accuracy on the small validation set, where the arm was evaluated on the way; with the operations until then. */
+  /** The evaluations of early stopping, with the operations of training until then. */
   validation: readonly { step: number; accuracy: number; loss: number; operations: number }[];
   /** Bytes live and reserved on the device at the end of some steps, small constants that it keeps between runs among them. */
   memory: readonly { step: number; live: number; reserved: number }[];
-  /** GradES alone: what it watched at some of its checks. */
+  /** What a rule watched at some of its checks, and the threshold; empty and null where nothing was watched. */
   signals: readonly { name: string; kind: string; block: number | null; samples: readonly Sample[] }[];
   threshold: number | null;
 }
 
 /** One arm run by itself on an idle machine. */
 export interface Timing {
-  arm: ArmName;
+  arm: string;
   task: string;
   seed: number;
   scheduleSteps: number;
@@ -119,6 +98,8 @@ export interface TaskDescription {
   learningRate: { full: number; lora: number };
   /** Whether thresholds were chosen on it; what they give is then no evidence. */
   tuning: boolean;
+  /** By arm: the thresholds of the paper's rules, calibrated on this task. Absent in results from before they were arms. */
+  paperThresholds?: Readonly<Record<string, number>>;
 }
 
 export interface Comparison {
@@ -129,6 +110,8 @@ export interface Comparison {
   device: { kind: string; adapter: string };
   model: string;
   seeds: readonly number[];
+  /** A rule of the user's own: its arm, and the file it came from. Absent or null without one. */
+  policy?: { arm: string; file: string } | null;
   /** What was left out for want of time, in plain sentences. */
   omissions: readonly string[];
   tasks: readonly TaskDescription[];

@@ -1,143 +1,201 @@
+/** One training of a model on a task, from its first step, and what is recorded on the way. */
+
 import {
   AdamW,
-  backward,
+  type Check,
   crossEntropy,
   type Device,
-  type OptimizerState,
-  type Parameter,
   ParameterRegistry,
   type Policy,
   projectionKinds,
-  type Schedule,
+  type RegistryEntry,
   type StateDict,
-  step,
+  Training,
   type Transformer,
   tensor,
   warmupCosine,
 } from '../../src/index.ts';
+import { type Evaluation, evaluate } from '../evaluate.ts';
+import { buildClassifier } from './bases.ts';
 import { recordEvery, training } from './protocol.ts';
 import type { ArmResult, Operations, Sample } from './results.ts';
 import { type Task, windowLength } from './tasks/task.ts';
 
-export interface RunOptions {
+/** What a run starts from. */
+export interface RunSource {
   device: Device;
   task: Task;
+  base: StateDict;
   seed: number;
-  /** Length of the schedule. */
+  /** Length of the schedule in steps. */
   steps: number;
   learningRate: number;
-  /** Where it starts from; frozen parameters of it stay constants. */
-  model: Transformer;
+  /** Whether adapters train on a frozen base. */
+  adapters: boolean;
+  /** Called after every step. */
   onStep?(): void;
 }
 
-/** All that decides how a run goes on. */
-export interface Snapshot {
-  readonly step: number;
-  readonly weights: StateDict;
-  readonly optimizer: OptimizerState;
-  readonly active: readonly Parameter[];
-  readonly operations: Operations;
-  readonly losses: readonly Sample[];
-  readonly memory: ArmResult['memory'];
+export interface RunOptions {
+  /** The first weights are multiplied by 1 + this. */
+  perturb?: number;
+  /**
+   * Arms are compared bit for bit, so each computes the gradients of the watched matrices in halves, whether a rule looks at
+   * them or not. Off where time is taken.
+   */
+  inHalves?: boolean;
+  policies?(run: Run): readonly Policy[];
 }
 
-/** One model in training on one task: it can be advanced, copied and set back. */
+/** A policy whose checks can be listened to. */
+interface Watching extends Policy {
+  readonly watched: readonly RegistryEntry[];
+  readonly threshold: number;
+  onCheck(listener: (check: Check) => void): unknown;
+}
+
 export class Run {
-  readonly options: RunOptions;
+  readonly source: RunSource;
   readonly model: Transformer;
   readonly optimizer: AdamW;
-  operations: Operations = { forward: 0, backward: 0, optimizer: 0, validation: 0 };
-  losses: Sample[] = [];
-  memory: ArmResult['memory'][number][] = [];
-  step = 0;
-  /**
-   * Arms are compared bit for bit, so every arm computes its gradients in halves, whether a rule looks at them or not.
-   * Off where an arm's time is taken.
-   */
-  computesHalvesAlways = true;
-  readonly #matrices: readonly Parameter[];
-  readonly #schedule: Schedule;
+  readonly registry: ParameterRegistry;
+  readonly training: Training;
+  /** The evaluations that policies asked for, and what they took. */
+  readonly validation: ArmResult['validation'][number][] = [];
+  validationSeconds = 0;
+  #validationOperations = 0;
+  readonly #losses: Sample[] = [];
+  readonly #memory: ArmResult['memory'][number][] = [];
+  readonly #checks: Check[] = [];
+  readonly #watching: Watching | undefined;
 
-  constructor(options: RunOptions) {
-    const { model, steps, learningRate } = options;
-    this.options = options;
+  private constructor(source: RunSource, model: Transformer, { inHalves = true, policies }: RunOptions) {
+    const { device, task, seed, steps, learningRate } = source;
+    this.source = source;
     this.model = model;
     const trained = model.parameters().filter((parameter) => !parameter.isFrozen);
     this.optimizer = new AdamW(trained, { ...training, learningRate });
-    this.#schedule = warmupCosine({ peak: learningRate, steps, warmup: Math.floor(training.warmup * steps) });
-    const registry = new ParameterRegistry(model);
-    this.#matrices = registry.active(registry.select(projectionKinds)).flatMap(({ parameters }) => parameters);
-  }
-
-  get trainingOperations(): number {
-    return this.operations.forward + this.operations.backward + this.operations.optimizer;
-  }
-
-  get isOver(): boolean {
-    return this.step >= this.options.steps;
-  }
-
-  /** One step of training, seen by `policies`. */
-  async advance(policies: readonly Policy[] = []): Promise<void> {
-    const { device, task, seed, steps } = this.options;
-    const s = ++this.step;
-    await step(async () => {
-      const batch = task.trainingBatch(seed, s, training.batch);
-      const tokens = tensor(batch.tokens, { device, shape: [training.batch, windowLength] });
-      const labels = tensor(batch.labels, { device });
-      for (const parameter of this.#matrices) parameter.leaf.splitHalves = this.computesHalvesAlways;
-      for (const policy of policies) policy.beforeStep(s);
-      const start = device.work.flops;
-      const loss = crossEntropy(this.model.call(tokens), labels);
-      const afterForward = device.work.flops;
-      backward(loss);
-      const afterBackward = device.work.flops;
-      this.optimizer.learningRate = this.#schedule(s);
-      this.optimizer.step(loss);
-      this.operations.forward += afterForward - start;
-      this.operations.backward += afterBackward - afterForward;
-      this.operations.optimizer += device.work.flops - afterBackward;
-      for (const policy of policies) await policy.afterStep(s);
-      if (s === 1 || s % recordEvery.loss === 0) {
-        this.losses.push({ step: s, value: (await this.optimizer.report()).loss });
+    this.registry = new ParameterRegistry(model);
+    if (inHalves) {
+      for (const { parameters } of this.registry.active(this.registry.select(projectionKinds))) {
+        for (const { leaf } of parameters) leaf.requestHalves();
       }
+    }
+    const own = policies?.(this) ?? [];
+    this.#watching = own.find(isWatching);
+    this.#watching?.onCheck((check) => this.#checks.push(check));
+    this.training = new Training({
+      ...{ model, optimizer: this.optimizer, steps, registry: this.registry, policies: own },
+      schedule: warmupCosine({ peak: learningRate, steps, warmup: Math.floor(training.warmup * steps) }),
+      loss: (step) => {
+        const batch = task.trainingBatch(seed, step, training.batch);
+        const tokens = tensor(batch.tokens, { device, shape: [training.batch, windowLength] });
+        return crossEntropy(model.call(tokens), tensor(batch.labels, { device }));
+      },
     });
-    for (const policy of policies) await policy.betweenSteps(s);
-    this.options.onStep?.();
-    if (s === 1 || s % Math.max(1, Math.round(recordEvery.memoryShare * steps)) === 0) {
-      device.trim();
-      const { liveBytes, reservedBytes } = device.memory();
-      this.memory.push({ step: s, live: liveBytes, reserved: reservedBytes });
+  }
+
+  static async start(source: RunSource, options: RunOptions = {}): Promise<Run> {
+    return new Run(source, await buildClassifier(source, options.perturb), options);
+  }
+
+  get operations(): Operations {
+    return { ...this.training.operations, validation: this.#validationOperations };
+  }
+
+  /**
+   * Trains until the schedule or a policy ends it, or until `limit` operations are used. A run that is limited is there to
+   * freeze as well, so it does not end before its first freeze.
+   */
+  async train({
+    limit = Number.POSITIVE_INFINITY,
+    onStep,
+  }: {
+    limit?: number;
+    onStep?(): unknown;
+  } = {}): Promise<void> {
+    const { steps, device } = this.source;
+    const memorySteps = Math.max(1, Math.round(recordEvery.memoryShare * steps));
+    const isSpent = () => trainingOperations(this) >= limit && this.registry.events.length > 0;
+    while (!this.training.finished && !isSpent()) {
+      await this.training.advance();
+      const { step } = this.training;
+      if (step === 1 || step % recordEvery.loss === 0) this.#losses.push({ step, value: await this.training.loss() });
+      if (step === 1 || step % memorySteps === 0) {
+        device.trim();
+        const { liveBytes, reservedBytes } = device.memory();
+        this.#memory.push({ step, live: liveBytes, reserved: reservedBytes });
+      }
+      this.source.onStep?.();
+      await onStep?.();
     }
   }
 
-  async snapshot(): Promise<Snapshot> {
+  /** An evaluation that is part of the run and of its price; its loss. */
+  async validate(items: number): Promise<number> {
+    const { step, operations: before } = this.training;
+    const operations = before.forward + before.backward + before.optimizer;
+    const { accuracy, loss, ...cost } = await this.evaluate('validation', items);
+    this.#validationOperations += cost.operations;
+    this.validationSeconds += cost.seconds;
+    this.validation.push({ step, accuracy, loss, operations });
+    return loss;
+  }
+
+  evaluate(part: 'validation' | 'test', items?: number): Promise<Evaluation> {
+    return evaluate(this.model, this.source.device, this.source.task[part], items);
+  }
+
+  /** What it came to so far, on the test items. Training can go on, and is the same for it. */
+  async describe(arm: string, length: number): Promise<ArmResult> {
+    const { task, seed, steps } = this.source;
+    const { accuracy, loss } = await this.evaluate('test');
+    const freezes = this.registry.events.filter(({ type }) => type === 'freeze');
     return {
-      step: this.step,
-      weights: await this.model.stateDict(),
-      optimizer: await this.optimizer.stateDict(),
-      active: this.model.parameters().filter((parameter) => !parameter.isFrozen),
-      operations: { ...this.operations },
-      losses: [...this.losses],
-      memory: [...this.memory],
+      ...{ arm, task: task.name, seed, length, scheduleSteps: steps, steps: this.training.step, accuracy, loss },
+      operations: this.operations,
+      freezes: freezes.map(({ name, step, value }) => {
+        const { kind, block } = this.registry.get(name);
+        return { step, name, kind, block, value };
+      }),
+      losses: [...this.#losses],
+      validation: [...this.validation],
+      memory: [...this.#memory],
+      signals: this.#signals(),
+      threshold: this.#watching?.threshold ?? null,
     };
   }
 
-  /** Sets everything back to the snapshot; what froze since trains again. */
-  restore(snapshot: Snapshot): void {
-    for (const parameter of snapshot.active) parameter.thaw();
-    this.model.loadStateDict(snapshot.weights);
-    this.optimizer.loadStateDict(snapshot.optimizer);
-    this.step = snapshot.step;
-    this.operations = { ...snapshot.operations };
-    this.losses = [...snapshot.losses];
-    this.memory = [...snapshot.memory];
+  /** @throws NonFiniteGradientError where a gradient was broken. */
+  async end(): Promise<void> {
+    await this.training.end();
   }
 
   release(): void {
     this.optimizer.release();
     for (const parameter of this.model.parameters()) parameter.release('its run was over');
-    this.options.device.trim();
+    this.source.device.trim();
   }
+
+  #signals(): ArmResult['signals'] {
+    const samplesShown = 60;
+    const every = Math.max(1, Math.ceil(this.#checks.length / samplesShown));
+    const checks = this.#checks.filter((_, i) => i % every === 0);
+    return (this.#watching?.watched ?? []).map(({ name, kind, block }) => ({
+      ...{ name, kind, block },
+      samples: checks.flatMap(({ step, values }) => {
+        const value = values.get(name);
+        return value === undefined ? [] : [{ step, value: Number(value.toPrecision(4)) }];
+      }),
+    }));
+  }
+}
+
+/** Operations without those of validation. */
+export function trainingOperations({ operations }: { readonly operations: Operations }): number {
+  return operations.forward + operations.backward + operations.optimizer;
+}
+
+function isWatching(policy: Policy): policy is Watching {
+  return 'onCheck' in policy && 'watched' in policy && 'threshold' in policy;
 }

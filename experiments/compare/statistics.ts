@@ -1,31 +1,13 @@
+/** What the results of a comparison say: paired differences, ratios, times and the noise floor. */
+
 import { ArgumentError } from '../../src/index.ts';
+import { type Arm, arms as armTable, paperArms, userArms } from './arms.ts';
 import { hierarchicalBootstrap, type Interval, mean, standardDeviation } from './bootstrap.ts';
-import { type ArmName, type ArmResult, armNames, type Comparison, type Operations, type Timing } from './results.ts';
+import * as protocol from './protocol.ts';
+import type { ArmResult, Comparison, Operations, Timing } from './results.ts';
 
 /** Points of accuracy by which an arm may be worse and still count as not worse. */
-export const margin = 0.5;
-
-/** Above this a timing was disturbed enough to say so beside it. */
-export const disturbed = 0.05;
-
-export const loraArms = armNames.filter((arm) => arm.startsWith('lora'));
-
-/** What GradES is held against: its controls at equal operations, then classic stopping. */
-export const controlsOf: Partial<Record<ArmName, readonly ArmName[]>> = {
-  'full+grades': [
-    'plain-stop',
-    'short-cosine',
-    'short-cosine-2x',
-    'all-at-once',
-    'random-matrices',
-    'reversed',
-    'plateau',
-    'full+stopping',
-    'full+stopping-best',
-    'full+stopping-costly',
-  ],
-  'lora+grades': ['lora-plain-stop', 'lora+stopping'],
-};
+export const margin = 100 * protocol.margin;
 
 export interface Pair {
   task: string;
@@ -34,10 +16,10 @@ export interface Pair {
   base: ArmResult;
 }
 
-/** Two arms on the same tasks with the same seeds. What could not be paired is told in `remarks`. */
+/** Two arms on the same tasks with the same seeds. `remarks` tell of pairs that are missing. */
 export interface Pairs {
-  arm: ArmName;
-  base: ArmName;
+  arm: string;
+  base: string;
   pairs: readonly Pair[];
   remarks: readonly string[];
 }
@@ -73,7 +55,6 @@ export interface NoiseFloor {
   spread: number;
   /** Half the width of the band in which 95 % of the means of as many pairs fall by noise alone. */
   band: number;
-  remarks: readonly string[];
 }
 
 export function totalOperations({ forward, backward, optimizer, validation }: Operations): number {
@@ -85,11 +66,17 @@ export function tasksOf(comparison: Comparison, part: 'evaluation' | 'tuning'): 
   return comparison.tasks.filter(({ tuning }) => tuning === (part === 'tuning')).map(({ name }) => name);
 }
 
-/** Runs of an arm at one schedule length, for the given tasks in their order. */
-export function runsOf(comparison: Comparison, arm: ArmName, tasks: readonly string[], length = 1): ArmResult[] {
+/** Runs of an arm at one schedule length, task by task in the given order, and by their seeds. */
+export function runsOf({ arms }: Comparison, arm: string, tasks: readonly string[], length = 1): ArmResult[] {
   return tasks.flatMap((task) =>
-    comparison.arms.filter((run) => run.arm === arm && run.task === task && run.length === length),
+    arms.filter((run) => run.arm === arm && run.task === task && run.length === length).sort((a, b) => a.seed - b.seed),
   );
+}
+
+/** The arms that have results, in the order of the table. */
+export function armsOf({ arms, policy }: Comparison): Arm[] {
+  const present = new Set(arms.map(({ arm }) => arm));
+  return [...armTable, ...(policy ? userArms(policy.arm) : [])].filter(({ name }) => present.has(name));
 }
 
 /**
@@ -99,40 +86,27 @@ export function runsOf(comparison: Comparison, arm: ArmName, tasks: readonly str
  */
 export function pairRuns(
   comparison: Comparison,
-  arm: ArmName,
-  base: ArmName,
+  arm: string,
+  base: string,
   tasks: readonly string[],
   length = 1,
 ): Pairs {
-  const ofArm = byTaskAndSeed(runsOf(comparison, arm, tasks, length));
-  const ofBase = byTaskAndSeed(runsOf(comparison, base, tasks, length));
-  const pairs: Pair[] = [];
-  const gaps = new Map<string, TaskAndSeed[]>();
-  const gap = (what: string, where: TaskAndSeed) => gaps.set(what, [...(gaps.get(what) ?? []), where]);
-  for (const task of tasks) {
-    const present = [...ofArm.values(), ...ofBase.values()].filter((run) => run.task === task).map(({ seed }) => seed);
-    for (const seed of [...new Set([...comparison.seeds, ...present])].sort((a, b) => a - b)) {
-      const key = keyOf({ task, seed });
-      const first = ofArm.get(key);
-      const second = ofBase.get(key);
-      const where = { task, seed };
-      if (!first) gap(`${arm} has no run`, where);
-      if (!second) gap(`${base} has no run`, where);
-      if (!first || !second) continue;
-      if (Number.isFinite(first.accuracy) && Number.isFinite(second.accuracy)) {
-        pairs.push({ task, seed, arm: first, base: second });
-      } else gap(`${Number.isFinite(first.accuracy) ? base : arm} has no finite accuracy`, where);
-    }
-  }
-  const remarks = [...gaps].map(([what, where]) => `${what} ${placesInWords(where, tasks, comparison.seeds.length)}`);
-  return { arm, base, pairs, remarks: pairs.length === 0 && tasks.length === 0 ? ['there is no such task'] : remarks };
+  const [ofArm, ofBase] = [arm, base].map((name) => byTaskAndSeed(runsOf(comparison, name, tasks, length)));
+  const pairs = [...ofArm].flatMap(([key, run]): Pair[] => {
+    const other = ofBase.get(key);
+    if (!other || !Number.isFinite(run.accuracy) || !Number.isFinite(other.accuracy)) return [];
+    return [{ task: run.task, seed: run.seed, arm: run, base: other }];
+  });
+  const missing = tasks.length * comparison.seeds.length - pairs.length;
+  const remarks = missing > 0 ? [`${missing} pairs of ${arm} and ${base} lack a run with a finite accuracy`] : [];
+  return { arm, base, pairs, remarks };
 }
 
 /** Accuracy of `arm` minus `base` in points, mean over tasks of the means over seeds, by a hierarchical bootstrap. */
 export function accuracyDifference(
   comparison: Comparison,
-  arm: ArmName,
-  base: ArmName,
+  arm: string,
+  base: string,
   tasks: readonly string[],
   length = 1,
 ): Difference {
@@ -203,8 +177,8 @@ export interface TimeComparison {
 /** Wall time of `arm` beside `base`, on the tasks where both were timed; null without any. */
 export function timeComparison(
   comparison: Comparison,
-  arm: ArmName,
-  base: ArmName,
+  arm: string,
+  base: string,
   tasks: readonly string[],
 ): TimeComparison | null {
   const both = tasks
@@ -228,11 +202,9 @@ export function timeComparison(
   };
 }
 
-/** The timings of an arm on a task; those of the task's own schedule where there are any. */
-export function timingsOf(comparison: Comparison, arm: ArmName, task: string): Timing[] {
-  const all = comparison.timings.filter((timing) => timing.arm === arm && timing.task === task);
-  const own = all.filter(({ scheduleSteps }) => scheduleSteps === ownSteps(comparison, task));
-  return own.length > 0 ? own : all;
+/** The timings of an arm on a task. */
+export function timingsOf({ timings }: Comparison, arm: string, task: string): Timing[] {
+  return timings.filter((timing) => timing.arm === arm && timing.task === task);
 }
 
 /**
@@ -241,11 +213,11 @@ export function timingsOf(comparison: Comparison, arm: ArmName, task: string): T
  */
 export function watchingOverhead(
   comparison: Comparison,
-  arm: ArmName,
-  base: ArmName,
+  arm: string,
+  base: string,
   tasks: readonly string[],
 ): number | null {
-  const speed = (name: ArmName, task: string) =>
+  const speed = (name: string, task: string) =>
     timingsOf(comparison, name, task).flatMap(({ speeds }) =>
       speeds.filter(({ frozen, tokensPerSecond }) => frozen === 0 && tokensPerSecond > 0).slice(0, 1),
     );
@@ -260,7 +232,7 @@ export function watchingOverhead(
 
 /** The spread of `null` minus `full`; null where fewer than two runs can be paired. */
 export function noiseFloor(comparison: Comparison, tasks: readonly string[]): NoiseFloor | null {
-  const { pairs, remarks } = pairRuns(comparison, 'null', 'full', tasks);
+  const { pairs } = pairRuns(comparison, 'null', 'full', tasks);
   if (pairs.length < 2) return null;
   const points = pairs.map(pointsBetween);
   const spread = Math.sqrt(mean(points.map((value) => value ** 2)));
@@ -270,7 +242,6 @@ export function noiseFloor(comparison: Comparison, tasks: readonly string[]): No
     mean: mean(points),
     spread,
     band: (1.96 * spread) / Math.sqrt(pairs.length),
-    remarks,
   };
 }
 
@@ -281,22 +252,36 @@ export interface Analysis {
   againstFull: readonly Difference[];
   /** The LoRA arms against `lora`. */
   againstLora: readonly Difference[];
-  /** GradES against its controls and against stopping. */
+  /** Each rule against what takes its operations; GradES and a rule of the user's own against early stopping too. */
   againstControls: readonly Difference[];
   noise: NoiseFloor | null;
 }
 
 export function analyse(comparison: Comparison, part: 'evaluation' | 'tuning'): Analysis {
   const tasks = tasksOf(comparison, part);
-  const against = (base: ArmName, arms: readonly ArmName[]) =>
-    arms.filter((arm) => arm !== base).map((arm) => accuracyDifference(comparison, arm, base, tasks));
+  const arms = armsOf(comparison).filter(({ name }) => runsOf(comparison, name, tasks).length > 0);
+  const against = (base: string, others: readonly Arm[]) =>
+    arms.some(({ name }) => name === base)
+      ? others.filter(({ name }) => name !== base).map(({ name }) => accuracyDifference(comparison, name, base, tasks))
+      : [];
+  const controlsOf = ({ name, adapters }: Arm) => [
+    ...arms.filter(({ rule }) => rule === name),
+    ...arms.filter(
+      (arm) => arm.role === 'stopping' && arm.adapters === adapters && !paperArms.some((each) => each === name),
+    ),
+  ];
   return {
     tasks,
-    againstFull: against('full', armNames),
-    againstLora: against('lora', loraArms),
-    againstControls: armNames.flatMap((arm) =>
-      (controlsOf[arm] ?? []).map((control) => accuracyDifference(comparison, arm, control, tasks)),
+    againstFull: against('full', arms),
+    againstLora: against(
+      'lora',
+      arms.filter(({ adapters }) => adapters),
     ),
+    againstControls: arms
+      .filter(({ role }) => role === 'rule')
+      .flatMap((rule) =>
+        controlsOf(rule).map((control) => accuracyDifference(comparison, rule.name, control.name, tasks)),
+      ),
     noise: noiseFloor(comparison, tasks),
   };
 }
@@ -309,15 +294,20 @@ export function strayResults(comparison: Comparison): string[] {
 }
 
 export function byTask<T extends { task: string }>(items: readonly T[]): [string, T[]][] {
-  const groups = new Map<string, T[]>();
-  for (const item of items) groups.set(item.task, [...(groups.get(item.task) ?? []), item]);
+  return grouped(items, ({ task }) => task);
+}
+
+/** Groups in the order of their first members. */
+export function grouped<T, Key>(items: readonly T[], keyOf: (item: T) => Key): [Key, T[]][] {
+  const groups = new Map<Key, T[]>();
+  for (const item of items) groups.set(keyOf(item), [...(groups.get(keyOf(item)) ?? []), item]);
   return [...groups];
 }
 
 function byTaskAndSeed(runs: readonly ArmResult[]): Map<string, ArmResult> {
   const found = new Map<string, ArmResult>();
   for (const run of runs) {
-    const key = keyOf(run);
+    const key = `${run.seed} ${run.task}`;
     if (found.has(key)) {
       throw new ArgumentError(
         `pairRuns: ${run.arm} must run once for each task, seed and length, got task ${run.task} seed ${run.seed} ` +
@@ -327,31 +317,6 @@ function byTaskAndSeed(runs: readonly ArmResult[]): Map<string, ArmResult> {
     found.set(key, run);
   }
   return found;
-}
-
-/** `at all`, `for seeds 2, 3 on every task`, or `for one seed 2, other seeds 1, 2`. */
-function placesInWords(places: readonly TaskAndSeed[], tasks: readonly string[], seeds: number): string {
-  const groups = byTask(places).map(([task, ofTask]) => ({ task, seeds: ofTask.map(({ seed }) => seed) }));
-  const inWords = (numbers: readonly number[]) => `${numbers.length === 1 ? 'seed' : 'seeds'} ${numbers.join(', ')}`;
-  const [first] = groups;
-  const alike =
-    first && groups.length === tasks.length && groups.every((group) => inWords(group.seeds) === inWords(first.seeds));
-  if (alike && first.seeds.length >= seeds) return 'at all';
-  if (alike && tasks.length > 1) return `for ${inWords(first.seeds)} on every task`;
-  return `for ${groups.map((group) => `${group.task} ${inWords(group.seeds)}`).join(', ')}`;
-}
-
-interface TaskAndSeed {
-  task: string;
-  seed: number;
-}
-
-function keyOf({ task, seed }: TaskAndSeed): string {
-  return `${seed} ${task}`;
-}
-
-function ownSteps(comparison: Comparison, task: string): number | undefined {
-  return comparison.tasks.find(({ name }) => name === task)?.steps;
 }
 
 function meanSeconds(timings: readonly Timing[]): { train: number; validate: number } {

@@ -1,56 +1,24 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { RunFolderError } from '../fragments/run-folder.ts';
-import { type Unit, type UnitResult, unitKey } from './units.ts';
+/** The units of a run that are done: a file each, so that a run that was killed can be gone on with, and parts put together. */
 
-const configFile = 'config.json';
+import { isDeepStrictEqual } from 'node:util';
+import { type RunFolder, RunFolderError } from '../../command/run-folder.ts';
+
 const unitsFolder = 'units';
-const finishedFile = 'comparison.json';
-const resultFields: readonly (keyof UnitResult)[] = ['sweep', 'settings', 'arms', 'timings'];
 
-/**
- * The folder of a comparison: `config.json`, one file in `units/` for each unit that is done, and in the end the tables
- * and pictures. A file appears whole or not at all, so a run that was killed can be gone on with.
- */
-export class Store {
-  readonly path: string;
+/** What tells one kind of unit from another on the disk. */
+export interface UnitFormat<Unit, Result> {
+  /** Names the file. */
+  keyOf(unit: Unit): string;
+  isResult(value: object): value is object & Result;
+}
 
-  private constructor(path: string) {
-    this.path = path;
-  }
+export class UnitStore<Unit extends object, Result extends object> {
+  readonly folder: RunFolder;
+  readonly #format: UnitFormat<Unit, Result>;
 
-  /**
-   * Opens the folder for a run with this configuration.
-   *
-   * @param mode `new` refuses a folder with a run in it; `join` goes on with one of the same configuration, or begins it.
-   * @throws RunFolderError
-   */
-  static open(path: string, config: object, mode: 'new' | 'join'): Store {
-    const store = new Store(path);
-    onDisk(`cannot make ${path}`, () => mkdirSync(join(path, unitsFolder), { recursive: true }));
-    const file = join(path, configFile);
-    const text = toJson(config);
-    if (!existsSync(file)) {
-      store.write(configFile, text);
-    } else if (mode === 'new') {
-      throw new RunFolderError(`${path} holds a comparison already: go on with it (--resume) or name another --out`);
-    } else if (store.config !== text) {
-      throw new RunFolderError(
-        `${path} holds a comparison with other settings (its ${configFile} differs): give the same options, or another --out`,
-      );
-    }
-    return store;
-  }
-
-  /** A folder whose units are only read. */
-  static read(path: string): Store {
-    if (existsSync(join(path, unitsFolder))) return new Store(path);
-    throw new RunFolderError(`${path} holds no comparison: it has no folder ${unitsFolder}`);
-  }
-
-  /** @throws RunFolderError where there is none. */
-  get config(): string {
-    return reading(join(this.path, configFile));
+  constructor(folder: RunFolder, format: UnitFormat<Unit, Result>) {
+    this.folder = folder;
+    this.#format = format;
   }
 
   /**
@@ -58,90 +26,47 @@ export class Store {
    *
    * @throws RunFolderError where the file is damaged, or of a unit that was told to do something else. It is left as it is.
    */
-  load(unit: Unit): UnitResult | null {
-    const file = join(this.path, unitsFolder, `${unitKey(unit)}.json`);
-    if (!existsSync(file)) return null;
-    const content = readUnit(file);
-    if (toJson(content.unit) === toJson(unit)) return content.result;
+  load(unit: Unit): Result | null {
+    const name = this.#fileOf(unit);
+    if (!this.folder.has(name)) return null;
+    const content = this.#read(this.folder, name);
+    if (isDeepStrictEqual(content.unit, JSON.parse(JSON.stringify(unit)))) return content.result;
     throw new RunFolderError(
-      `${file} holds a unit with other settings than this run's; move it away to have it trained`,
+      `${this.folder.path}/${name} holds a unit with other settings than this run's; move it away to have it trained`,
     );
   }
 
-  save(unit: Unit, result: UnitResult): void {
-    this.write(join(unitsFolder, `${unitKey(unit)}.json`), toJson({ unit, result }));
+  /** @throws RunFolderError where it cannot be written. */
+  save(unit: Unit, result: Result): void {
+    this.folder.writeJson(this.#fileOf(unit), { unit, result });
   }
 
   /**
-   * Takes over what is not here yet.
+   * Takes over from another folder what is not here yet.
    *
    * @throws RunFolderError where a file is damaged; what came before it is copied.
    */
-  copyUnitsFrom(other: Store): void {
-    for (const name of readdirSync(join(other.path, unitsFolder))) {
-      const [from, to] = [other, this].map(({ path }) => join(path, unitsFolder, name));
-      if (!name.endsWith('.json') || existsSync(to)) continue;
-      this.write(join(unitsFolder, name), toJson(readUnit(from)));
+  copyFrom(other: RunFolder): void {
+    for (const file of other.list(unitsFolder)) {
+      const name = `${unitsFolder}/${file}`;
+      if (file.endsWith('.json') && !this.folder.has(name)) this.folder.writeJson(name, this.#read(other, name));
     }
   }
 
-  write(name: string, content: string): string {
-    const path = join(this.path, name);
-    const unfinished = `${path}.${process.pid}.unfinished`;
-    onDisk(`cannot write ${path}`, () => {
-      writeFileSync(unfinished, content);
-      renameSync(unfinished, path);
-    });
-    return path;
+  #fileOf(unit: Unit): string {
+    return `${unitsFolder}/${this.#format.keyOf(unit)}.json`;
+  }
+
+  #read(folder: RunFolder, name: string): { unit: object; result: Result } {
+    const content = folder.readJson(name);
+    if (isObject(content) && 'unit' in content && 'result' in content) {
+      const { unit, result } = content;
+      if (isObject(unit) && isObject(result) && this.#format.isResult(result)) return { unit, result };
+    }
+    throw new RunFolderError(`${folder.path}/${name} is no result of this command; move it away`);
   }
 }
 
-function readUnit(file: string): { unit: object; result: UnitResult } {
-  let content: unknown;
-  try {
-    content = JSON.parse(reading(file));
-  } catch (error) {
-    if (!(error instanceof SyntaxError)) throw error;
-    throw new RunFolderError(`${file} is damaged (${error.message}); move it away to have it trained again`);
-  }
-  if (isUnitFile(content)) return content;
-  throw new RunFolderError(`${file} is no result of this comparison; move it away`);
-}
-
-function isUnitFile(content: unknown): content is { unit: object; result: UnitResult } {
-  const has = (value: unknown, name: string, isRight: (part: unknown) => boolean) =>
-    typeof value === 'object' && value !== null && isRight(Reflect.get(value, name));
-  const isObject = (value: unknown) => typeof value === 'object' && value !== null;
-  return (
-    has(content, 'unit', isObject) &&
-    has(content, 'result', (result) => resultFields.every((field) => has(result, field, Array.isArray)))
-  );
-}
-
-function reading(file: string): string {
-  return onDisk(`cannot read ${file}`, () => readFileSync(file, 'utf8'));
-}
-
-function onDisk<T>(what: string, act: () => T): T {
-  try {
-    return act();
-  } catch (cause) {
-    const reason = cause instanceof Error && 'code' in cause ? cause.code : cause;
-    throw new RunFolderError(`${what} (${reason})`, { cause });
-  }
-}
-
-/** The newest comparison below `parent` that has no results yet; null where there is none. */
-export function newestUnfinished(parent: string): string | null {
-  if (!existsSync(parent)) return null;
-  const found = readdirSync(parent)
-    .filter((name) => name.startsWith('compare-'))
-    .sort()
-    .map((name) => join(parent, name))
-    .filter((path) => existsSync(join(path, configFile)) && !existsSync(join(path, finishedFile)));
-  return found.at(-1) ?? null;
-}
-
-function toJson(value: object): string {
-  return `${JSON.stringify(value, null, 1)}\n`;
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null;
 }

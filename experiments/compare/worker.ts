@@ -10,9 +10,8 @@ process.on('SIGINT', () => {});
 const send = (message: FromWorker) => process.send?.(message);
 const stepsBetweenMessages = 50;
 
-const [kind, baseSteps] = process.argv.slice(2);
-const device = await openForRuns(kind === 'webgpu' ? 'webgpu' : 'cpu');
-const runner = new UnitRunner(device, Number(baseSteps));
+const [kind, bases] = process.argv.slice(2);
+const runner = new UnitRunner(await openForRuns(kind === 'webgpu' ? 'webgpu' : 'cpu'), JSON.parse(bases));
 
 process.on('message', async ({ unit }: ToWorker) => {
   let steps = 0;

@@ -1,6 +1,8 @@
+/** Trains units in processes of their own, a few at a time. */
+
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { type Unit, type UnitResult, unitKey } from './units.ts';
+import { type Bases, type Unit, type UnitResult, unitKey } from './units.ts';
 
 export interface ToWorker {
   unit: Unit;
@@ -13,13 +15,12 @@ export type FromWorker =
 
 export interface WorkOptions {
   deviceKind: 'webgpu' | 'cpu';
-  /** Steps the bases were trained for. */
-  baseSteps: number;
+  bases: Bases;
   workers: number;
   /** Ends all workers; what they were at is not kept. */
   signal: AbortSignal;
-  onStart(unit: Unit): void;
   onSteps(unit: Unit, steps: number): void;
+  /** Where it throws, every worker is let go, and so does `performUnits`. */
   onDone(unit: Unit, result: UnitResult): void;
 }
 
@@ -28,49 +29,57 @@ export interface Failure {
   reason: string;
 }
 
+type Outcome = { result: UnitResult } | { reason: string };
+
 /**
- * Performs units in processes of their own, a few at a time, in the order given.
+ * Performs units in the order given.
  *
  * @returns the units that failed, with the reason; the others are not held up by them.
  */
 export async function performUnits(units: readonly Unit[], options: WorkOptions): Promise<Failure[]> {
   const waiting = [...units];
   const failures: Failure[] = [];
-  const workers = Math.min(options.workers, waiting.length);
-  await Promise.all(
-    Array.from({ length: workers }, async () => {
-      let worker: ChildProcess | null = null;
-      for (let unit = waiting.shift(); unit && !options.signal.aborted; unit = waiting.shift()) {
+  const broken = new AbortController();
+  const signal = AbortSignal.any([options.signal, broken.signal]);
+  const work = async () => {
+    let worker: ChildProcess | null = null;
+    try {
+      for (let unit = waiting.shift(); unit && !signal.aborted; unit = waiting.shift()) {
         worker ??= startWorker(options);
-        options.onStart(unit);
-        const outcome = await performOne(worker, unit, options);
+        const outcome = await performOne(worker, unit, signal, options.onSteps);
         if ('result' in outcome) options.onDone(unit, outcome.result);
-        else if (!options.signal.aborted) failures.push({ unit, reason: outcome.reason });
+        else if (!signal.aborted) failures.push({ unit, reason: outcome.reason });
         if (!worker.connected) worker = null;
       }
-      worker?.disconnect();
-    }),
-  );
+    } catch (error) {
+      broken.abort();
+      throw error;
+    } finally {
+      if (worker?.connected) worker.disconnect();
+    }
+  };
+  const ended = await Promise.allSettled(Array.from({ length: Math.min(options.workers, units.length) }, work));
+  for (const each of ended) if (each.status === 'rejected') throw each.reason;
   return failures;
 }
 
-function startWorker({ deviceKind, baseSteps }: WorkOptions): ChildProcess {
-  return fork(fileURLToPath(new URL('worker.ts', import.meta.url)), [deviceKind, String(baseSteps)], {
-    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
-  });
+function startWorker({ deviceKind, bases }: WorkOptions): ChildProcess {
+  const script = fileURLToPath(new URL('worker.ts', import.meta.url));
+  return fork(script, [deviceKind, JSON.stringify(bases)], { stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
 }
 
 function performOne(
   worker: ChildProcess,
   unit: Unit,
-  { signal, onSteps }: WorkOptions,
-): Promise<{ result: UnitResult } | { reason: string }> {
+  signal: AbortSignal,
+  onSteps: WorkOptions['onSteps'],
+): Promise<Outcome> {
   return new Promise((resolve) => {
     let printed = '';
     const onPrinted = (chunk: Buffer) => {
       printed = `${printed}${chunk}`.slice(-2000);
     };
-    const finish = (outcome: { result: UnitResult } | { reason: string }) => {
+    const finish = (outcome: Outcome) => {
       signal.removeEventListener('abort', onAbort);
       worker.off('message', onMessage);
       worker.off('exit', onExit);

@@ -102,7 +102,7 @@ describe('bad options', () => {
     ['an unknown name', { epochs: 3 }, /no option epochs \(allowed: model, optimizer/],
     ['no steps', { steps: 0 }, /steps 0 is out of range/],
     ['half a micro-batch', { microBatches: 0.5 }, /microBatches 0.5 is out of range/],
-  ])('%s', (_, options, message) => {
+  ])('%s', (_, options: object, message) => {
     expect(() => plainTraining(cpu, options)).toThrow(ArgumentError);
     expect(() => plainTraining(cpu, options)).toThrow(message);
   });
