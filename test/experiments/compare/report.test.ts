@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
+import { armNames } from '../../../experiments/compare/arms.ts';
 import { pictures, reportPage } from '../../../experiments/compare/report.ts';
-import { armNames, type Comparison } from '../../../experiments/compare/results.ts';
+import type { Comparison } from '../../../experiments/compare/results.ts';
 import { markdownTables, summaryText } from '../../../experiments/compare/tables.ts';
 import { armLabel } from '../../../experiments/report/arms.ts';
 import { balanced } from '../markup.ts';
@@ -84,9 +85,7 @@ test('arms that nobody foresaw are drawn and named', () => {
   const added = ['paper-v1', 'my-rule', 'my-rule plain stop'].flatMap((arm) =>
     comparison.arms.filter((run) => run.arm === 'full+grades').map((run) => ({ ...run, arm })),
   );
-  const svg = pictures({ ...comparison, arms: [...comparison.arms, ...added] } as Comparison)[
-    'accuracy-and-operations.svg'
-  ];
+  const svg = pictures({ ...comparison, arms: [...comparison.arms, ...added] })['accuracy-and-operations.svg'];
   for (const words of ['paper-v1', 'my-rule', 'my-rule plain stop'])
     expect(svg).toMatch(new RegExp(`>${words}  [+−]?\\d`));
   for (const words of ['the paper’s rules', 'another rule']) expect(svg).toContain(`>${words}<`);
