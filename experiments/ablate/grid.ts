@@ -1,10 +1,12 @@
+/** The runs of an ablation as one grid of thresholds and grace periods for each signal. */
+
 import { mean, standardDeviation } from '../compare/bootstrap.ts';
+import { grouped } from '../compare/statistics.ts';
 import type { Ablation, AblationRow } from './results.ts';
 
-/** All runs of one watched quantity: thresholds of different quantities cannot be compared. */
+/** All runs of one signal: thresholds of different signals cannot be compared. */
 export interface Grid {
-  quantity: string;
-  scale: string;
+  signal: string;
   thresholds: readonly number[];
   graces: readonly number[];
   /** A row a threshold, a column a grace; null where nothing ran. */
@@ -22,31 +24,21 @@ export interface Cell {
   /** Points, minus full training of the same seeds. */
   difference: number;
   operationsRatio: number;
+  /** Null where not every run was timed. */
   seconds: number | null;
   frozenShare: number;
   stepsShare: number;
 }
 
-/** A grid a quantity and scale, in the order in which they first appear. */
+/** A grid a signal, in the order in which they first appear. */
 export function gridsOf({ rows }: Ablation): Grid[] {
-  const groups = new Map<string, AblationRow[]>();
-  for (const row of rows) {
-    const key = JSON.stringify([row.quantity, row.scale]);
-    groups.set(key, [...(groups.get(key) ?? []), row]);
-  }
-  return [...groups.values()].map((ofGrid) => {
+  return grouped(rows, ({ signal }) => signal).map(([signal, ofGrid]) => {
     const thresholds = ascending(ofGrid.map(({ threshold }) => threshold));
     const graces = ascending(ofGrid.map(({ grace }) => grace));
-    return {
-      quantity: ofGrid[0]!.quantity,
-      scale: ofGrid[0]!.scale,
-      thresholds,
-      graces,
-      cells: thresholds.map((threshold) =>
-        graces.map((grace) => cellOf(ofGrid.filter((row) => row.threshold === threshold && row.grace === grace))),
-      ),
-      rows: ofGrid,
-    };
+    const cells = thresholds.map((threshold) =>
+      graces.map((grace) => cellOf(ofGrid.filter((row) => row.threshold === threshold && row.grace === grace))),
+    );
+    return { signal, thresholds, graces, cells, rows: ofGrid };
   });
 }
 
@@ -57,18 +49,13 @@ export function cellsOf({ cells }: Grid): Cell[] {
 function cellOf(rows: readonly AblationRow[]): Cell | null {
   if (rows.length === 0) return null;
   const meanOf = (value: (row: AblationRow) => number) => mean(rows.map(value));
-  const seconds = rows.flatMap(({ seconds }) => (seconds === undefined ? [] : [seconds]));
-  const deviation = standardDeviation(rows.map(({ accuracy }) => 100 * accuracy));
   return {
-    threshold: rows[0]!.threshold,
-    grace: rows[0]!.grace,
-    runs: rows.length,
+    ...{ threshold: rows[0].threshold, grace: rows[0].grace, runs: rows.length },
     accuracy: 100 * meanOf(({ accuracy }) => accuracy),
-    deviation,
+    deviation: standardDeviation(rows.map(({ accuracy }) => 100 * accuracy)),
     difference: 100 * meanOf(({ accuracy, fullAccuracy }) => accuracy - fullAccuracy),
     operationsRatio: meanOf(({ operations }) => operations) / meanOf(({ fullOperations }) => fullOperations),
-    // A mean over some of the runs would not stand beside means over all.
-    seconds: seconds.length === rows.length ? mean(seconds) : null,
+    seconds: rows.some(({ seconds }) => seconds === undefined) ? null : meanOf(({ seconds = Number.NaN }) => seconds),
     frozenShare: meanOf(({ frozenShare }) => frozenShare),
     stepsShare: meanOf(({ steps, scheduleSteps }) => steps / scheduleSteps),
   };

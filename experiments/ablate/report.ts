@@ -4,7 +4,7 @@ import { type Document, documentPage, documentPictures, markedAsSmoke, type Pict
 import { type Grid, gridsOf } from './grid.ts';
 import { drawHeatMap } from './report/heat-map.ts';
 import type { Ablation } from './results.ts';
-import { gridSections, heading, nameOf, quantitiesSections } from './tables.ts';
+import { gridSections, heading, nameOf, signalsSections } from './tables.ts';
 
 /** One HTML file without scripts that needs no other. */
 export function reportPage(ablation: Ablation): string {
@@ -20,7 +20,7 @@ function wholeDocument(ablation: Ablation): Document {
   const grids = gridsOf(ablation);
   const document = {
     ...heading(ablation),
-    summary: quantitiesSections(grids),
+    summary: signalsSections(grids),
     parts: grids.flatMap((grid) => [heatMap(ablation, grid), ...gridSections(grid)]),
   };
   return ablation.kind === 'smoke' ? markedAsSmoke(document) : document;

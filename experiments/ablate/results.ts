@@ -6,9 +6,8 @@ export interface AblationRow {
   threshold: number;
   /** The paper's α: share of the schedule before anything may freeze. */
   grace: number;
-  /** What is watched, and what it is divided by. */
-  quantity: string;
-  scale: string;
+  /** What is watched, as a share of its own peak. */
+  signal: string;
   seed: number;
   accuracy: number;
   fullAccuracy: number;

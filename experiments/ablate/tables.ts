@@ -1,6 +1,10 @@
+/** The tables of an ablation: on the terminal, in Markdown and on the page. */
+
+import { formatPercent, formatSeconds } from '../../command/format.ts';
+import { tableOf } from '../../command/text-table.ts';
 import { mean, standardDeviation } from '../compare/bootstrap.ts';
 import { margin } from '../compare/statistics.ts';
-import { formatPercent, formatSeconds } from '../fragments/format.ts';
+import { columnsOf } from '../compare/tables.ts';
 import { gradesInWords } from '../report/explanations.ts';
 import { absent, counted, fixed, signed } from '../report/numbers.ts';
 import { type Document, documentMarkdown, documentText, type Section } from '../report/sections.ts';
@@ -19,25 +23,20 @@ export function markdownTables(ablation: Ablation): string {
 
 function tablesDocument(ablation: Ablation): Document {
   const grids = gridsOf(ablation);
-  return {
-    ...heading(ablation),
-    summary: [],
-    parts: [...grids.flatMap((grid) => gridSections(grid)), ...quantitiesSections(grids)],
-  };
+  const parts = [...grids.flatMap((grid) => gridSections(grid)), ...signalsSections(grids)];
+  return { ...heading(ablation), summary: [], parts };
 }
 
-export function heading({
-  kind,
-  date,
-  machine,
-  device,
-  task,
-  model,
-  rows,
-}: Ablation): Omit<Document, 'summary' | 'parts'> {
-  const title = `Threshold, grace and quantity of GradES on ${task}`;
+/** Title, introduction, notes and circumstances. */
+export function heading(ablation: Ablation): Omit<Document, 'summary' | 'parts'> {
+  const { kind, date, machine, device, task, model, rows } = ablation;
+  const title = `Threshold, grace and signal of GradES on ${task}`;
   const full = [...new Map(rows.map(({ seed, fullAccuracy }) => [seed, 100 * fullAccuracy])).values()];
   const deviation = standardDeviation(full);
+  const spread =
+    deviation === null
+      ? ' with a single seed, so that no spread is known.'
+      : `, standard deviation over the seeds ${fixed(deviation, 2)}: differences of that size between cells say nothing.`;
   return {
     title: kind === 'smoke' ? `Smoke run, not evidence: ${title}` : title,
     introduction: [gradesInWords],
@@ -49,103 +48,90 @@ export function heading({
       `${date}. ${machine}. Device: ${device.kind}, ${device.adapter}. Model: ${model}.`,
       rows.length === 0
         ? 'Nothing was run.'
-        : `${counted(rows.length, 'run')}, ${counted(full.length, 'seed')}. Full training: ${fixed(mean(full), 2)} %` +
-          (deviation === null
-            ? ' with a single seed, so that no spread is known.'
-            : `, standard deviation over the seeds ${fixed(deviation, 2)}: differences of that size between cells say nothing.`),
+        : `${counted(rows.length, 'run')}, ${counted(full.length, 'seed')}. Full training: ${fixed(mean(full), 2)} %${spread}`,
     ],
   };
 }
 
 /** The shapes of the paper's tables 6 and 7: a row a threshold, a column a grace. */
 export function gridSections(grid: Grid): Section[] {
-  const name = nameOf(grid);
   const cells = cellsOf(grid);
-  const table = (format: (cell: Cell) => string) => ({
-    columns: [{ title: 'τ \\ α' }, ...grid.graces.map((grace) => ({ title: String(grace) }))],
-    rows: grid.thresholds.map((threshold, index) => [
+  const missing = grid.cells.flat().length - cells.length;
+  const section = (title: string, paragraph: string, format: (cell: Cell) => string): Section => {
+    const rows = grid.thresholds.map((threshold, row) => [
       String(threshold),
-      ...grid.cells[index]!.map((cell) => (cell ? format(cell) : absent)),
-    ]),
-  });
-  const empty = grid.cells.flat().length - cells.length;
-  const timed = cells.filter(({ seconds }) => seconds !== null).length;
+      ...grid.cells[row].map((cell) => (cell ? format(cell) : absent)),
+    ]);
+    const table = tableOf(['τ \\ α', ...grid.graces.map(String)], rows);
+    return { heading: `${title}, ${nameOf(grid)}`, paragraphs: [paragraph], table };
+  };
   return [
-    {
-      heading: `Accuracy, ${name}`,
-      paragraphs: [
-        'Percent, mean ± standard deviation over the seeds; in brackets the difference to full training in points.',
-        ...(empty > 0 ? [`${counted(empty, 'cell')} without a run.`] : []),
-      ],
-      table: table(
-        ({ accuracy, deviation, difference }) =>
-          `${fixed(accuracy, 2)}${deviation === null ? '' : ` ± ${fixed(deviation, 2)}`} (${signed(difference, 2)})`,
-      ),
-    },
-    {
-      heading: `Operations, ${name}`,
-      paragraphs: ['Over those of full training of the same seeds.'],
-      table: table(({ operationsRatio }) => fixed(operationsRatio, 3)),
-    },
-    timed === 0
-      ? { heading: `Time, ${name}`, paragraphs: ['Not timed.'] }
-      : {
-          heading: `Time, ${name}`,
-          paragraphs: ['Mean of the runs; a dash where not every run was timed.'],
-          table: table(({ seconds }) => (seconds === null ? absent : formatSeconds(seconds))),
-        },
+    section(
+      'Accuracy',
+      'Percent, mean ± standard deviation over the seeds; in brackets the difference to full training in points.' +
+        (missing > 0 ? ` ${counted(missing, 'cell')} without a run.` : ''),
+      ({ accuracy, deviation, difference }) =>
+        `${fixed(accuracy, 2)}${deviation === null ? '' : ` ± ${fixed(deviation, 2)}`} (${signed(difference, 2)})`,
+    ),
+    section('Operations', 'Over those of full training of the same seeds.', (cell) => fixed(cell.operationsRatio, 3)),
+    ...(cells.some(({ seconds }) => seconds !== null)
+      ? [
+          section('Time', 'Mean of the runs; a dash where not every run was timed.', ({ seconds }) =>
+            seconds === null ? absent : formatSeconds(seconds),
+          ),
+        ]
+      : []),
   ];
 }
 
-/** One row a quantity: what its whole grid gives, and its cheapest cell that is not half a point worse. */
-export function quantitiesSections(grids: readonly Grid[]): Section[] {
+/** One row a signal: what its whole grid gives, and its cheapest cell that is not half a point worse. */
+export function signalsSections(grids: readonly Grid[]): Section[] {
   if (grids.length === 0) return [];
+  const rows = grids.map((grid) => {
+    const cells = cellsOf(grid);
+    const good = cells.filter(({ difference }) => difference >= -margin);
+    const differences = cells.map(({ difference }) => difference);
+    return { grid, cells, differences, cheapest: good.sort((a, b) => a.operationsRatio - b.operationsRatio)[0] };
+  });
+  const meanOf = (cells: readonly Cell[], value: (cell: Cell) => number) => mean(cells.map(value));
+  const table = columnsOf<(typeof rows)[number]>(rows, 1, {
+    signal: ({ grid }) => grid.signal,
+    runs: ({ grid }) => String(grid.rows.length),
+    difference: ({ differences }) => signed(mean(differences), 2),
+    lowest: ({ differences }) => signed(Math.min(...differences), 2),
+    highest: ({ differences }) => signed(Math.max(...differences), 2),
+    operations: ({ cells }) =>
+      fixed(
+        meanOf(cells, ({ operationsRatio }) => operationsRatio),
+        3,
+      ),
+    frozen: ({ cells }) =>
+      formatPercent(
+        meanOf(cells, ({ frozenShare }) => frozenShare),
+        0,
+      ),
+    steps: ({ cells }) =>
+      formatPercent(
+        meanOf(cells, ({ stepsShare }) => stepsShare),
+        0,
+      ),
+    cheapest: ({ cheapest }) => (cheapest ? `τ ${cheapest.threshold}, α ${cheapest.grace}` : 'none'),
+    'its difference': ({ cheapest }) => cheapest && signed(cheapest.difference, 2),
+    'its operations': ({ cheapest }) => cheapest && fixed(cheapest.operationsRatio, 3),
+  });
   return [
     {
-      heading: 'Quantities',
+      heading: 'Signals',
       paragraphs: [
         `Over all cells of each grid. The last three columns are its cheapest cell whose mean is not more than ${margin} ` +
           'points below full training: chosen after the fact, among many, and so flattered.',
       ],
-      table: {
-        columns: [
-          { title: 'quantity' },
-          { title: 'scale', align: 'left' },
-          ...['runs', 'difference', 'lowest', 'highest', 'operations', 'frozen', 'steps'].map((title) => ({ title })),
-          { title: 'cheapest', align: 'left' },
-          { title: 'difference' },
-          { title: 'operations' },
-        ],
-        rows: grids.map((grid) => {
-          const cells = cellsOf(grid);
-          const differences = cells.map(({ difference }) => difference);
-          const cheapest = cells
-            .filter(({ difference }) => difference >= -margin)
-            .sort((a, b) => a.operationsRatio - b.operationsRatio)[0];
-          return [
-            grid.quantity,
-            grid.scale,
-            String(grid.rows.length),
-            signed(mean(differences), 2),
-            signed(Math.min(...differences), 2),
-            signed(Math.max(...differences), 2),
-            fixed(mean(cells.map(({ operationsRatio }) => operationsRatio)), 3),
-            formatPercent(mean(cells.map(({ frozenShare }) => frozenShare)), 0),
-            formatPercent(mean(cells.map(({ stepsShare }) => stepsShare)), 0),
-            ...(cheapest
-              ? [
-                  `τ ${cheapest.threshold}, α ${cheapest.grace}`,
-                  signed(cheapest.difference, 2),
-                  fixed(cheapest.operationsRatio, 3),
-                ]
-              : ['none', absent, absent]),
-          ];
-        }),
-      },
+      table,
     },
   ];
 }
 
-export function nameOf({ quantity, scale }: Grid): string {
-  return `${quantity} / ${scale}`;
+/** Every signal is a share of its own peak. */
+export function nameOf({ signal }: Grid): string {
+  return `${signal} / peak`;
 }

@@ -108,7 +108,7 @@ export function sections(comparison: Comparison) {
 type Columns<Row> = Readonly<Record<string, (row: Row) => string | null | undefined>>;
 
 /** The first `leftColumns` hold words. */
-function columnsOf<Row>(rows: readonly Row[], leftColumns: number, columns: Columns<Row>): Table {
+export function columnsOf<Row>(rows: readonly Row[], leftColumns: number, columns: Columns<Row>): Table {
   const cells = rows.map((row) => Object.values(columns).map((cell) => cell(row) ?? absent));
   return tableOf(Object.keys(columns), cells, leftColumns);
 }
