@@ -38,7 +38,8 @@ test('cells that did not run, times that are not known and smoke runs are told',
   const text = summaryText(partial);
   expect(text).toMatch(/^Smoke run, not evidence/);
   expect(text).toContain('1 cell without a run.');
-  expect(text).toContain('Not timed.');
+  expect(text).toContain('Time, split-half');
+  expect(text).not.toContain('Time, gradient');
   expect(pictures(partial)['ablation-gradient-peak.svg']).toContain('smoke run, not evidence');
   expect(summaryText({ ...ablation, rows: [] })).toContain('Nothing was run.');
 });

@@ -2,11 +2,11 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { type ArmsOptions, gradesPolicy, newRun, trainAlone, trainArms } from '../../../experiments/compare/arms.ts';
 import { buildBase } from '../../../experiments/compare/bases.ts';
-import { evaluate } from '../../../experiments/evaluate.ts';
 import { type ArmName, type ArmResult, armNames } from '../../../experiments/compare/results.ts';
 import type { Run } from '../../../experiments/compare/run.ts';
 import type { Task } from '../../../experiments/compare/tasks/task.ts';
 import { loadTask } from '../../../experiments/compare/tasks.ts';
+import { evaluate } from '../../../experiments/evaluate.ts';
 import { FixedStop, FreezeList, inReversedOrder, ParameterRegistry, type Policy } from '../../../src/index.ts';
 import { CpuDevice } from '../../../src/tensor/cpu/cpu-device.ts';
 

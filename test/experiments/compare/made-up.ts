@@ -221,20 +221,19 @@ function timing(arm: string, task: string, blocks: number): Timing {
 /** An ablation that nobody ran: the higher the threshold and the shorter the grace, the cheaper and the worse. */
 export function madeUpAblation(kind: Ablation['kind'] = 'full'): Ablation {
   const random = new Random(8);
-  const rows = ['split-half', 'gradient'].flatMap((quantity) =>
+  const rows = ['split-half', 'gradient'].flatMap((signal) =>
     [0.3, 0.45, 0.6].flatMap((threshold) =>
       [0.1, 0.3, 0.5].flatMap((grace) =>
         [1, 2].map((seed) => ({
           threshold,
           grace,
-          quantity,
-          scale: 'peak',
+          signal,
           seed,
           accuracy: 0.8 + 0.01 * grace - 0.01 * threshold + 0.002 * random.normal(),
           fullAccuracy: 0.8 + 0.001 * seed,
           operations: 1e9 * (1 - threshold * (1 - grace)),
           fullOperations: 1e9,
-          ...(quantity === 'split-half' && { seconds: 100 * (1 - threshold * (1 - grace)) }),
+          ...(signal === 'split-half' && { seconds: 100 * (1 - threshold * (1 - grace)) }),
           frozenShare: threshold,
           steps: 800,
           scheduleSteps: 1000,
