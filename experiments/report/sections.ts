@@ -107,7 +107,7 @@ export function documentPage(document: Document): string {
     paragraph: (text) => `<p>${escapeHtml(text)}</p>`,
     notes: (texts) => `<ul>${texts.map((text) => `<li>${escapeHtml(text)}</li>`).join('')}</ul>`,
     table: (table, { heading, long }) => {
-      const markup = scrolling(heading, htmlTable(table, table.columns.length > 7 ? 'close' : ''));
+      const markup = scrolling(heading, htmlTable(table, table.columns.length > 6 ? 'close' : ''));
       return long ? `<details><summary>${table.rows.length} rows</summary>${markup}</details>` : markup;
     },
     picture: ({ heading, caption, draw }) =>
