@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
+import { armNames } from '../../../experiments/compare/arms.ts';
 import { pictures, reportPage } from '../../../experiments/compare/report.ts';
-import { armNames, type Comparison } from '../../../experiments/compare/results.ts';
+import type { Comparison } from '../../../experiments/compare/results.ts';
 import { markdownTables, summaryText } from '../../../experiments/compare/tables.ts';
 import { armLabel } from '../../../experiments/report/arms.ts';
 import { balanced } from '../markup.ts';
@@ -81,13 +82,11 @@ test('what LoRA loses does not squash the other arms: it has a panel and an axis
 
 test('arms that nobody foresaw are drawn and named', () => {
   const comparison = madeUpComparison();
-  const added = ['paper-v1', 'my-rule', 'my-rule plain stop'].flatMap((arm) =>
+  const added = ['my-rule', 'my-rule-plain-stop'].flatMap((arm) =>
     comparison.arms.filter((run) => run.arm === 'full+grades').map((run) => ({ ...run, arm })),
   );
-  const svg = pictures({ ...comparison, arms: [...comparison.arms, ...added] } as Comparison)[
-    'accuracy-and-operations.svg'
-  ];
-  for (const words of ['paper-v1', 'my-rule', 'my-rule plain stop'])
+  const svg = pictures({ ...comparison, arms: [...comparison.arms, ...added] })['accuracy-and-operations.svg'];
+  for (const words of ['paper-v1', 'my-rule', 'my-rule-plain-stop'])
     expect(svg).toMatch(new RegExp(`>${words}  [+−]?\\d`));
   for (const words of ['the paper’s rules', 'another rule']) expect(svg).toContain(`>${words}<`);
 });
@@ -137,50 +136,41 @@ test('the tables hold the numbers of the results', () => {
   ]);
 });
 
-test('the sentences claim no more than the intervals show', () => {
+test('what was asked is answered with no more than the intervals show', () => {
   const comparison = madeUpComparison({ evaluationTasks: 3, seeds: 3 });
-  const moved = (control: string, points: number) =>
-    summaryText({
-      ...comparison,
-      arms: comparison.arms.map((run) => ({
-        ...run,
-        accuracy: 0.8 + (run.arm === control ? points / 100 : 0) + (run.seed === 2 && run.arm === control ? 0.001 : 0),
-      })),
-    });
-  expect(moved('plain-stop', -1)).toContain('Freezing matrix by matrix did better than simply stopping.');
-  expect(moved('plain-stop', 1)).toContain('Freezing matrix by matrix did worse than simply stopping.');
-  const undecided = moved('plain-stop', -0.05);
-  expect(undecided).toContain('Accuracy of GradES against a plain stop: no difference shown');
-  expect(undecided).toContain('That freezing matrix by matrix beats a plain stop is not shown. That is not proof of');
-  expect(undecided).toContain('against random matrices at the same times: exactly the same in every pair');
-  expect(undecided).toContain('That the choice of matrix matters is not shown.');
-  expect(moved('reversed', -1)).toContain('Its own choice did better than “reversed”.');
-});
-
-test('unequal operations are told where equal ones were meant', () => {
-  const comparison = madeUpComparison();
-  const unequal = {
-    ...comparison,
-    arms: comparison.arms.map((run) =>
-      run.arm === 'plain-stop' ? { ...run, operations: { ...run.operations, optimizer: 0 } } : run,
-    ),
+  const answer = (control: string, points: number) => {
+    const arms = comparison.arms.map((run) => ({
+      ...run,
+      accuracy: 0.8 + (run.arm === control ? points / 100 + (run.seed === 2 ? 0.001 : 0) : 0),
+    }));
+    const markdown = markdownTables({ ...comparison, arms });
+    return (question: string) => cellsOf(markdown, 'What was asked', question).slice(3);
   };
-  expect(summaryText(unequal)).toContain('these are not equal operations');
-  expect(summaryText(comparison)).not.toContain('these are not equal operations');
+  const stop = 'Does freezing matrix by matrix beat a plain stop?';
+  expect(answer('plain-stop', -1)(stop)).toEqual(['+0.97', '+0.93 to +0.99', 'higher', '1.00']);
+  expect(answer('plain-stop', 1)(stop)[2]).toBe('lower');
+  const undecided = answer('plain-stop', -0.05);
+  expect(undecided(stop)[2]).toBe('no difference shown');
+  expect(undecided('Does it matter which matrix freezes?')[2]).toBe('the same');
+  expect(answer('reversed', -1)('Does it matter in which order?')[2]).toBe('higher');
+  expect(undecided('Does paper-v1 beat a plain stop?')).toHaveLength(4);
 });
 
-test('what did not run is said, in words and in pictures', () => {
+test('few arms give no rows of arms that were not asked for', () => {
   const partial = only(madeUpComparison({ lengths: [1] }), ['full', 'full+grades']);
-  const text = summaryText(partial);
-  expect(text).toContain('plain-stop has no run at all');
-  expect(text).toContain('The question stays open: there is nothing to compare with.');
-  expect(text).toContain('Unknown: fewer than two runs of the arm “null”');
-  expect(text).toContain('Not run: 0.5× and 2×.');
-  expect(text).toContain('lora+grades was not run.');
+  const markdown = markdownTables(partial);
+  expect(markdown).not.toMatch(/lora|plain-stop|reversed/);
+  expect(markdown).toContain('Unknown: fewer than two runs of the arm “null”');
+  expect(cellsOf(markdown, 'Operations, evaluation', 'full+grades')).toHaveLength(8);
   const files = pictures(partial);
   expect(Object.keys(files)).not.toContain('alive-lora-grades.svg');
-  expect(files['differences.svg']).toContain('not run');
   expect(Object.values(files).join('')).not.toMatch(/NaN|undefined|Infinity/);
+});
+
+test('thresholds that were calibrated are told, with where they come from', () => {
+  const markdown = markdownTables(madeUpComparison());
+  expect(cellsOf(markdown, 'Thresholds τ', 'made-up-2')).toEqual(['made-up-2', '1.50', '2.25', '0.500']);
+  expect(markdown).toContain('in one full run with seed 301');
 });
 
 test('a comparison without any result is still a page that says so', () => {
@@ -206,7 +196,7 @@ test('signals that are no numbers, and runs that froze nothing, are drawn as not
   const files = pictures(silent);
   expect(Object.keys(files).filter((name) => /signals|alive/.test(name))).toEqual([]);
   expect(Object.values(files).join('')).not.toContain('NaN');
-  expect(summaryText(silent)).toContain('GradES froze something in 0 of 1 run');
+  expect(summaryText(silent)).toContain('never (0 %)');
 });
 
 test('text from outside cannot break the page or a table', () => {
