@@ -75,27 +75,41 @@ test('the tables hold the numbers of the results', () => {
   ]);
 });
 
-test('what is said of a difference is no more than its interval shows', () => {
+test('what was asked is answered with no more than the intervals show', () => {
   const comparison = madeUpComparison({ evaluationTasks: 3, seeds: 3 });
-  const finding = (control: string, points: number, question = 'Does freezing matrix by matrix beat a plain stop?') => {
+  const answer = (control: string, points: number) => {
     const arms = comparison.arms.map((run) => ({
       ...run,
       accuracy: 0.8 + (run.arm === control ? points / 100 + (run.seed === 2 ? 0.001 : 0) : 0),
     }));
-    return cellsOf(markdownTables({ ...comparison, arms }), 'What was asked', question).at(-2);
+    const markdown = markdownTables({ ...comparison, arms });
+    return (question: string) => cellsOf(markdown, 'What was asked', question).slice(3);
   };
-  expect(finding('plain-stop', -1)).toBe('higher');
-  expect(finding('plain-stop', 1)).toBe('lower');
-  expect(finding('plain-stop', -0.05)).toBe('no difference shown');
-  expect(finding('plain-stop', -1, 'Does it matter which matrix freezes?')).toBe('the same');
-  expect(finding('reversed', -1, 'Does it matter in which order?')).toBe('higher');
+  const stop = 'Does freezing matrix by matrix beat a plain stop?';
+  expect(answer('plain-stop', -1)(stop)).toEqual(['+0.97', '+0.93 to +0.99', 'higher', '1.00']);
+  expect(answer('plain-stop', 1)(stop)[2]).toBe('lower');
+  const undecided = answer('plain-stop', -0.05);
+  expect(undecided(stop)[2]).toBe('no difference shown');
+  expect(undecided('Does it matter which matrix freezes?')[2]).toBe('the same');
+  expect(answer('reversed', -1)('Does it matter in which order?')[2]).toBe('higher');
+  expect(undecided('Does paper-v1 beat a plain stop?')).toHaveLength(4);
 });
 
-test('what did not run has no row', () => {
+test('few arms give no rows of arms that were not asked for', () => {
   const partial = only(madeUpComparison({ lengths: [1] }), ['full', 'full+grades']);
-  const text = summaryText(partial);
-  expect(text).toContain('What does it cost beside full training?');
-  expect(text).not.toMatch(/plain-stop|lora/);
+  const markdown = markdownTables(partial);
+  expect(markdown).not.toMatch(/lora|plain-stop|reversed/);
+  expect(markdown).toContain('Unknown: fewer than two runs of the arm “null”');
+  expect(cellsOf(markdown, 'Operations, evaluation', 'full+grades')).toHaveLength(8);
+  const files = pictures(partial);
+  expect(Object.keys(files)).not.toContain('alive-lora-grades.svg');
+  expect(Object.values(files).join('')).not.toMatch(/NaN|undefined|Infinity/);
+});
+
+test('thresholds that were calibrated are told, with where they come from', () => {
+  const markdown = markdownTables(madeUpComparison());
+  expect(cellsOf(markdown, 'Thresholds τ', 'made-up-2')).toEqual(['made-up-2', '1.50', '2.25', '0.500']);
+  expect(markdown).toContain('in one full run with seed 301');
 });
 
 test('a comparison without any result is still a page that says so', () => {
@@ -105,10 +119,17 @@ test('a comparison without any result is still a page that says so', () => {
     expect(written).toContain('There is no evaluation task');
     expect(written).not.toMatch(/NaN|undefined|Infinity/);
   }
+  expect(Object.values(pictures(empty)).join('')).not.toMatch(/NaN|undefined|Infinity/);
 });
 
 test('text from outside cannot break the page or a table', () => {
   const hostile = { ...madeUpComparison(smallest), model: '<script> & "x" | y' };
   expect(reportPage(hostile)).toContain('&lt;script&gt; &amp; &quot;x&quot; | y');
   expect(markdownTables(hostile)).toContain('\\<script\\> & "x" \\| y');
+});
+
+test('a rule that froze nothing is said to have frozen nothing', () => {
+  const comparison = madeUpComparison(smallest);
+  const arms = comparison.arms.map((run) => ({ ...run, freezes: [] }));
+  expect(summaryText({ ...comparison, arms })).toContain('never (0 %)');
 });
