@@ -1,6 +1,7 @@
 /** What the results of a comparison say: paired differences, ratios, times and the noise floor. */
 
 import { ArgumentError } from '../../src/index.ts';
+import { counted } from '../report/numbers.ts';
 import { type Arm, arms as armTable, paperArms, userArms } from './arms.ts';
 import { hierarchicalBootstrap, type Interval, mean, standardDeviation } from './bootstrap.ts';
 import * as protocol from './protocol.ts';
@@ -98,7 +99,7 @@ export function pairRuns(
     return [{ task: run.task, seed: run.seed, arm: run, base: other }];
   });
   const missing = tasks.length * comparison.seeds.length - pairs.length;
-  const remarks = missing > 0 ? [`${missing} pairs of ${arm} and ${base} lack a run with a finite accuracy`] : [];
+  const remarks = missing > 0 ? [`${arm} and ${base}: ${counted(missing, 'pair')} without two finite accuracies`] : [];
   return { arm, base, pairs, remarks };
 }
 

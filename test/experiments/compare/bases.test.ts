@@ -1,29 +1,26 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { beforeEach, expect, test } from 'vitest';
 import { buildClassifier, loadBase } from '../../../experiments/compare/bases.ts';
 import { loadTask } from '../../../experiments/compare/tasks.ts';
 import { CpuDevice } from '../../../src/tensor/cpu/cpu-device.ts';
 import { temporaryFolder } from '../../temporary-folder.ts';
 
 const device = new CpuDevice();
-const here = process.cwd();
 let folder: string;
 
 beforeEach(() => {
-  folder = temporaryFolder();
-  process.chdir(folder);
+  folder = join(temporaryFolder(), 'bases');
 });
-afterEach(() => process.chdir(here));
 
 function load(steps: number) {
   const told: string[] = [];
-  return loadBase('sequences', device, { steps, onProgress: (line) => told.push(line) }).then((state) => ({
+  return loadBase('sequences', device, { folder, steps, onProgress: (line) => told.push(line) }).then((state) => ({
     state,
     told,
   }));
 }
-const files = () => readdirSync(join(folder, 'runs', 'bases'));
+const files = () => readdirSync(folder);
 
 test('a base is pretrained once and read from then on, the same weights', async () => {
   const made = await load(3);
@@ -37,7 +34,7 @@ test('a base is pretrained once and read from then on, the same weights', async 
 
 test('a file that is damaged is said to be, and made again', async () => {
   const { state } = await load(2);
-  const path = join(folder, 'runs', 'bases', files()[0]);
+  const path = join(folder, files()[0]);
   const whole = readFileSync(path);
   writeFileSync(path, whole.subarray(0, whole.length / 2));
   const again = await load(2);
@@ -48,8 +45,9 @@ test('a file that is damaged is said to be, and made again', async () => {
 
 test('a classifier has the weights of its base, and a head by its seed', async () => {
   const { state } = await load(2);
+  const task = loadTask('contains');
   const build = async (seed: number, perturb = 0) =>
-    (await buildClassifier(loadTask('contains'), device, seed, state, { perturb })).stateDict();
+    (await buildClassifier({ task, device, seed, base: state, adapters: false }, perturb)).stateDict();
   const [one, other, perturbed] = [await build(1), await build(2), await build(1, 1e-5)];
   const { 'head.weight': head, ...body } = one;
   const { 'head.weight': ofBase, ...bodyOfBase } = state;

@@ -1,15 +1,7 @@
 import type { Ablation } from '../../../experiments/ablate/results.ts';
-import {
-  type ArmName,
-  type ArmResult,
-  armNames,
-  type Comparison,
-  type Freeze,
-  type TaskDescription,
-  type Timing,
-} from '../../../experiments/compare/results.ts';
-import { MATRIX_KINDS } from '../../../experiments/fragments/report.ts';
-import { Random } from '../../../src/index.ts';
+import { armNames } from '../../../experiments/compare/arms.ts';
+import type { ArmResult, Comparison, Freeze, TaskDescription, Timing } from '../../../experiments/compare/results.ts';
+import { projectionKinds, Random } from '../../../src/index.ts';
 
 export interface MadeUp {
   evaluationTasks?: number;
@@ -22,7 +14,7 @@ export interface MadeUp {
 const scheduleSteps = 1000;
 
 /** Points of accuracy and share of operations that are made up for each arm. */
-const invented: Record<ArmName, { points: number; share: number }> = {
+const invented: Record<string, { points: number; share: number }> = {
   full: { points: 0, share: 1 },
   'full+stopping': { points: -0.8, share: 0.6 },
   'full+stopping-best': { points: -0.3, share: 0.75 },
@@ -39,6 +31,12 @@ const invented: Record<ArmName, { points: number; share: number }> = {
   reversed: { points: -0.2, share: 0.7 },
   plateau: { points: -0.4, share: 0.7 },
   'lora-plain-stop': { points: -2.1, share: 0.6 },
+  'paper-v1': { points: -0.3, share: 0.8 },
+  'paper-v1-plain-stop': { points: -0.2, share: 0.8 },
+  'paper-v3': { points: -0.4, share: 0.85 },
+  'paper-v3-plain-stop': { points: -0.1, share: 0.85 },
+  'released-code': { points: -0.5, share: 0.65 },
+  'released-code-plain-stop': { points: -0.3, share: 0.65 },
   null: { points: 0, share: 1 },
 };
 
@@ -109,11 +107,12 @@ function describe(index: number, tuning: boolean): TaskDescription {
     steps: scheduleSteps,
     learningRate: { full: 0.003, lora: 0.01 },
     tuning,
+    ...(!tuning && { paperThresholds: { 'paper-v1': 1.5, 'paper-v3': 2.25, 'released-code': 0.5 } }),
   };
 }
 
 function run(
-  arm: ArmName,
+  arm: string,
   task: string,
   taskIndex: number,
   seed: number,
@@ -129,7 +128,7 @@ function run(
   const watches = arm === 'full+grades' || arm === 'lora+grades';
   const accuracy = 0.8 + 0.02 * taskIndex + 0.01 * points + (arm === 'full' ? 0 : 0.003 * random.normal());
   const matrices = Array.from({ length: blocks }, (_, block) =>
-    MATRIX_KINDS.map((matrixKind, index) => ({
+    projectionKinds.map((matrixKind, index) => ({
       name: `blocks.${block}.part.${matrixKind}`,
       kind: matrixKind,
       block,
@@ -197,7 +196,7 @@ function followers(blocks: number, step: number): Freeze[] {
   ];
 }
 
-function timing(arm: ArmName, task: string, blocks: number): Timing {
+function timing(arm: string, task: string, blocks: number): Timing {
   const watches = arm.includes('grades');
   const steps = Math.round(scheduleSteps * (arm === 'full' || arm === 'lora' ? 1 : 0.85));
   const changes = watches ? [0, 250, 400, 600, steps] : [0, steps];
@@ -222,20 +221,19 @@ function timing(arm: ArmName, task: string, blocks: number): Timing {
 /** An ablation that nobody ran: the higher the threshold and the shorter the grace, the cheaper and the worse. */
 export function madeUpAblation(kind: Ablation['kind'] = 'full'): Ablation {
   const random = new Random(8);
-  const rows = ['split-half', 'gradient'].flatMap((quantity) =>
+  const rows = ['split-half', 'gradient'].flatMap((signal) =>
     [0.3, 0.45, 0.6].flatMap((threshold) =>
       [0.1, 0.3, 0.5].flatMap((grace) =>
         [1, 2].map((seed) => ({
           threshold,
           grace,
-          quantity,
-          scale: 'peak',
+          signal,
           seed,
           accuracy: 0.8 + 0.01 * grace - 0.01 * threshold + 0.002 * random.normal(),
           fullAccuracy: 0.8 + 0.001 * seed,
           operations: 1e9 * (1 - threshold * (1 - grace)),
           fullOperations: 1e9,
-          ...(quantity === 'split-half' && { seconds: 100 * (1 - threshold * (1 - grace)) }),
+          ...(signal === 'split-half' && { seconds: 100 * (1 - threshold * (1 - grace)) }),
           frozenShare: threshold,
           steps: 800,
           scheduleSteps: 1000,

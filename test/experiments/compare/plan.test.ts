@@ -1,10 +1,12 @@
 import { describe, expect, test } from 'vitest';
+import { armNames } from '../../../experiments/compare/arms.ts';
 import {
+  armsUnits,
+  calibrationUnits,
   learningRateUnits,
   lengthUnits,
   planTasks,
   quickTaskPlans,
-  reportedUnits,
   shardOf,
   timingUnits,
   tuningUnits,
@@ -18,7 +20,7 @@ import {
   sweepSeeds,
   validationItems,
 } from '../../../experiments/compare/protocol.ts';
-import { armNames, type SettingResult, type SweepResult } from '../../../experiments/compare/results.ts';
+import type { SettingResult, SweepResult } from '../../../experiments/compare/results.ts';
 import { taskNames } from '../../../experiments/compare/tasks.ts';
 import { unitKey } from '../../../experiments/compare/units.ts';
 
@@ -68,6 +70,7 @@ test('the setting is the cheapest of those within half a point of full training,
   ];
   expect(chooseSetting(all)).toBe('bold');
   expect(chooseSetting(result('reckless', [-0.02], 0.3))).toBe('split-half < 0.3');
+  expect(chooseSetting([])).toBe('split-half < 0.3');
 });
 
 test('an evaluation costs its share of a run: a forward pass is a third of a step', () => {
@@ -84,43 +87,60 @@ describe('units', () => {
     ...swept({ 600: [0.9] }, 1e-2).map((each) => ({ ...each, task, adapters: true })),
   ]);
   const plans = planTasks(taskNames, sweep);
-  const everything = { arms: armNames, seeds: [1, 2], lengths: [1, 0.5, 2], quick: false } as const;
+  const everything = { arms: armNames, seeds: [1, 2], lengths: [1, 0.5, 2], quick: false, policy: null } as const;
+  const rules = () => ({ setting: {}, thresholds: {}, policy: null });
+  const judged = taskNames.filter((task) => !['file-kind', 'majority', 'noisy-majority'].includes(task));
 
   test('each has a name of its own', () => {
     const units = [
       ...learningRateUnits(taskNames),
       ...lengthUnits(taskNames, sweep),
       ...tuningUnits(plans),
-      ...reportedUnits(plans, {}, everything),
-      ...timingUnits(plans, {}, everything),
+      ...calibrationUnits(plans, everything),
+      ...armsUnits(plans, rules, everything),
+      ...timingUnits(plans, rules, everything),
     ];
     expect(new Set(units.map(unitKey)).size).toBe(units.length);
   });
 
-  test('sweep and tuning have seeds that no reported arm has', () => {
+  test('sweep, tuning and calibration have seeds that no reported arm has', () => {
     const seedsOf = (units: readonly { seed: number }[]) => new Set(units.map(({ seed }) => seed));
-    const reported = seedsOf(reportedUnits(plans, {}, everything));
-    for (const seed of [...seedsOf(learningRateUnits(taskNames)), ...seedsOf(tuningUnits(plans))]) {
-      expect(reported.has(seed)).toBe(false);
-    }
+    const reported = seedsOf(armsUnits(plans, rules, everything));
+    const fixing = [learningRateUnits(taskNames), tuningUnits(plans), calibrationUnits(plans, everything)];
+    for (const seed of fixing.flatMap((units) => [...seedsOf(units)])) expect(reported.has(seed)).toBe(false);
     expect(seedsOf(lengthUnits(taskNames, sweep))).toEqual(new Set(sweepSeeds));
   });
 
-  test('controls and the null arm run at the own length of the tasks that are judged', () => {
-    const units = reportedUnits(plans, {}, everything);
-    for (const unit of units) {
-      const isJudged = !['file-kind', 'majority', 'noisy-majority'].includes(unit.task);
-      const own = plans.find(({ task }) => task === unit.task)?.steps ?? 0;
-      if (unit.phase === 'noise') expect([isJudged, unit.steps]).toEqual([true, own]);
-      else if (!isJudged && !unit.adapters) expect(unit.arms).not.toContain('reversed');
-      if (unit.phase === 'arms') expect(unit.steps).toBe(unit.length * own);
+  test("controls, the paper's rules and the null arm run at the own length of the tasks that are judged", () => {
+    const units = armsUnits(plans, rules, everything);
+    const limited = ['reversed', 'paper-v1', 'released-code-plain-stop', 'null'];
+    for (const { task, length, arms, steps, adapters, seed } of units) {
+      const own = plans.find((plan) => plan.task === task)?.steps ?? 0;
+      expect(steps).toBe(length * own);
+      if (adapters) continue;
+      const isJudged = judged.includes(task) && length === 1;
+      expect(arms.filter((arm) => limited.includes(arm)).length).toBe(isJudged ? limited.length : 0);
+      expect(arms.includes('full+stopping-costly')).toBe(length === 1 && seed === 1);
     }
-    const arms = units.flatMap((unit) => (unit.phase === 'arms' && unit.length === 1 ? unit.arms : []));
-    expect(new Set([...arms, 'null'])).toEqual(new Set(armNames));
+    expect(new Set(units.flatMap(({ arms }) => arms))).toEqual(new Set(armNames));
+  });
+
+  test("thresholds of the paper's rules are calibrated where they run, and not where nobody asks for them", () => {
+    expect(calibrationUnits(plans, everything).map(({ task }) => task)).toEqual(judged);
+    expect(calibrationUnits(plans, { arms: ['paper-v3-plain-stop'], quick: true })).toHaveLength(8);
+    expect(calibrationUnits(plans, { arms: ['full', 'full+grades'], quick: false })).toEqual([]);
+  });
+
+  test("a user's rule goes by the name of its file, which is part of its units", () => {
+    const policy = 'rules/my-rule.ts';
+    const arms = ['full', 'my-rule', 'my-rule-plain-stop'];
+    const units = armsUnits(plans, () => ({ ...rules(), policy }), { ...everything, arms, policy });
+    for (const unit of units) expect(unit.arms).toEqual(arms);
+    expect(unitKey(units[0])).toContain('policy-rules-my-rule.ts');
   });
 
   test('parts hold every unit once', () => {
-    const units = reportedUnits(plans, {}, everything);
+    const units = armsUnits(plans, rules, everything);
     const parts = [1, 2, 3].flatMap((index) => shardOf(units, { index, count: 3 }));
     expect(parts.map(unitKey).sort()).toEqual(units.map(unitKey).sort());
     expect(shardOf(units, null)).toEqual(units);

@@ -1,12 +1,12 @@
 /** A comparison that was killed, or shared out, comes to what an undisturbed one does. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import type { Comparison } from '../../../experiments/compare/results.ts';
 
 const script = fileURLToPath(new URL('../../../experiments/compare/compare.ts', import.meta.url));
@@ -14,6 +14,8 @@ const script = fileURLToPath(new URL('../../../experiments/compare/compare.ts', 
 const loader = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
 const small = ['--quick', '--steps', '24', '--tasks', 'contains', '--arms', 'full,full+grades,lora'];
 const options = [...small, '--device', 'cpu', '--workers', '1'];
+
+vi.setConfig({ testTimeout: 300_000, hookTimeout: 300_000 });
 
 let folder: string;
 let undisturbed: Comparison;
@@ -63,7 +65,7 @@ beforeAll(async () => {
   expect(code, printed).toBe(0);
   expect(printed).toContain('no evidence of anything');
   undisturbed = found('whole');
-}, 120_000);
+});
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 test('an undisturbed run holds every arm, and its page', () => {
@@ -83,10 +85,47 @@ test('killed in the middle and resumed, it is the undisturbed one', async () => 
   expect(existsSync(join(folder, 'killed', 'comparison.json'))).toBe(false);
   expect(await run(...options, '--out', 'killed')).toMatchObject({
     code: 1,
-    printed: expect.stringContaining('go on with it (--resume)'),
+    printed: expect.stringContaining('go on with it'),
   });
   expect((await run(...options, '--out', 'killed', '--resume')).code).toBe(0);
   expect(found('killed')).toEqual(undisturbed);
+});
+
+test('a folder that goes away in the middle ends the run, and every worker', async () => {
+  const child = start(...options, '--workers', '2', '--seeds', '1,2', '--out', 'lost/run');
+  let printed = '';
+  child.stderr.on('data', (chunk) => {
+    printed += chunk;
+  });
+  const ended = once(child, 'close');
+  while (!existsSync(join(folder, 'lost', 'run', 'plan.json')) && child.exitCode === null) {
+    await new Promise((done) => setTimeout(done, 20));
+  }
+  rmSync(join(folder, 'lost', 'run'), { recursive: true });
+  writeFileSync(join(folder, 'lost', 'run'), 'no folder');
+  const [code] = await ended;
+  expect(code).toBe(1);
+  expect(printed).toMatch(/^cannot write lost\/run\/units\/\S+ \(ENOTDIR\)/);
+});
+
+test("a user's rule is an arm; a file that holds none is told before anything is trained", async () => {
+  const example = fileURLToPath(new URL('../../../experiments/compare/example-policy.ts', import.meta.url));
+  const { code, printed } = await run(...options, '--policy', example, '--out', 'own');
+  expect(code, printed).toBe(0);
+  const { arms, policy } = found('own');
+  expect(policy).toEqual({ arm: 'example-policy', file: example });
+  expect(arms.map(({ arm }) => arm)).toEqual(expect.arrayContaining(['example-policy', 'example-policy-plain-stop']));
+  expect(arms.filter(({ arm }) => ['full', 'full+grades', 'lora'].includes(arm))).toEqual(
+    undisturbed.arms.map((arm) => arm),
+  );
+  expect(printed).toContain('Does example-policy beat a plain stop?');
+
+  writeFileSync(join(folder, 'empty.mjs'), '');
+  expect(await run(...options, '--policy', 'empty.mjs', '--out', 'empty')).toMatchObject({
+    code: 2,
+    printed: expect.stringContaining('must export a function by default'),
+  });
+  expect(existsSync(join(folder, 'empty'))).toBe(false);
 });
 
 test('in two parts, merged, it is the undisturbed one; a part that is missing is named', async () => {

@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest';
-import type { ArmName, ArmResult, Comparison } from '../../../experiments/compare/results.ts';
+import type { ArmResult, Comparison } from '../../../experiments/compare/results.ts';
 import {
   accuracyDifference,
+  analyse,
   noiseFloor,
   operationParts,
   operationsRatio,
@@ -59,27 +60,20 @@ test('a missing run is told and leaves its pair out; it is no zero', () => {
   );
   const { estimate, pairs, remarks } = accuracyDifference(comparison, 'full+grades', 'full', tasks);
   expect(pairs).toHaveLength(5);
-  expect(remarks).toEqual(['full+grades has no run for made-up-1 seed 2']);
+  expect(remarks).toEqual(['full+grades and full: 1 pair without two finite accuracies']);
   expect(estimate?.mean).toBeCloseTo(1, 10);
-});
-
-test('gaps that are alike on every task are told once', () => {
-  const comparison = withArms((arms) => arms.filter(({ arm, seed }) => arm !== 'full+stopping-costly' || seed === 1));
-  expect(pairRuns(comparison, 'full+stopping-costly', 'full', tasks).remarks).toEqual([
-    'full+stopping-costly has no run for seeds 2, 3 on every task',
-  ]);
 });
 
 test('an arm that did not run, or gave no number, has no estimate', () => {
   const absent = withArms((arms) => arms.filter(({ arm }) => arm !== 'reversed'));
   const missing = accuracyDifference(absent, 'full+grades', 'reversed', tasks);
   expect(missing.estimate).toBeNull();
-  expect(missing.remarks).toEqual(['reversed has no run at all']);
+  expect(missing.remarks).toEqual(['full+grades and reversed: 6 pairs without two finite accuracies']);
 
   const broken = withAccuracies(({ arm }) => (arm === 'reversed' ? Number.NaN : 0.8));
   expect(accuracyDifference(broken, 'full+grades', 'reversed', tasks)).toMatchObject({
     estimate: null,
-    remarks: ['reversed has no finite accuracy at all'],
+    remarks: ['full+grades and reversed: 6 pairs without two finite accuracies'],
   });
 });
 
@@ -87,6 +81,31 @@ test('a single pair has a mean and no interval', () => {
   const comparison = madeUpComparison({ evaluationTasks: 1, seeds: 1, lengths: [1] });
   const { estimate } = accuracyDifference(comparison, 'full+grades', 'full', ['made-up-1']);
   expect(estimate).toMatchObject({ hasInterval: false, verdict: 'not shown', deviation: null });
+});
+
+test('what was not run is compared with nothing', () => {
+  const comparison = withArms((arms) => arms.filter(({ arm }) => ['full', 'full+grades', 'plain-stop'].includes(arm)));
+  const { againstFull, againstLora, againstControls } = analyse(comparison, 'evaluation');
+  expect(againstFull.map(({ arm }) => arm)).toEqual(['full+grades', 'plain-stop']);
+  expect(againstControls.map(({ arm, base }) => [arm, base])).toEqual([['full+grades', 'plain-stop']]);
+  expect(againstLora).toEqual([]);
+});
+
+test("a user's rule is held against its own plain stop and early stopping, a paper's rule against its own plain stop", () => {
+  const comparison = withArms((arms) => [
+    ...arms,
+    ...arms
+      .filter(({ arm }) => arm === 'full')
+      .flatMap((run) => [
+        { ...run, arm: 'mine' },
+        { ...run, arm: 'mine-plain-stop' },
+      ]),
+  ]);
+  const { againstControls } = analyse({ ...comparison, policy: { arm: 'mine', file: 'mine.ts' } }, 'evaluation');
+  const against = (arm: string) => againstControls.filter((each) => each.arm === arm).map(({ base }) => base);
+  expect(against('mine')).toEqual(['mine-plain-stop', 'full+stopping', 'full+stopping-best', 'full+stopping-costly']);
+  expect(against('paper-v1')).toEqual(['paper-v1-plain-stop']);
+  expect(against('lora+grades')).toEqual(['lora-plain-stop', 'lora+stopping']);
 });
 
 test('one run twice is refused', () => {
@@ -152,10 +171,9 @@ test('the noise floor is the spread of null minus full', () => {
   const noise = noiseFloor(comparison, tasks);
   expect(noise?.spread).toBeCloseTo(0.4, 10);
   expect(noise?.band).toBeCloseTo((1.96 * 0.4) / Math.sqrt(6), 10);
-  const silent: ArmName = 'null';
   expect(
     noiseFloor(
-      withArms((arms) => arms.filter(({ arm }) => arm !== silent)),
+      withArms((arms) => arms.filter(({ arm }) => arm !== 'null')),
       tasks,
     ),
   ).toBeNull();
