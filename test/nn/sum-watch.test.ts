@@ -177,6 +177,20 @@ onEachDevice((device) => {
     expectMeasured(await measure());
   });
 
+  test('a gap between a state and the step after it is one as well', async () => {
+    const given = new GivenGradients(device, 'SGD', { sizes: [40, 8] });
+    const [first, second] = given.parameters;
+    const watch = given.optimizer.watch(sums['gradient-before'], given.parameters);
+    await given.step();
+    const restored = given.optimizer.watch(sums['gradient-before'], given.parameters);
+    restored.restore(await watch.state());
+    watch.release();
+    await given.step([second]);
+    restored.measureNext();
+    const { report } = await given.step();
+    expect([sumIn(report, restored, first), typeof sumIn(report, restored, second)]).toEqual([undefined, 'number']);
+  });
+
   test('the weights of a thawed parameter are compared with those it came back with', async () => {
     const given = new GivenGradients(device, 'SGD', { sizes: [40, 8] });
     const [first, second] = given.parameters;
