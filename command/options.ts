@@ -207,8 +207,16 @@ export function readOptions<const C extends Command>(
     if (isFlag(each)) {
       if (value !== undefined) fail(`${rawName} takes no value, got '${value}'`);
       values.set(name, true);
-    } else {
-      values.set(name, parsed(rawName, each, value, inlineValue === true, fail));
+      continue;
+    }
+    if (value === undefined) return fail(`${rawName} needs a value, got nothing after it`);
+    if (!inlineValue && /^-+[a-z]/i.test(value)) fail(`${rawName} needs a value, got the option '${value}' after it`);
+    if (value.trim() === '') fail(`${rawName} needs a value, got an empty one`);
+    try {
+      values.set(name, each.parse(value));
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      fail(`${rawName} must be ${each.allowed}, got '${error.got}'${error.reason}`);
     }
   }
   if (positional) {
@@ -223,24 +231,6 @@ export function readOptions<const C extends Command>(
 
 function isFlag(each: Option): each is Flag {
   return 'isFlag' in each;
-}
-
-function parsed(
-  rawName: string,
-  kind: Kind<unknown>,
-  given: string | undefined,
-  isInline: boolean,
-  fail: (message: string) => never,
-): unknown {
-  if (given === undefined) return fail(`${rawName} needs a value, got nothing after it`);
-  if (!isInline && /^-+[a-z]/i.test(given)) return fail(`${rawName} needs a value, got the option '${given}' after it`);
-  if (given.trim() === '') return fail(`${rawName} needs a value, got an empty one`);
-  try {
-    return kind.parse(given);
-  } catch (error) {
-    if (error instanceof Refusal) fail(`${rawName} must be ${kind.allowed}, got '${error.got}'${error.reason}`);
-    throw error;
-  }
 }
 
 const helpWidth = 118;

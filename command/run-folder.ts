@@ -44,13 +44,8 @@ export class RunFolder {
    * @throws {RunFolderError} it cannot be made, or holds a run already.
    */
   static create(path: string, config: object): RunFolder {
-    const folder = new RunFolder(path);
-    onDisk(`cannot make ${path}`, () => mkdirSync(path, { recursive: true }));
-    if (existsSync(join(path, configFile))) {
-      throw new RunFolderError(`${path} holds a run already (${configFile}); go on with it or name another folder`);
-    }
-    folder.writeJson(configFile, config);
-    return folder;
+    if (!existsSync(join(path, configFile))) return RunFolder.join(path, config);
+    throw new RunFolderError(`${path} holds a run already (${configFile}); go on with it or name another folder`);
   }
 
   /**
@@ -64,14 +59,15 @@ export class RunFolder {
   }
 
   /**
-   * Goes on with a run of this configuration, or begins it where the folder holds none.
+   * Goes on with a run of this configuration, or begins it where the folder holds none. Several processes may join at once.
    *
    * @throws {RunFolderError} the folder cannot be made, or holds a run of another configuration.
    */
   static join(path: string, config: object): RunFolder {
-    if (!existsSync(join(path, configFile))) return RunFolder.create(path, config);
     const folder = new RunFolder(path);
-    if (isDeepStrictEqual(folder.config, JSON.parse(JSON.stringify(config)))) return folder;
+    onDisk(`cannot make ${path}`, () => mkdirSync(path, { recursive: true }));
+    if (!folder.has(configFile)) folder.writeJson(configFile, config);
+    if (isDeepStrictEqual(folder.config, JSON.parse(toJson(config)))) return folder;
     throw new RunFolderError(
       `${path} holds a run with other settings (its ${configFile} differs): give the same options, or another folder`,
     );

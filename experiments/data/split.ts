@@ -11,6 +11,9 @@ const heldOutShare = 0.25;
 const trainingShare = 1 / 3;
 const attempts = 64;
 
+/** Files of each class. */
+type Counts = Map<string, number>;
+
 export interface Split {
   training: LabelledFile[];
   heldOut: LabelledFile[];
@@ -24,12 +27,17 @@ export interface Split {
  * shares are nearest to a quarter. Depends on the seed and the names only.
  */
 export function splitByGroup(files: readonly LabelledFile[], seed: number): Split {
-  const groups = groupsOf(files);
-  const totals = countClasses(files);
+  const totals: Counts = new Map();
+  const groups = new Map<string, Counts>();
+  for (const { group, className } of files) {
+    const counts = groups.get(group) ?? new Map<string, number>();
+    groups.set(group, counts);
+    for (const each of [totals, counts]) each.set(className, (each.get(className) ?? 0) + 1);
+  }
   let best = { score: -Infinity, heldOut: new Set<string>() };
   for (let attempt = 0; attempt < attempts; attempt++) {
-    const order = shuffledByName(groups, ({ name }) => name, Stream.split, seed, attempt);
-    const candidate = holdOut(order, totals);
+    const order = shuffledByName([...groups.keys()], (name) => name, Stream.split, seed, attempt);
+    const candidate = holdOut(order, groups, totals);
     if (candidate.score > best.score) best = candidate;
     if (candidate.satisfied) break;
   }
@@ -39,18 +47,13 @@ export function splitByGroup(files: readonly LabelledFile[], seed: number): Spli
   };
 }
 
-interface Group {
-  name: string;
-  counts: Map<string, number>;
-}
-
-function holdOut(groups: readonly Group[], totals: ReadonlyMap<string, number>) {
+function holdOut(names: readonly string[], groups: ReadonlyMap<string, Counts>, totals: Counts) {
   const held = new Map<string, number>();
   const heldOut = new Set<string>();
   const heldOf = (className: string) => held.get(className) ?? 0;
 
-  for (const { name, counts } of groups) {
-    const classes = [...counts];
+  for (const name of names) {
+    const classes = [...(groups.get(name) ?? [])];
     const wanted = classes.some(([className]) => heldOf(className) < target(totals.get(className) ?? 0));
     const affordable = classes.every(([className, count]) => {
       const total = totals.get(className) ?? 0;
@@ -74,19 +77,4 @@ function holdOut(groups: readonly Group[], totals: ReadonlyMap<string, number>) 
 function target(total: number): number {
   const comfortable = Math.max(2 * minimumHeldOut, Math.round(total * heldOutShare));
   return Math.max(minimumHeldOut, Math.min(comfortable, Math.floor(total / 2)));
-}
-
-function groupsOf(files: readonly LabelledFile[]): Group[] {
-  const groups = new Map<string, Group>();
-  for (const { group, className } of files) {
-    const { counts } = groups.get(group) ?? groups.set(group, { name: group, counts: new Map() }).get(group)!;
-    counts.set(className, (counts.get(className) ?? 0) + 1);
-  }
-  return [...groups.values()];
-}
-
-export function countClasses(files: readonly { className: string }[]): Map<string, number> {
-  const counts = new Map<string, number>();
-  for (const { className } of files) counts.set(className, (counts.get(className) ?? 0) + 1);
-  return counts;
 }

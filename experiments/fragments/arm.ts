@@ -51,7 +51,7 @@ const logEvery = 20;
 const evaluationBatch = 167;
 /** Points of the accuracy curve, and the held-out fragments that each is measured on. */
 const curvePoints = 10;
-export const curveFragments = 3 * evaluationBatch;
+const curveFragments = 3 * evaluationBatch;
 
 /**
  * Trains to the end of the schedule, or until nothing is left to train, and evaluates. Goes on from the arm's checkpoint
@@ -145,40 +145,43 @@ export async function trainArm(
   // Of the last fifty steps or so.
   let meanMilliseconds = 0;
   device.resetPeak();
-  while (!training.finished && !signal.aborted) {
-    const milliseconds = await timed(async () => {
-      await training.advance();
+  try {
+    while (!training.finished && !signal.aborted) {
+      const milliseconds = await timed(async () => {
+        await training.advance();
+        const { step } = training;
+        if (step === 1 || step % logEvery === 0) record.losses.push({ step, value: await training.loss() });
+      });
       const { step } = training;
-      if (step === 1 || step % logEvery === 0) record.losses.push({ step, value: await training.loss() });
-    });
-    const { step } = training;
-    record.steps = step;
-    record.flops = Object.values(training.operations).reduce((sum, part) => sum + part, 0);
-    const loss = record.losses.at(-1)?.value;
-    const frozen = matrices.filter(isFrozen).length;
-    made++;
-    meanMilliseconds += (milliseconds - meanMilliseconds) / Math.min(made, 50);
-    progress.update(step, [
-      { text: `${step}/${steps}`, importance: 6 },
-      { text: `loss ${loss?.toFixed(4) ?? '–'}`, importance: 5 },
-      { text: `${formatCount((1000 * tokensPerStep) / meanMilliseconds).replace(' ', '')} tokens/s`, importance: 1 },
-      { text: `${meanMilliseconds.toFixed(1)} ms/step`, importance: 2 },
-      { text: `${frozen}/${matrices.length} frozen`, importance: 4 },
-    ]);
-    if (step % logEvery === 0) {
-      folder.log({ event: 'step', arm: name, step, loss, milliseconds, frozen, ...device.memory() });
+      record.steps = step;
+      record.flops = Object.values(training.operations).reduce((sum, part) => sum + part, 0);
+      const loss = record.losses.at(-1)?.value;
+      const frozen = matrices.filter(isFrozen).length;
+      made++;
+      meanMilliseconds += (milliseconds - meanMilliseconds) / Math.min(made, 50);
+      progress.update(step, [
+        { text: `${step}/${steps}`, importance: 6 },
+        { text: `loss ${loss?.toFixed(4) ?? '–'}`, importance: 5 },
+        { text: `${formatCount((1000 * tokensPerStep) / meanMilliseconds).replace(' ', '')} tokens/s`, importance: 1 },
+        { text: `${meanMilliseconds.toFixed(1)} ms/step`, importance: 2 },
+        { text: `${frozen}/${matrices.length} frozen`, importance: 4 },
+      ]);
+      if (step % logEvery === 0) {
+        folder.log({ event: 'step', arm: name, step, loss, milliseconds, frozen, ...device.memory() });
+      }
+      const isPlainStop = !record.plainStop && record.flops >= evaluateAtFlops;
+      if (isPlainStop) {
+        const { accuracy, loss, seconds } = await evaluated();
+        record.plainStop = { accuracy, loss, seconds, step };
+      }
+      if (isPlainStop || training.finished || step % Math.ceil(steps / curvePoints) === 0) {
+        record.curve.push({ step, value: (await evaluated(curveFragments)).accuracy });
+      }
+      if (step % checkpointEvery === 0) await saveCheckpoint();
     }
-    const isPlainStop = !record.plainStop && record.flops >= evaluateAtFlops;
-    if (isPlainStop) {
-      const { accuracy, loss, seconds } = await evaluated();
-      record.plainStop = { accuracy, loss, seconds, step };
-    }
-    if (isPlainStop || training.finished || step % Math.ceil(steps / curvePoints) === 0) {
-      record.curve.push({ step, value: (await evaluated(curveFragments)).accuracy });
-    }
-    if (step % checkpointEvery === 0) await saveCheckpoint();
+  } finally {
+    progress.end();
   }
-  progress.end();
   await saveCheckpoint();
   if (!training.finished) throw new Interrupted(`Go on with: npm start -- --resume ${folder.path}`);
   await timed(() => training.end());

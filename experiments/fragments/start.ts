@@ -52,12 +52,7 @@ const command = {
       defaultText: 'the files in node_modules, by their kind',
     }),
     steps: wholeNumber({ from: 1, to: 1e7, help: 'length of the schedule in steps', default: 1200 }),
-    seed: wholeNumber({
-      from: 0,
-      to: 2 ** 32 - 1,
-      help: 'of the weights and of the batches',
-      default: 1,
-    }),
+    seed: wholeNumber({ from: 0, to: 2 ** 32 - 1, help: 'seed of the weights and of the batches', default: 1 }),
     device: deviceOption(),
     out: text({
       placeholder: 'DIR',
@@ -68,8 +63,8 @@ const command = {
     resume: text({ placeholder: 'DIR', help: 'go on with the run in this folder, after Ctrl-C or a crash' }),
   },
   notes:
-    `GradES freezes below ${threshold} of a signal's peak here, where the library's default is 0.3: in so short a run that ` +
-    'freezes little, and here one is to see freezing, at the price of half a point of accuracy in the comparison.',
+    `The threshold of GradES is ${threshold} here and not the library's 0.3, so that so short a run shows freezing; in the ` +
+    'comparison that cost half a point of accuracy.',
 } as const;
 
 /** Which device runs, and why. */
