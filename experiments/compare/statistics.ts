@@ -1,9 +1,8 @@
 /** What the results of a comparison say: paired differences, ratios, times and the noise floor. */
 
-import { ArgumentError } from '../../src/index.ts';
 import { counted } from '../report/numbers.ts';
 import { type Arm, arms as armTable, paperArms, userArms } from './arms.ts';
-import { hierarchicalBootstrap, type Interval, mean, standardDeviation } from './bootstrap.ts';
+import { hierarchicalBootstrap, type Interval, mean } from './bootstrap.ts';
 import * as protocol from './protocol.ts';
 import type { ArmResult, Comparison, Operations, Timing } from './results.ts';
 
@@ -28,16 +27,15 @@ export interface Pairs {
 /** Points of accuracy of `arm` minus `base`. */
 export interface Difference extends Pairs {
   /** Null without a single pair. */
-  estimate:
-    | (Interval & {
-        /** Whether anything was resampled: one pair has no interval. */
-        hasInterval: boolean;
-        tasks: number;
-        /** Of the single paired differences. */
-        deviation: number | null;
-        verdict: 'shown' | 'not shown';
-      })
-    | null;
+  estimate: Estimate | null;
+}
+
+export interface Estimate extends Interval {
+  /** Whether anything was resampled: one pair has no interval. */
+  hasInterval: boolean;
+  tasks: number;
+  /** That it is not worse by more than the margin. */
+  verdict: 'shown' | 'not shown';
 }
 
 export interface Ratio {
@@ -58,13 +56,15 @@ export interface NoiseFloor {
   band: number;
 }
 
-export function totalOperations({ forward, backward, optimizer, validation }: Operations): number {
-  return forward + backward + optimizer + validation;
-}
-
 /** The names of the tasks that are evidence, or of those that the thresholds were chosen on. */
 export function tasksOf(comparison: Comparison, part: 'evaluation' | 'tuning'): string[] {
   return comparison.tasks.filter(({ tuning }) => tuning === (part === 'tuning')).map(({ name }) => name);
+}
+
+/** The arms that have results, in the order of the table. */
+export function armsOf({ arms, policy }: Comparison): Arm[] {
+  const present = new Set(arms.map(({ arm }) => arm));
+  return [...armTable, ...(policy ? userArms(policy.arm) : [])].filter(({ name }) => present.has(name));
 }
 
 /** Runs of an arm at one schedule length, task by task in the given order, and by their seeds. */
@@ -74,17 +74,7 @@ export function runsOf({ arms }: Comparison, arm: string, tasks: readonly string
   );
 }
 
-/** The arms that have results, in the order of the table. */
-export function armsOf({ arms, policy }: Comparison): Arm[] {
-  const present = new Set(arms.map(({ arm }) => arm));
-  return [...armTable, ...(policy ? userArms(policy.arm) : [])].filter(({ name }) => present.has(name));
-}
-
-/**
- * Pairs two arms by task and seed. Every seed of the comparison is expected on every task.
- *
- * @throws {ArgumentError} an arm ran twice on one task with one seed and schedule.
- */
+/** Pairs two arms by task and seed. Every seed of the comparison is expected on every task. */
 export function pairRuns(
   comparison: Comparison,
   arm: string,
@@ -92,9 +82,9 @@ export function pairRuns(
   tasks: readonly string[],
   length = 1,
 ): Pairs {
-  const [ofArm, ofBase] = [arm, base].map((name) => byTaskAndSeed(runsOf(comparison, name, tasks, length)));
-  const pairs = [...ofArm].flatMap(([key, run]): Pair[] => {
-    const other = ofBase.get(key);
+  const others = runsOf(comparison, base, tasks, length);
+  const pairs = runsOf(comparison, arm, tasks, length).flatMap((run): Pair[] => {
+    const other = others.find(({ task, seed }) => task === run.task && seed === run.seed);
     if (!other || !Number.isFinite(run.accuracy) || !Number.isFinite(other.accuracy)) return [];
     return [{ task: run.task, seed: run.seed, arm: run, base: other }];
   });
@@ -116,61 +106,33 @@ export function accuracyDifference(
   const groups = byTask(paired.pairs).map(([, pairs]) => pairs.map(pointsBetween));
   const interval = hierarchicalBootstrap(groups);
   const hasInterval = paired.pairs.length > 1;
-  return {
-    ...paired,
-    estimate: {
-      ...interval,
-      hasInterval,
-      tasks: groups.length,
-      deviation: standardDeviation(groups.flat()),
-      verdict: hasInterval && interval.lowerBound > -margin ? 'shown' : 'not shown',
-    },
-  };
-}
-
-export function pointsBetween({ arm, base }: Pair): number {
-  return 100 * (arm.accuracy - base.accuracy);
+  const verdict = hasInterval && interval.lowerBound > -margin ? 'shown' : 'not shown';
+  return { ...paired, estimate: { ...interval, hasInterval, tasks: groups.length, verdict } };
 }
 
 /** Operations of `arm` over those of `base` on the pairs; null without any. */
 export function operationsRatio({ pairs }: Pairs): Ratio | null {
-  return ratioOf(
-    byTask(pairs).map(([, ofTask]) => ({
-      arm: sum(ofTask.map(({ arm }) => totalOperations(arm.operations))),
-      base: sum(ofTask.map(({ base }) => totalOperations(base.operations))),
-    })),
-  );
+  return ratioOf(pairs, ({ operations }) => totalOperations(operations));
 }
 
 /** The parts of `arm`'s operations, each as a share of all of `base`'s, so that they add up to the ratio of sums. */
-export function operationParts({ pairs }: Pairs): Operations | null {
+export function operationParts({ pairs }: Pairs): Operations {
   const all = sum(pairs.map(({ base }) => totalOperations(base.operations)));
-  if (!(all > 0)) return null;
   const share = (part: keyof Operations) => sum(pairs.map(({ arm }) => arm.operations[part])) / all;
-  return {
-    forward: share('forward'),
-    backward: share('backward'),
-    optimizer: share('optimizer'),
-    validation: share('validation'),
-  };
+  const [forward, backward] = [share('forward'), share('backward')];
+  return { forward, backward, optimizer: share('optimizer'), validation: share('validation') };
 }
 
 /** Steps run by `arm` over those run by `base`. */
-export function stepsRatio({ pairs }: Pairs): number | null {
-  const all = sum(pairs.map(({ base }) => base.steps));
-  return all > 0 ? sum(pairs.map(({ arm }) => arm.steps)) / all : null;
+export function stepsRatio({ pairs }: Pairs): number {
+  return sum(pairs.map(({ arm }) => arm.steps)) / sum(pairs.map(({ base }) => base.steps));
 }
 
 export interface TimeComparison {
-  /** Of `arm`'s seconds over `base`'s. */
+  /** Of `arm`'s seconds over `base`'s, validation among them. */
   total: Ratio;
-  /** Parts of `arm`'s time as shares of all of `base`'s. */
-  train: number;
-  validate: number;
   /** Mean seconds a task. */
   seconds: { train: number; validate: number };
-  /** The tasks where both were timed. */
-  tasks: readonly string[];
   /** The largest share of the time that something else took. */
   disturbance: number;
 }
@@ -182,24 +144,17 @@ export function timeComparison(
   base: string,
   tasks: readonly string[],
 ): TimeComparison | null {
-  const both = tasks
-    .map((task) => ({ task, arm: timingsOf(comparison, arm, task), base: timingsOf(comparison, base, task) }))
-    .filter((timed) => timed.arm.length > 0 && timed.base.length > 0);
-  const seconds = both.map((timed) => ({ arm: meanSeconds(timed.arm), base: meanSeconds(timed.base) }));
-  const total = ratioOf(
-    seconds.map((each) => ({ arm: each.arm.train + each.arm.validate, base: each.base.train + each.base.validate })),
-  );
+  const pairs = tasks.flatMap((task) => {
+    const [first, second] = [timingsOf(comparison, arm, task)[0], timingsOf(comparison, base, task)[0]];
+    return first && second ? [{ task, arm: first, base: second }] : [];
+  });
+  const total = ratioOf(pairs, ({ seconds }) => seconds.train + seconds.validate);
   if (!total) return null;
-  const all = sum(seconds.map(({ base }) => base.train + base.validate));
-  const train = sum(seconds.map((each) => each.arm.train));
-  const validate = sum(seconds.map((each) => each.arm.validate));
+  const seconds = pairs.map((pair) => pair.arm.seconds);
   return {
     total,
-    train: train / all,
-    validate: validate / all,
-    seconds: { train: train / both.length, validate: validate / both.length },
-    tasks: both.map(({ task }) => task),
-    disturbance: Math.max(...both.flatMap((timed) => [...timed.arm, ...timed.base]).map((each) => each.disturbance)),
+    seconds: { train: mean(seconds.map(({ train }) => train)), validate: mean(seconds.map((each) => each.validate)) },
+    disturbance: Math.max(...pairs.flatMap((pair) => [pair.arm.disturbance, pair.base.disturbance])),
   };
 }
 
@@ -208,42 +163,14 @@ export function timingsOf({ timings }: Comparison, arm: string, task: string): T
   return timings.filter((timing) => timing.arm === arm && timing.task === task);
 }
 
-/**
- * What watching costs: seconds a token before the first freeze over those of `base` from its start, less 1; the mean over
- * the tasks where both are known, or null.
- */
-export function watchingOverhead(
-  comparison: Comparison,
-  arm: string,
-  base: string,
-  tasks: readonly string[],
-): number | null {
-  const speed = (name: string, task: string) =>
-    timingsOf(comparison, name, task).flatMap(({ speeds }) =>
-      speeds.filter(({ frozen, tokensPerSecond }) => frozen === 0 && tokensPerSecond > 0).slice(0, 1),
-    );
-  const overheads = tasks.flatMap((task) => {
-    const [watched, plain] = [speed(arm, task), speed(base, task)].map((speeds) =>
-      speeds.map(({ tokensPerSecond }) => tokensPerSecond),
-    );
-    return watched!.length > 0 && plain!.length > 0 ? [mean(plain!) / mean(watched!) - 1] : [];
-  });
-  return overheads.length > 0 ? mean(overheads) : null;
-}
-
 /** The spread of `null` minus `full`; null where fewer than two runs can be paired. */
 export function noiseFloor(comparison: Comparison, tasks: readonly string[]): NoiseFloor | null {
   const { pairs } = pairRuns(comparison, 'null', 'full', tasks);
   if (pairs.length < 2) return null;
   const points = pairs.map(pointsBetween);
   const spread = Math.sqrt(mean(points.map((value) => value ** 2)));
-  return {
-    pairs: pairs.length,
-    tasks: byTask(pairs).length,
-    mean: mean(points),
-    spread,
-    band: (1.96 * spread) / Math.sqrt(pairs.length),
-  };
+  const band = (1.96 * spread) / Math.sqrt(pairs.length);
+  return { pairs: pairs.length, tasks: byTask(pairs).length, mean: mean(points), spread, band };
 }
 
 /** Everything that is said about the accuracies of one part of the tasks. */
@@ -262,22 +189,18 @@ export function analyse(comparison: Comparison, part: 'evaluation' | 'tuning'): 
   const tasks = tasksOf(comparison, part);
   const arms = armsOf(comparison).filter(({ name }) => runsOf(comparison, name, tasks).length > 0);
   const against = (base: string, others: readonly Arm[]) =>
-    arms.some(({ name }) => name === base)
-      ? others.filter(({ name }) => name !== base).map(({ name }) => accuracyDifference(comparison, name, base, tasks))
-      : [];
+    others.filter(({ name }) => name !== base).map(({ name }) => accuracyDifference(comparison, name, base, tasks));
   const controlsOf = ({ name, adapters }: Arm) => [
     ...arms.filter(({ rule }) => rule === name),
     ...arms.filter(
       (arm) => arm.role === 'stopping' && arm.adapters === adapters && !paperArms.some((each) => each === name),
     ),
   ];
+  const adapted = arms.filter(({ adapters }) => adapters);
   return {
     tasks,
-    againstFull: against('full', arms),
-    againstLora: against(
-      'lora',
-      arms.filter(({ adapters }) => adapters),
-    ),
+    againstFull: arms.some(({ name }) => name === 'full') ? against('full', arms) : [],
+    againstLora: arms.some(({ name }) => name === 'lora') ? against('lora', adapted) : [],
     againstControls: arms
       .filter(({ role }) => role === 'rule')
       .flatMap((rule) =>
@@ -285,13 +208,6 @@ export function analyse(comparison: Comparison, part: 'evaluation' | 'tuning'): 
       ),
     noise: noiseFloor(comparison, tasks),
   };
-}
-
-/** Results that belong to no described task, in a sentence each. */
-export function strayResults(comparison: Comparison): string[] {
-  const known = new Set(comparison.tasks.map(({ name }) => name));
-  const stray = new Set(comparison.arms.map(({ task }) => task).filter((task) => !known.has(task)));
-  return [...stray].map((task) => `The results hold runs of ${task}, a task they do not describe; they are left out.`);
 }
 
 export function byTask<T extends { task: string }>(items: readonly T[]): [string, T[]][] {
@@ -305,34 +221,23 @@ export function grouped<T, Key>(items: readonly T[], keyOf: (item: T) => Key): [
   return [...groups];
 }
 
-function byTaskAndSeed(runs: readonly ArmResult[]): Map<string, ArmResult> {
-  const found = new Map<string, ArmResult>();
-  for (const run of runs) {
-    const key = `${run.seed} ${run.task}`;
-    if (found.has(key)) {
-      throw new ArgumentError(
-        `pairRuns: ${run.arm} must run once for each task, seed and length, got task ${run.task} seed ${run.seed} ` +
-          `length ${run.length} more than once`,
-      );
-    }
-    found.set(key, run);
-  }
-  return found;
+function pointsBetween({ arm, base }: Pair): number {
+  return 100 * (arm.accuracy - base.accuracy);
 }
 
-function meanSeconds(timings: readonly Timing[]): { train: number; validate: number } {
-  return {
-    train: mean(timings.map(({ seconds }) => seconds.train)),
-    validate: mean(timings.map(({ seconds }) => seconds.validate)),
-  };
+function totalOperations({ forward, backward, optimizer, validation }: Operations): number {
+  return forward + backward + optimizer + validation;
 }
 
-function ratioOf(tasks: readonly { arm: number; base: number }[]): Ratio | null {
-  const base = sum(tasks.map((task) => task.base));
-  if (tasks.length === 0 || !tasks.every((task) => task.base > 0 && task.arm > 0)) return null;
+function ratioOf<T>(pairs: readonly { task: string; arm: T; base: T }[], cost: (side: T) => number): Ratio | null {
+  const tasks = byTask(pairs).map(([, ofTask]) => ({
+    arm: sum(ofTask.map(({ arm }) => cost(arm))),
+    base: sum(ofTask.map(({ base }) => cost(base))),
+  }));
+  if (tasks.length === 0) return null;
   return {
-    ofSums: sum(tasks.map(({ arm }) => arm)) / base,
-    geometricMean: Math.exp(mean(tasks.map((task) => Math.log(task.arm / task.base)))),
+    ofSums: sum(tasks.map(({ arm }) => arm)) / sum(tasks.map(({ base }) => base)),
+    geometricMean: Math.exp(mean(tasks.map(({ arm, base }) => Math.log(arm / base)))),
     tasks: tasks.length,
   };
 }

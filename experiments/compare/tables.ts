@@ -3,11 +3,11 @@
 import { formatPercent, formatSeconds } from '../../command/format.ts';
 import { busyShare } from '../../command/load-meter.ts';
 import { type Table, tableOf } from '../../command/text-table.ts';
+import { projectionKinds } from '../../src/index.ts';
 import { gradesInWords } from '../report/explanations.ts';
 import { absent, counted, fixed, listed, signed } from '../report/numbers.ts';
 import { type Document, documentMarkdown, documentText, type Section } from '../report/sections.ts';
 import { mean, resamples, standardDeviation } from './bootstrap.ts';
-import { inDrawingOrder } from './kinds.ts';
 import { calibration } from './protocol.ts';
 import type { ArmResult, Comparison, SweepResult } from './results.ts';
 import {
@@ -24,10 +24,8 @@ import {
   pairRuns,
   runsOf,
   stepsRatio,
-  strayResults,
   tasksOf,
   timeComparison,
-  watchingOverhead,
 } from './statistics.ts';
 
 /** What ends on the terminal: the tables that fit there. */
@@ -60,7 +58,6 @@ export function heading(comparison: Comparison): Omit<Document, 'summary' | 'par
       ...(evaluation.length === 0 ? ['There is no evaluation task: nothing here is evidence about GradES.'] : []),
       ...(policy ? [`The arm ${policy.arm} is the rule of ${policy.file}.`] : []),
       ...omissions.map((omission) => `Left out: ${omission}`),
-      ...strayResults(comparison),
     ],
     about: [
       `${date}. ${machine}. Device: ${device.kind}, ${device.adapter}. Model: ${model}.`,
@@ -78,7 +75,6 @@ export function sections(comparison: Comparison) {
   const { againstFull, againstLora } = evaluation;
   return {
     answers: answersSections(comparison, evaluation),
-    claims: claimsSections(comparison, evaluation),
     accuracy: accuracySections(comparison, evaluation, 'Accuracy, evaluation tasks'),
     differences: [
       ...differencesSections('Differences in accuracy, evaluation tasks', [...againstFull, ...againstLora]),
@@ -161,49 +157,12 @@ function answersSections(comparison: Comparison, { tasks }: Analysis): Section[]
     '95 % interval': differenceColumns['95 % interval'],
     finding: findingOf,
     operations: (row) => ratioCell(operationsRatio(row)),
+    time: ({ arm, base }) => ratioCell(timeComparison(comparison, arm, base, tasks)?.total),
   });
   const prefix = comparison.kind === 'smoke' ? ['Smoke run, not evidence.'] : [];
   return section('What was asked', table, [
     ...prefix,
-    'Points of accuracy on the evaluation tasks, and operations over those of the other arm. No difference shown is no proof of equality.',
-  ]);
-}
-
-/** The paper's claims, and what was measured here. */
-function claimsSections(comparison: Comparison, { tasks }: Analysis): Section[] {
-  const time = (arm: string, base: string) => {
-    const timed = timeComparison(comparison, arm, base, tasks);
-    return timed && `${fixed(1 / timed.total.ofSums, 2)}× (${counted(timed.total.tasks, 'task')}, one run each)`;
-  };
-  const points = (arm: string, base: string) => {
-    const { estimate } = accuracyDifference(comparison, arm, base, tasks);
-    if (!estimate) return null;
-    const { mean, low, high, hasInterval } = estimate;
-    return hasInterval ? `${signed(mean, 2)} [${signed(low, 2)}, ${signed(high, 2)}]` : `${signed(mean, 2)} (one pair)`;
-  };
-  const operations = (arm: string, base: string) => ratioCell(operationsRatio(pairRuns(comparison, arm, base, tasks)));
-  const overhead = watchingOverhead(comparison, 'full+grades', 'full', tasks);
-  const rows = [
-    ['GradES, all weights: speed-up over full training', '1.32–1.64×', time('full+grades', 'full')],
-    ['GradES, all weights: accuracy, points', '−0.42 to +0.27, one run each', points('full+grades', 'full')],
-    ['GradES, all weights: operations', '0.55–0.71', operations('full+grades', 'full')],
-    ['GradES, LoRA: speed-up over LoRA', '0.98–1.15×', time('lora+grades', 'lora')],
-    ['GradES, LoRA: accuracy, points', '0.00 to +1.16, one run each', points('lora+grades', 'lora')],
-    ['GradES, LoRA: operations', '0.87–0.94', operations('lora+grades', 'lora')],
-    [
-      'What watching costs before anything is frozen',
-      '3 % stated; 7–20 % follow from its times',
-      overhead === null ? null : formatPercent(overhead),
-    ],
-  ] as const;
-  const table = columnsOf(
-    rows.filter(([, , here]) => here !== null),
-    3,
-    { claim: ([claim]) => claim, paper: ([, paper]) => paper, here: ([, , here]) => here },
-  );
-  return section('The paper’s claims, and here', table, [
-    'The paper (arXiv 2509.01842 v3) trains models of 0.6 to 14 billion weights, here they are far smaller: the columns ' +
-      'stand beside each other for scale, not as a replication.',
+    'Points of accuracy on the evaluation tasks, with operations and wall time over those of the other arm. No difference shown is no proof of equality.',
   ]);
 }
 
@@ -275,11 +234,11 @@ function operationsSections(comparison: Comparison, { tasks }: Analysis): Sectio
     arm: ({ pairs }) => pairs.arm,
     operations: ({ ratio }) => ratio && fixed(ratio.ofSums, 3),
     geometric: ({ ratio }) => ratio && fixed(ratio.geometricMean, 3),
-    forward: ({ parts }) => parts && fixed(parts.forward, 3),
-    backward: ({ parts }) => parts && fixed(parts.backward, 3),
-    optimizer: ({ parts }) => parts && fixed(parts.optimizer, 3),
-    validation: ({ parts }) => parts && fixed(parts.validation, 3),
-    steps: ({ steps }) => (steps === null ? null : fixed(steps, 2)),
+    forward: ({ parts }) => fixed(parts.forward, 3),
+    backward: ({ parts }) => fixed(parts.backward, 3),
+    optimizer: ({ parts }) => fixed(parts.optimizer, 3),
+    validation: ({ parts }) => fixed(parts.validation, 3),
+    steps: ({ steps }) => fixed(steps, 2),
   });
   return section('Operations, evaluation tasks', table, [
     'Over those of “full” on the same tasks and seeds: ratio of sums, geometric mean of the tasks’ ratios, and the parts ' +
@@ -352,10 +311,13 @@ function freezingOrderSections(comparison: Comparison, { tasks }: Analysis): Sec
     });
 }
 
-/** A row a kind, a column a block. */
+/** A row a kind, the matrices of a block in their usual order first; a column a block. */
 export function freezingOrderTable(runs: readonly ArmResult[]): Table {
   const places = runs.flatMap(({ freezes, signals }) => [...freezes, ...signals]);
   const blocks = [...new Set(places.map(({ block }) => block))].sort((a, b) => (a ?? Infinity) - (b ?? Infinity));
+  const kinds = [...new Set(places.map(({ kind }) => kind))];
+  const usual = projectionKinds.filter((kind) => kinds.includes(kind));
+  const others = kinds.filter((kind) => !usual.some((each) => each === kind)).sort();
   const cell = (kind: string, chosen: readonly (number | null)[]) => {
     const here = (place: { kind: string; block: number | null }) => place.kind === kind && chosen.includes(place.block);
     const names = new Set(places.filter(here).map(({ name }) => name));
@@ -364,7 +326,7 @@ export function freezingOrderTable(runs: readonly ArmResult[]): Table {
     const share = formatPercent(steps.length / (names.size * runs.length), 0);
     return `${steps.length > 0 ? fixed(mean(steps), 2) : 'never'} (${share})`;
   };
-  return columnsOf<string>(inDrawingOrder(places.map(({ kind }) => kind)), 1, {
+  return columnsOf<string>([...usual, ...others], 1, {
     kind: (kind) => kind,
     ...Object.fromEntries(
       blocks.map((block) => [block === null ? 'no block' : `block ${block}`, (kind) => cell(kind, [block])]),
