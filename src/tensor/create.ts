@@ -2,7 +2,7 @@
 import { copyInto, fill } from './copy.ts';
 import { CpuDevice } from './cpu/cpu-device.ts';
 import type { Device } from './device.ts';
-import { computeDType, type DType, dtypes, type NumericArray, typedArray } from './dtype.ts';
+import { bytesPerElement, computeDType, type DType, dtypes, type NumericArray, typedArray } from './dtype.ts';
 import { ArgumentError, DTypeError, ShapeError } from './errors.ts';
 import type { Random } from './random.ts';
 import { currentScope, type Scope } from './scope.ts';
@@ -41,23 +41,49 @@ export function tensor(
 ): Tensor {
   const { device = defaultDevice(), name = 'tensor', owner = currentScope() } = options;
   const isTyped = ArrayBuffer.isView(data);
-  const shape = options.shape ?? (isTyped ? [data.length] : nestedShape(data));
-  checkShape(name, shape);
+  const ownShape = isTyped ? [data.length] : nestedShape(data);
+  const shape = options.shape ?? ownShape;
   const dtype = options.dtype ?? (isTyped ? dtypeOf(data) : 'f32');
-  checkDType(name, device, dtype);
-  const values = typedArray(computeDType(dtype), sizeOf(shape));
-  const count = isTyped ? data.length : flatten(data, values, 0);
-  if (isTyped && count === values.length) values.set(data);
-  if (dtype === 'i32' && !(data instanceof Int32Array)) checkWhole(name, data);
-  if (count !== values.length) {
+  checkShape(name, shape);
+  if (sizeOf(ownShape) !== sizeOf(shape)) {
     throw new ShapeError(
-      `${name}: ${count} values do not fill shape ${formatShape(shape)}, which holds ${values.length}`,
+      `${name}: ${sizeOf(ownShape)} values do not fill shape ${formatShape(shape)}, which holds ${sizeOf(shape)}`,
     );
   }
-  const integers = values instanceof Int32Array ? values : null;
-  const storage = new Storage(device, device.allocate(values.byteLength), integers);
-  if (values.length > 0) device.upload(storage.buffer, values);
-  const made = new Tensor(storage, computeDType(dtype), { shape }, name, owner);
+  return fromHost({ name, device, dtype, shape, owner }, (values) => {
+    if (!isTyped) flatten(name, data, ownShape, dtype, values);
+    else {
+      if (dtype === 'i32' && !(data instanceof Int32Array)) for (const value of data) checkInteger(name, value);
+      values.set(data);
+    }
+  });
+}
+
+/** Room on the device is asked for before the host makes the values: what does not fit must not cost memory first. */
+function fromHost(
+  {
+    name,
+    device,
+    dtype,
+    shape,
+    owner,
+  }: { name: string; device: Device; dtype: DType; shape: Shape; owner: Scope | null },
+  write: (values: NumericArray) => void,
+): Tensor {
+  checkDType(name, device, dtype);
+  const stored = computeDType(dtype);
+  const buffer = device.allocate(sizeOf(shape) * bytesPerElement[stored]);
+  let values: NumericArray;
+  try {
+    values = typedArray(stored, sizeOf(shape));
+    write(values);
+  } catch (error) {
+    device.recycle(buffer);
+    throw error;
+  }
+  if (values.length > 0) device.upload(buffer, values);
+  const storage = new Storage(device, buffer, values instanceof Int32Array ? values : null);
+  const made = new Tensor(storage, stored, { shape }, name, owner);
   if (made.dtype === dtype) return made;
   // The device rounds: Node 20 has no array of f16.
   const rounded = allocate(device, dtype, shape, name, owner);
@@ -70,8 +96,9 @@ export function full(shape: Shape, value: number, options: CreateOptions = {}): 
   const { device = defaultDevice(), dtype = 'f32' } = options;
   checkShape('full', shape);
   checkDType('full', device, dtype);
-  if (dtype === 'i32') return tensor(new Int32Array(sizeOf(shape)).fill(value), { device, shape, name: 'full' });
-  return fill(allocate(device, dtype, shape, 'full'), value);
+  if (dtype !== 'i32') return fill(allocate(device, dtype, shape, 'full'), value);
+  checkInteger('full', value);
+  return fromHost({ name: 'full', device, dtype, shape, owner: currentScope() }, (values) => values.fill(value));
 }
 
 export function zeros(shape: Shape, options: CreateOptions = {}): Tensor {
@@ -102,10 +129,10 @@ export function normal(
 
 function sample(name: string, shape: Shape, options: CreateOptions, draw: () => number): Tensor {
   checkShape(name, shape);
-  const { device, dtype = 'f32' } = options;
-  const values = typedArray(computeDType(dtype), sizeOf(shape));
-  for (let i = 0; i < values.length; i++) values[i] = draw();
-  return tensor(values, { device, dtype, shape, name });
+  const { device = defaultDevice(), dtype = 'f32' } = options;
+  return fromHost({ name, device, dtype, shape, owner: currentScope() }, (values) => {
+    for (let i = 0; i < values.length; i++) values[i] = dtype === 'i32' ? checkInteger(name, draw()) : draw();
+  });
 }
 
 export function checkDType(operation: string, device: Device, dtype: DType): void {
@@ -116,11 +143,10 @@ export function checkDType(operation: string, device: Device, dtype: DType): voi
   );
 }
 
-/** @throws DTypeError where a number would lose its fraction, or is none, in an i32 tensor. */
-function checkWhole(name: string, data: NestedArray | NumericArray): void {
-  if (typeof data === 'number') {
-    if (!Number.isInteger(data)) throw new DTypeError(`${name}: ${data} is no whole number, and dtype is i32`);
-  } else for (const entry of data) checkWhole(name, entry);
+/** @throws DTypeError where an i32 cannot hold the number. */
+function checkInteger(name: string, value: number): number {
+  if (Number.isInteger(value) && value === (value | 0)) return value;
+  throw new DTypeError(`${name}: ${value} does not fit dtype i32 (allowed: whole numbers from -2^31 to 2^31 - 1)`);
 }
 
 function dtypeOf(data: NumericArray): DType {
@@ -132,20 +158,31 @@ function nestedShape(data: NestedArray): number[] {
   return typeof data === 'number' ? [] : [data.length, ...(data.length > 0 ? nestedShape(data[0]) : [])];
 }
 
-function flatten(data: NestedArray, target: NumericArray, position: number): number {
-  if (typeof data === 'number') {
-    if (position < target.length) target[position] = data;
-    return position + 1;
-  }
-  const first = data[0];
-  for (const entry of data) {
-    const ragged = Array.isArray(entry) !== Array.isArray(first);
-    if (ragged || (Array.isArray(entry) && Array.isArray(first) && entry.length !== first.length)) {
-      throw new ShapeError('tensor: nested arrays must all have the same length on each level');
+/** Writes nested arrays of `shape` in row-major order. @throws ShapeError where they are ragged. */
+function flatten(name: string, data: unknown, shape: Shape, dtype: DType, target: NumericArray): void {
+  let count = 0;
+  const visit = (value: unknown, axis: number): void => {
+    if (axis === shape.length) {
+      if (typeof value !== 'number') {
+        throw new ShapeError(
+          `${name}: an entry is ${describe(value)} where shape ${formatShape(shape)} needs a number`,
+        );
+      }
+      target[count++] = dtype === 'i32' ? checkInteger(name, value) : value;
+      return;
     }
-    position = flatten(entry, target, position);
-  }
-  return position;
+    if (!Array.isArray(value) || value.length !== shape[axis]) {
+      throw new ShapeError(
+        `${name}: the arrays are ragged: axis ${axis} has ${shape[axis]} entries, and once ${describe(value)}`,
+      );
+    }
+    for (const entry of value) visit(entry, axis + 1);
+  };
+  visit(data, 0);
+}
+
+function describe(value: unknown): string {
+  return Array.isArray(value) ? `an array of ${value.length}` : `${typeof value} ${String(value)}`;
 }
 
 /**

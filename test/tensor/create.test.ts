@@ -122,16 +122,19 @@ onEachDevice((device) => {
 
   describe('bad input', () => {
     test('ragged arrays', () => {
+      const before = device.memory().liveBytes;
       for (const ragged of [
         [[1, 2], [3]],
         [[1], 2],
         [1, [2]],
         [[[1]], [[2], [3]]],
         [[], [1]],
+        [[[1]], [[]], [[2, 3]]],
       ]) {
         expect(() => tensor(ragged, { device })).toThrow(ShapeError);
-        expect(() => tensor(ragged, { device })).toThrow('nested arrays must all have the same length on each level');
+        expect(() => tensor(ragged, { device })).toThrow(/^tensor: the arrays are ragged|^tensor: an entry is/);
       }
+      expect(device.memory().liveBytes).toBe(before);
     });
 
     test('a shape that does not hold the data', () => {
@@ -225,7 +228,10 @@ test('a device is opened by its kind, and no other kind is taken', async () => {
 });
 
 test('i32 takes whole numbers only', () => {
-  expect(() => tensor([1.5], { device: cpu, dtype: 'i32' })).toThrow(/1\.5 is no whole number/);
+  expect(() => tensor([1.5], { device: cpu, dtype: 'i32' })).toThrow(/1\.5 does not fit dtype i32/);
+  expect(() => full([1], Number.NaN, { device: cpu, dtype: 'i32' })).toThrow(/NaN does not fit dtype i32/);
+  expect(() => tensor(Float64Array.of(2 ** 31), { device: cpu, dtype: 'i32' })).toThrow(/2147483648 does not fit/);
+  expect(() => tensor([-(2 ** 31), 2 ** 31 - 1], { device: cpu, dtype: 'i32' })).not.toThrow();
   expect(() => tensor([[1], [Number.NaN]], { device: cpu, dtype: 'i32' })).toThrow(DTypeError);
 });
 
