@@ -92,6 +92,11 @@ fn validKeys(batch: u32) -> u32 {
   return min(scalars.time, u32(max(lengths[batch], 0)));
 }
 
+// exp of a logarithm that is at most 0. Rounding can lift it above 0 where scores are large: the softmax would exceed 1 by far.
+fn probability(logarithm: f32) -> f32 {
+  return exp(select(logarithm, 0.0, logarithm > 0.0));
+}
+
 @compute @workgroup_size(THREADS)
 fn delta(
   @builtin(workgroup_id) workgroup: vec3u,
@@ -194,7 +199,7 @@ fn gradientOfQueries(
       var scoreGradients = array<f32, GROUP>();
       for (var j = 0u; j < GROUP; j++) {
         let score = scores[j];
-        let weight = select(0.0, exp(score - rowLogSumExp), firstKey + first + j < end);
+        let weight = select(0.0, probability(score - rowLogSumExp), firstKey + first + j < end);
         scoreGradients[j] = weight * (slopes[j] - rowDelta);
       }
 
@@ -320,7 +325,7 @@ fn gradientsOfKeysAndValues(
         } else {
           ofRow = statistics[startOfStatistics + min(query, scalars.time - 1)];
         }
-        weights[j] = select(0.0, exp(score - ofRow.x), query >= begin && query < scalars.time);
+        weights[j] = select(0.0, probability(score - ofRow.x), query >= begin && query < scalars.time);
         scoreGradients[j] = weights[j] * (slopes[j] - ofRow.y);
       }
 

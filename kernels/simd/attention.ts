@@ -168,7 +168,7 @@ export function attentionQueryGradient(
       for (let j = 0; j < end; j += 4) {
         const keys = start + <usize>j * stride;
         const scores = f32x4.mul(f32x4.splat(scale), dotFour(q + row, k + keys, stride, end - j, bytes));
-        const p = exponential(f32x4.sub(scores, logSumExp));
+        const p = exponential(f32x4.min(f32x4.sub(scores, logSumExp), f32x4.splat(0)));
         const along = dotFour(outputGradient + row, v + keys, stride, end - j, bytes);
         const change = f32x4.mul(f32x4.mul(f32x4.splat(scale), p), f32x4.sub(along, delta));
         v128.store(scratch + ((<usize>j) << 2), change);
@@ -211,7 +211,7 @@ export function attentionKeyValueGradient(
         const logSumExp = v128.shuffle<f32>(low, high, 0, 2, 4, 6);
         const delta = v128.shuffle<f32>(low, high, 1, 3, 5, 7);
         const scores = f32x4.mul(f32x4.splat(scale), dotFour(k + row, q + queries, stride, count - i, bytes));
-        const p = exponential(f32x4.sub(scores, logSumExp));
+        const p = exponential(f32x4.min(f32x4.sub(scores, logSumExp), f32x4.splat(0)));
         const along = dotFour(v + row, outputGradient + queries, stride, count - i, bytes);
         const change = f32x4.mul(f32x4.mul(f32x4.splat(scale), p), f32x4.sub(along, delta));
         v128.store(scratch + ((<usize>i) << 2), change);

@@ -2,14 +2,16 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import '../../../src/autograd/methods.ts';
 import { gradcheck } from '../../../src/autograd/gradcheck.ts';
+import { requireGradient } from '../../../src/autograd/node.ts';
 import { attention } from '../../../src/autograd/operations/attention/attention.ts';
 import { matmul } from '../../../src/autograd/operations/matmul/matmul.ts';
 import { add, mul } from '../../../src/autograd/operations/pointwise/pointwise.ts';
 import { softmax } from '../../../src/autograd/operations/softmax.ts';
 import { permute, transpose } from '../../../src/autograd/operations/views.ts';
-import { tensor } from '../../../src/tensor/create.ts';
+import { normal, tensor } from '../../../src/tensor/create.ts';
 import type { Device } from '../../../src/tensor/device.ts';
 import { DTypeError, ShapeError } from '../../../src/tensor/errors.ts';
+import { Random } from '../../../src/tensor/random.ts';
 import { step } from '../../../src/tensor/scope.ts';
 import type { Tensor } from '../../../src/tensor/tensor.ts';
 import { WebGpuDevice } from '../../../src/tensor/webgpu/webgpu-device.ts';
@@ -166,4 +168,24 @@ describe('bad input', () => {
       const short = tensor([1], { device: cpu, dtype: 'i32' });
       expect(() => attention(x, x, x, { lengths: short })).toThrow(/lengths \[1\]/);
     }));
+});
+
+describe.each([1e5, 1e6, 1e7, 1e8])('scores of %f', (size) => {
+  onEachDevice((device) => {
+    test('give gradients of values that are those of the softmax, however rounded', async () => {
+      const [time, width] = [6, 8];
+      const source = new Random(3);
+      await step(async () => {
+        const options = { device, random: source };
+        const [q, k, v] = [size, 1, 1].map((deviation) =>
+          requireGradient(normal([1, time, 1, width], { ...options, deviation })),
+        );
+        attention(q, k, v, { causal: true }).sum().backward();
+        // Each query hands out weights that sum to 1, so that each column of the gradient sums to the number of queries.
+        const total = (await v.gradient?.sum().item()) ?? 0;
+        expect(total / (time * width)).toBeGreaterThan(0);
+        expect(total / (time * width)).toBeLessThan(1.001);
+      });
+    });
+  });
 });

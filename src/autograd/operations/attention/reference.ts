@@ -97,7 +97,7 @@ export function attentionQueryGradient(arrays: Arrays<Saved | 'queryGradient'>, 
     sums.fill(0);
     for (let j = 0; j < end; j++) {
       const row = rowOfKey(j);
-      const p = Math.exp(s.scale * dot(q, rowOfQuery, k, row, size) - statistics[2 * query]);
+      const p = probability(s.scale * dot(q, rowOfQuery, k, row, size) - statistics[2 * query]);
       const change = s.scale * p * (dot(outputGradient, rowOfQuery, v, row, size) - statistics[2 * query + 1]);
       for (let d = 0; d < size; d++) sums[d] += change * k[row + d];
     }
@@ -117,7 +117,7 @@ export function attentionKeyValueGradient(
   forEachQuery(s, lengths, size, (query, rowOfQuery, end, rowOfKey) => {
     for (let j = 0; j < end; j++) {
       const row = rowOfKey(j);
-      const p = Math.exp(s.scale * dot(q, rowOfQuery, k, row, size) - statistics[2 * query]);
+      const p = probability(s.scale * dot(q, rowOfQuery, k, row, size) - statistics[2 * query]);
       const change = s.scale * p * (dot(outputGradient, rowOfQuery, v, row, size) - statistics[2 * query + 1]);
       for (let d = 0; d < size; d++) {
         keyGradient[row + d] += change * q[rowOfQuery + d];
@@ -129,4 +129,9 @@ export function attentionKeyValueGradient(
 
 function headSizeOf(array: NumericArray, { batch, time, heads }: AttentionScalars): number {
   return array.length / (batch * time * heads);
+}
+
+/** exp of a logarithm that is at most 0; rounding can lift it above 0 where scores are large. */
+function probability(logarithm: number): number {
+  return Math.exp(Math.min(0, logarithm));
 }
