@@ -2,7 +2,7 @@
 import type { Optimizer } from '../nn/optimizer.ts';
 import { type Saved, savedList, savedNumber, savedNumberOrNull, savedObject } from '../nn/saved.ts';
 import type { SumWatch } from '../nn/sum-watch.ts';
-import { ArgumentError } from '../tensor/errors.ts';
+import { ArgumentError, BackwardError } from '../tensor/errors.ts';
 import type { Policy } from './policy.ts';
 import { freezeLeftovers, isFrozen, type ParameterRegistry, type RegistryEntry, type Selector } from './registry.ts';
 import { entrySums } from './signals/entry-sums.ts';
@@ -82,6 +82,8 @@ interface Followed {
   peak: number;
   /** Step of the first check of the present run of checks below the threshold. */
   belowSince: number | null;
+  /** Whether a sum was ever other than 0. Until then there is no gradient that could have become small. */
+  hasGradient: boolean;
   /** First step whose sample counts: one that has a step before to be compared with, where the signal compares. */
   knownFrom: number;
 }
@@ -92,7 +94,7 @@ interface Followed {
  *
  * The sums are reduced on the device and read back once a check, without waiting: what step s measured takes effect at
  * the next check, exactly, so that the same seed gives the same run. A first sample is unknown, not zero; a NaN or infinite
- * gradient freezes nothing and ends the run with an error.
+ * gradient freezes nothing and ends the run with an error, and so does a gradient that never was other than 0.
  */
 export class GradES implements Policy {
   readonly settings: Readonly<Required<Omit<GradESOptions, 'watch'>>>;
@@ -116,7 +118,7 @@ export class GradES implements Policy {
     const watched = watchedEntries('GradES', registry, optimizer, watch, this.settings.freezeLeftovers);
     this.#followed = watched.map((entry) => {
       const average = new RunningAverage(horizon * steps);
-      return { entry, average, peak: Number.NEGATIVE_INFINITY, belowSince: null, knownFrom: 1 };
+      return { entry, average, peak: Number.NEGATIVE_INFINITY, belowSince: null, hasGradient: false, knownFrom: 1 };
     });
   }
 
@@ -179,7 +181,9 @@ export class GradES implements Policy {
       step: this.#pending.step,
       sums: Object.fromEntries(await this.#pending.sums),
     };
-    const followed = this.#followed.map((each) => [each.average.state(), each.peak, each.belowSince, each.knownFrom]);
+    const followed = this.#followed.map((each) => [
+      ...[each.average.state(), each.peak, each.belowSince, each.knownFrom, each.hasGradient],
+    ]);
     return { pending, followed, lastFreeze: this.#lastFreeze, watch: (await this.#watch?.state()) ?? null };
   }
 
@@ -190,11 +194,12 @@ export class GradES implements Policy {
       throw new ArgumentError(`GradES: the state follows ${rows.length} matrices, this rule ${this.#followed.length}`);
     }
     this.#followed.forEach((each, i) => {
-      const [average, peak, belowSince, knownFrom] = savedList('GradES', rows[i]);
+      const [average, peak, belowSince, knownFrom, hasGradient] = savedList('GradES', rows[i]);
       each.average.restore(average);
       each.peak = savedNumber('GradES', peak);
       each.belowSince = savedNumberOrNull('GradES', belowSince);
       each.knownFrom = savedNumber('GradES', knownFrom);
+      each.hasGradient = hasGradient === true;
     });
     this.#lastFreeze = savedNumber('GradES', lastFreeze);
     this.#pending = pending === null ? null : pendingFrom(savedObject('GradES', pending));
@@ -224,7 +229,7 @@ export class GradES implements Policy {
 
   /** Takes what step `measured` came to into account, after the update of step `now`. */
   #decide(measured: number, sums: ReadonlyMap<string, number>, now: number): void {
-    const { threshold, grace, patience, spacing, steps, freezeLeftovers: takesLeftovers } = this.settings;
+    const { signal, threshold, grace, patience, spacing, steps, freezeLeftovers: takesLeftovers } = this.settings;
     const values = new Map<string, number>();
     const ready: { entry: RegistryEntry; value: number }[] = [];
     for (const followed of this.#followed) {
@@ -242,6 +247,12 @@ export class GradES implements Policy {
       if (measured - followed.belowSince >= patience * steps) ready.push({ entry, value });
     }
     for (const listener of this.#listeners) listener({ step: measured, values });
+    if (measured > grace * steps && this.#followed.every(({ hasGradient }) => !hasGradient)) {
+      throw new BackwardError(
+        `GradES: the ${signal.name} of every watched matrix was exactly 0 at every check up to step ${measured}: there is no ` +
+          'gradient that could have converged. Does the loss depend on the model?',
+      );
+    }
     ready.sort((a, b) => a.value - b.value);
     for (const { entry, value } of ready) {
       if (now - this.#lastFreeze < spacing * steps) break;
@@ -253,8 +264,9 @@ export class GradES implements Policy {
 
   /** The averaged sum as a share of its own largest value so far; null while it is not known. */
   #valueOf(followed: Followed, step: number, sum: number): number | null {
+    followed.hasGradient ||= sum !== 0;
     const average = followed.average.observe(step, sum);
-    if (average === null) return null;
+    if (average === null || !followed.hasGradient) return null;
     followed.peak = Math.max(followed.peak, average);
     // A peak that is not positive is noise from the start: there is no signal to be a share of.
     const share = followed.peak > 0 ? average / followed.peak : 0;

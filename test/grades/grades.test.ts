@@ -95,7 +95,15 @@ describe('when a matrix freezes', () => {
 
   test('a first sample of 0 is unknown, not converged', async () => {
     const options = { steps: 100, threshold: 1, grace: 0, patience: 0, horizon: 0.5, interval: 1, watch: one };
-    expect((await play(() => 0, options).run(50)).freezeSteps).toEqual([]);
+    const half: Script = (_step, name) => (name === query ? 1 : 0);
+    expect((await play(half, { ...options, watch: three }).run(50)).freezeSteps).toEqual([]);
+  });
+
+  test('a gradient that never was other than 0 is told, and nothing freezes', async () => {
+    const options = { steps: 100, grace: 0.2, watch: three };
+    const silent = play(() => 0, options);
+    await expect(silent.run(50)).rejects.toThrow(/exactly 0 at every check up to step 21: there is no gradient/);
+    expect(silent.registry.events).toEqual([]);
   });
 
   test('a change is known from the step that has one before it on', async () => {
