@@ -24,14 +24,17 @@ export class Linear extends Module<[Tensor, MatmulOptions?]> {
   readonly weight: Parameter;
   readonly bias: Parameter | null;
   adapter: LinearAdapter | null = null;
-  /** Whether W holds the adapter's change. */
-  isMerged = false;
 
   constructor(inputs: number, outputs: number, { bias = false, kind = 'weight', ...options }: LinearOptions) {
     super();
     const deviation = 1 / Math.sqrt(inputs);
     this.weight = new Parameter(normal([inputs, outputs], { ...options, deviation }), kind);
     this.bias = bias ? new Parameter(zeros([outputs], options), 'bias') : null;
+  }
+
+  /** Whether W holds the adapter's change. */
+  get isMerged(): boolean {
+    return this.weight.original !== null;
   }
 
   forward(x: Tensor, { residual = null, activation = null }: MatmulOptions = {}): Tensor {

@@ -31,6 +31,7 @@ export interface LoRAOptions {
 export class LoRAAdapter extends Module {
   readonly a: Parameter;
   readonly b: Parameter;
+  readonly alpha: number;
   readonly scale: number;
   readonly dropout: Dropout;
 
@@ -48,8 +49,13 @@ export class LoRAAdapter extends Module {
     const { device, dtype, kind } = weight;
     this.a = new Parameter(normal([inputs, rank], { device, dtype, random, deviation: 1 / Math.sqrt(inputs) }), kind);
     this.b = new Parameter(zeros([rank, outputs], { device, dtype }), kind);
+    this.alpha = alpha;
     this.scale = alpha / rank;
     this.dropout = new Dropout(dropout, random);
+  }
+
+  override constants(): Record<string, number> {
+    return { alpha: this.alpha };
   }
 
   forward(x: Tensor): Tensor {
@@ -83,7 +89,7 @@ const projections: readonly ParameterKind[] = ['query', 'key', 'value', 'output'
  * load as before; A and B are `….adapter.a` and `….adapter.b`, and one group, which a registry watches and freezes together.
  *
  * @throws ArgumentError where `target` or `alsoTrain` matches nothing, or a target has an adapter already; nothing is
- * changed then.
+ * changed then. The adapters take the mode of their Linear, training or evaluation.
  */
 export function addLoRA(model: Module<never, unknown>, options: AddLoRAOptions): void {
   const { target = projections, alsoTrain } = options;
@@ -104,7 +110,7 @@ export function addLoRA(model: Module<never, unknown>, options: AddLoRAOptions):
   }
   const adapters = targets.map(([, { weight }]) => new LoRAAdapter(weight, options));
   targets.forEach(([path, linear], i) => {
-    linear.adapter = adapters[i];
+    linear.adapter = linear.training ? adapters[i] : adapters[i].eval();
     for (const parameter of adapters[i].parameters()) parameter.group = path;
   });
   const keeps = new Set(trained.map(([, parameter]) => parameter));
@@ -113,12 +119,10 @@ export function addLoRA(model: Module<never, unknown>, options: AddLoRAOptions):
   model.namedParameters();
 }
 
-/** What a merged weight was before, for `unmergeLoRA`. */
-const unmerged = new WeakMap<Linear, Tensor>();
-
 /**
  * Adds every adapter's change to its weight: the model then computes with W alone, at the cost of the base. The weight as
- * it was is kept, so that `unmergeLoRA` brings it back bit for bit. While merged, adapters get no gradient.
+ * it was is kept: `unmergeLoRA` brings it back bit for bit, and a state dictionary holds it, with the adapters beside it. While
+ * merged, adapters get no gradient.
  */
 export function mergeLoRA(model: Module<never, unknown>): void {
   for (const [, linear] of linearsOf(model)) {
@@ -128,23 +132,21 @@ export function mergeLoRA(model: Module<never, unknown>): void {
       scope('mergeLoRA', () => {
         const before = copy(weight);
         before.persist();
-        unmerged.set(linear, before);
+        weight.original = before;
         copyInto(add(weight, adapter.change()), weight, weight.strides);
       }),
     );
-    linear.isMerged = true;
   }
 }
 
 /** Takes the changes out again. */
 export function unmergeLoRA(model: Module<never, unknown>): void {
-  for (const [, linear] of linearsOf(model)) {
-    const before = unmerged.get(linear);
-    if (!before) continue;
-    copyInto(before, linear.weight, linear.weight.strides);
-    before.release('its matrix was unmerged');
-    unmerged.delete(linear);
-    linear.isMerged = false;
+  for (const [, { weight }] of linearsOf(model)) {
+    const { original } = weight;
+    if (!original) continue;
+    copyInto(original, weight, weight.strides);
+    original.release('its matrix was unmerged');
+    weight.original = null;
   }
 }
 

@@ -24,7 +24,7 @@ export type StateDict = Record<string, { shape: readonly number[]; data: Numeric
 
 /**
  * A part of a model: its parameters, its sub-modules, and the function they compute. Parameters and sub-modules are
- * found in its properties and in arrays and plain objects of them, and named by the path to them. Fields written `#field`
+ * found in its properties and in arrays, maps and plain objects of them, and named by the path to them. Fields written `#field`
  * are hidden from it, as from everyone.
  */
 export abstract class Module<Inputs extends readonly unknown[] = [Tensor], Output = Tensor> {
@@ -85,30 +85,44 @@ export abstract class Module<Inputs extends readonly unknown[] = [Tensor], Outpu
     return [...this.namedParameters().values()];
   }
 
-  /** Reads all parameters back. */
+  /** Numbers that its parameters are of no use without, by name: they go into the state, and are compared when it is loaded. */
+  constants(): Record<string, number> {
+    return {};
+  }
+
+  /** Reads all parameters back, as they are without merged adapters; the constants of the modules beside them, as f64. */
   async stateDict(): Promise<StateDict> {
     const state: StateDict = {};
     for (const [name, parameter] of this.namedParameters()) {
-      state[name] = { shape: parameter.shape, data: await parameter.data() };
+      state[name] = { shape: parameter.shape, data: await (parameter.original ?? parameter).data() };
     }
+    for (const [name, value] of this.#namedConstants()) state[name] = { shape: [], data: Float64Array.of(value) };
     return state;
   }
 
   /**
    * Writes values back into the parameters, frozen ones too.
    *
-   * @throws ArgumentError for names that are missing or too many, ShapeError for another shape or values that do not
-   * fill it; nothing is written then.
+   * @throws ArgumentError for names that are missing or too many, another constant, and while adapters are merged; ShapeError
+   * for another shape or values that do not fill it; nothing is written then.
    */
   loadStateDict(state: StateDict): void {
     const parameters = this.namedParameters();
-    const missing = [...parameters.keys()].filter((name) => !(name in state));
-    const unknown = Object.keys(state).filter((name) => !parameters.has(name));
+    const constants = this.#namedConstants();
+    const merged = [...parameters].find(([, { original }]) => original !== null);
+    if (merged)
+      throw new ArgumentError(`loadStateDict: the adapter of ${merged[0]} is merged; unmergeLoRA(model) first`);
+    const missing = [...parameters.keys(), ...constants.keys()].filter((name) => !Object.hasOwn(state, name));
+    const unknown = Object.keys(state).filter((name) => !parameters.has(name) && !constants.has(name));
     if (missing.length > 0 || unknown.length > 0) {
       throw new ArgumentError(
         `loadStateDict: the state must name each parameter once; missing: ${missing.join(', ') || 'none'}; ` +
           `unknown: ${unknown.join(', ') || 'none'}`,
       );
+    }
+    for (const [name, value] of constants) {
+      const [found] = state[name].data;
+      if (found !== value) throw new ArgumentError(`loadStateDict: ${name} is ${value}, in the state ${found}`);
     }
     for (const [name, parameter] of parameters) {
       const { shape, data } = state[name];
@@ -125,6 +139,15 @@ export abstract class Module<Inputs extends readonly unknown[] = [Tensor], Outpu
         copyInto(tensor(data, { device, dtype, shape, name }), parameter, parameter.strides);
       });
     }
+  }
+
+  #namedConstants(): Map<string, number> {
+    const found = new Map<string, number>();
+    for (const [path, module] of this.namedModules()) {
+      for (const [name, value] of Object.entries(module.constants()))
+        found.set(path === '' ? name : `${path}.${name}`, value);
+    }
+    return found;
   }
 
   #setTraining(training: boolean): this {
@@ -151,8 +174,9 @@ export function stateDictFrom(what: string, saved: Saved | undefined): StateDict
 /** The entries in which parameters and modules are looked for, unless `value` was seen before. */
 function childrenOf(value: unknown, seen: Set<unknown>): [string, unknown][] {
   if (typeof value !== 'object' || value === null || seen.has(value)) return [];
-  const holds = value instanceof Module || Array.isArray(value) || Object.getPrototypeOf(value) === Object.prototype;
-  if (!holds) return [];
+  const isMap = value instanceof Map;
+  const isPlain = Array.isArray(value) || Object.getPrototypeOf(value) === Object.prototype;
+  if (!(value instanceof Module || isMap || isPlain)) return [];
   seen.add(value);
-  return Object.entries(value);
+  return isMap ? [...value].map(([key, child]) => [String(key), child]) : Object.entries(value);
 }

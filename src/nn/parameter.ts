@@ -1,4 +1,5 @@
 /** A tensor that training changes, and that can be frozen. */
+import { dropGradient } from '../autograd/leaf-gradient.ts';
 import { LeafNode } from '../autograd/node.ts';
 import { ArgumentError, DTypeError } from '../tensor/errors.ts';
 import { copy, Tensor } from '../tensor/tensor.ts';
@@ -33,6 +34,8 @@ export class Parameter extends Tensor {
   /** Parameters of one group are watched and frozen together, under this name; null where it stands for itself. */
   group: string | null = null;
   readonly leaf: LeafNode;
+  /** What it was before a change that can be taken back, such as a merged adapter's: a state dictionary holds this. Null: no change. */
+  original: Tensor | null = null;
   readonly #listeners = new Set<FreezeListener>();
   #isFrozen = false;
 
@@ -103,9 +106,6 @@ export class Parameter extends Tensor {
   }
 
   releaseGradient(reason: string): void {
-    this.leaf.gradient?.release(reason);
-    this.leaf.gradient = null;
-    this.leaf.halves?.release(reason);
-    this.leaf.halves = null;
+    dropGradient(this.leaf, reason);
   }
 }

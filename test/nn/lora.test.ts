@@ -133,7 +133,7 @@ onEachDevice((device) => {
     const before = await model.stateDict();
     const { optimizer, losses } = await train(model, device, 40);
     const after = await model.stateDict();
-    const moves = (name: string) => /\.adapter\.|^head/.test(name);
+    const moves = (name: string) => /\.adapter\.(?!alpha)|^head/.test(name);
     const changed = Object.keys(after).filter((name) =>
       after[name].data.some((value, i) => value !== before[name].data[i]),
     );
@@ -143,6 +143,56 @@ onEachDevice((device) => {
     const trained = Object.entries(after).filter(([name]) => moves(name));
     const elements = trained.reduce((sum, [, { data }]) => sum + data.length, 0);
     expect(optimizer.stateBytes).toBe(2 * 4 * elements);
+  });
+
+  test('what is merged, saved and loaded elsewhere is applied once, and alpha goes with it', async () => {
+    const rank = 1;
+    const made = (alpha: number, seed: number) => {
+      const model = tinyModel(device, { seed });
+      addLoRA(model, { rank, alpha, random: new Random(seed) });
+      for (const parameter of model.parameters()) releaseLater(parameter);
+      return model;
+    };
+    const { tokens } = tinyBatch(device, 1);
+    const outputOf = (model: Transformer) => step(async () => Array.from(await model.call(tokens).data()));
+    const trained = made(3, 1);
+    await train(trained, device, 5);
+    const expected = await outputOf(trained);
+    const plain = await trained.stateDict();
+    mergeLoRA(trained);
+    const merged = await trained.stateDict();
+    expect(merged).toEqual(plain);
+    const other = made(3, 2);
+    other.loadStateDict(merged);
+    expect(await outputOf(other)).toEqual(expected);
+    expect(() => trained.loadStateDict(plain)).toThrow(/is merged; unmergeLoRA/);
+    unmergeLoRA(trained);
+    trained.loadStateDict(merged);
+    expect(await outputOf(trained)).toEqual(expected);
+    expect(() => made(4, 2).loadStateDict(merged)).toThrow(/adapter\.alpha is 4, in the state 3/);
+    tokens.release();
+  });
+
+  test('an adapter takes the mode of its model', () => {
+    const model = tinyModel(device).eval();
+    addLoRA(model, { rank: 1, dropout: 0.5, random: new Random(1) });
+    for (const parameter of model.parameters()) releaseLater(parameter);
+    expect([...model.namedModules().values()].filter(({ training }) => training)).toEqual([]);
+  });
+
+  test('an optimizer that was made before the adapters says that nothing of its own has a gradient', async () => {
+    const model = tinyModel(device);
+    const optimizer = releaseLater(new AdamW(model.parameters(), { learningRate: 0.1 }));
+    addLoRA(model, { rank: 1, random: new Random(1), alsoTrain: ['norm'] });
+    for (const parameter of model.parameters()) releaseLater(parameter);
+    const attempt = step(() => {
+      const { tokens } = tinyBatch(device, 1);
+      // The norms train, and have no gradient: the products before them are all that was used.
+      backward(model.blocks[0].attention.query.call(model.tokens.call(tokens)).sum());
+      optimizer.step();
+    });
+    await expect(attempt).rejects.toThrow(/none of the \d+ parameters that train has a gradient.*addLoRA/);
+    expect(optimizer.steps).toBe(0);
   });
 
   test('no gradient of the base is computed', async () => {
