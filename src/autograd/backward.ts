@@ -6,7 +6,7 @@ import { BackwardError, ShapeError } from '../tensor/errors.ts';
 import { inStep, scope } from '../tensor/scope.ts';
 import { formatShape, sameShape } from '../tensor/shape.ts';
 import { allocate, type Tensor } from '../tensor/tensor.ts';
-import { addToLeaf } from './leaf-gradient.ts';
+import { addToLeaf, dropGradient } from './leaf-gradient.ts';
 import { checkUnconsumed, type GraphNode, LeafNode, type OperationNode } from './node.ts';
 import { accumulate, isWritable } from './operations/accumulate.ts';
 import { isTracing, noGrad } from './record.ts';
@@ -46,7 +46,17 @@ export function backward(output: Tensor, seed?: Tensor): void {
       if (gradient) visit(node, gradient, gradients, live);
     }
   };
-  inStep(() => noGrad(walk));
+  const undo = () => {
+    for (const gradient of gradients.values()) gradient.release('the backward pass failed');
+    for (const node of live) if (node instanceof LeafNode) dropGradient(node, 'the backward pass failed');
+  };
+  try {
+    inStep(() => noGrad(walk));
+  } catch (error) {
+    // Half of a gradient must not be taken for one.
+    undo();
+    throw error;
+  }
 }
 
 function nothingLive(output: Tensor): BackwardError {

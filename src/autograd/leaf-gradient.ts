@@ -1,4 +1,5 @@
 /** The gradient that a backward pass leaves in a leaf, whole or in halves. */
+import { BackwardError } from '../tensor/errors.ts';
 import { currentStep, inStep, scope } from '../tensor/scope.ts';
 import { sizeOf } from '../tensor/shape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
@@ -15,6 +16,13 @@ export function gradientOf(tensor: Tensor): Tensor | null {
   const leaf = tensor.node;
   if (!(leaf instanceof LeafNode) || leaf.step !== currentStep()) return null;
   return wholeGradient(leaf);
+}
+
+/** Whether a backward pass has left a gradient in this step. */
+export function hasGradient(tensor: Tensor): boolean {
+  const leaf = tensor.node;
+  if (!(leaf instanceof LeafNode) || leaf.step !== currentStep()) return false;
+  return usable(leaf.gradient) !== null || usable(leaf.halves) !== null;
 }
 
 /**
@@ -43,6 +51,13 @@ export function addToLeaf(leaf: LeafNode, contribution: Tensor, isHalves: boolea
     leaf.step = currentStep();
     leaf.gradient = null;
     leaf.halves = null;
+    leaf.isUsed = false;
+  }
+  if (leaf.isUsed) {
+    throw new BackwardError(
+      `backward: the gradient of ${leaf.name} was used by an optimizer already and would be added to. Put each step of ` +
+        'training in step(), or call optimizer.zeroGradients() before the next backward pass',
+    );
   }
   if (isHalves && (!begun || usable(leaf.halves))) {
     leaf.halves = accumulate(usable(leaf.halves) ?? undefined, contribution);
@@ -73,4 +88,12 @@ function half(halves: Tensor, index: 0 | 1): Tensor {
 
 function usable(gradient: Tensor | null): Tensor | null {
   return gradient && !gradient.isReleased ? gradient : null;
+}
+
+/** Releases the gradient of a leaf. */
+export function dropGradient(leaf: LeafNode, reason: string): void {
+  for (const gradient of [leaf.gradient, leaf.halves]) if (gradient && !gradient.isReleased) gradient.release(reason);
+  leaf.gradient = null;
+  leaf.halves = null;
+  leaf.isUsed = false;
 }

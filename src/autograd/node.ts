@@ -21,6 +21,8 @@ export class LeafNode {
   live = true;
   /** Where `halves` are there, null until somebody asks for their sum: read it by `gradientOf`. */
   gradient: Tensor | null = null;
+  /** Whether an optimizer has used the gradient: another backward pass must not add to it. */
+  isUsed = false;
   /** The step the gradient was made in; null outside of steps. A gradient of another step does not count any more. */
   step: Scope | null = null;
   /** Gradients of the two halves of the batch, [2, …shape]; null where nobody asked, and where a part came whole. */
@@ -119,6 +121,12 @@ export function isLive(node: GraphNode | undefined): boolean {
 export function requireGradient<T extends Tensor>(tensor: T, name?: string): T {
   if (tensor.dtype === 'i32')
     throw new DTypeError('requireGradient: integers have no gradient (allowed: f16, f32, f64)');
+  if (tensor.node instanceof OperationNode) {
+    throw new BackwardError(
+      `requireGradient: '${tensor.origin}' is computed from tensors that need a gradient, which would get none any more ` +
+        '(allowed: tensors of your own; detach(x) gives one)',
+    );
+  }
   tensor.node = new LeafNode(tensor, name);
   return tensor;
 }

@@ -1,8 +1,8 @@
 /** What all optimizers share. */
-import { gradientOf } from '../autograd/leaf-gradient.ts';
+import { gradientOf, hasGradient } from '../autograd/leaf-gradient.ts';
 import { tensor, zeros } from '../tensor/create.ts';
 import type { NumericArray } from '../tensor/dtype.ts';
-import { ArgumentError, DeviceMismatchError, ShapeError } from '../tensor/errors.ts';
+import { ArgumentError, BackwardError, DeviceMismatchError, ShapeError } from '../tensor/errors.ts';
 import { getOrCreate } from '../tensor/get-or-create.ts';
 import { scope } from '../tensor/scope.ts';
 import { formatShape } from '../tensor/shape.ts';
@@ -121,23 +121,29 @@ export abstract class Optimizer {
    * infinite nothing is changed any more, on the device itself; `report` then throws. Going on takes a new optimizer.
    *
    * @param loss its value comes back with `report`, so that one read-back serves both.
-   * @throws ShapeError for a loss of several elements; no step is taken then.
+   * @throws ShapeError for a loss of several elements, BackwardError where no parameter that trains has a gradient, and
+   * OutOfMemoryError; no step is taken then.
    */
   step(loss: Tensor | null = null): void {
     if (loss && loss.size !== 1) {
       throw new ShapeError(`optimizer.step: the loss has shape ${formatShape(loss.shape)}, not one element`);
     }
-    this.#steps++;
-    this.#reporter.measure(this.#steps, loss, this.maxGradientNorm);
-    for (const parameter of this.parameters) {
-      const gradient = gradientOf(parameter);
-      if (parameter.isFrozen || !gradient) continue;
-      const state = getOrCreate(this.#state, parameter, () => ({ tensors: this.#makeState(parameter), steps: 0 }));
-      state.steps++;
-      const weightDecay = this.#decays(parameter) ? this.weightDecay : 0;
-      const { report } = this.#reporter;
-      scope('optimizer', () => this.update(parameter, { gradient: dense(gradient), report, state, weightDecay }));
-    }
+    const updates = this.#preparedUpdates();
+    this.#reporter.measure(this.#steps + 1, loss, this.maxGradientNorm);
+    const { report } = this.#reporter;
+    scope('optimizer', () => {
+      // What needs memory comes first, so that every parameter is updated or none.
+      const gradients = updates.map(({ parameter }) => gradientOf(parameter)).map((each) => each && dense(each));
+      this.#steps++;
+      updates.forEach(({ parameter, state }, i) => {
+        const gradient = gradients[i];
+        if (!gradient) return;
+        state.steps++;
+        parameter.leaf.isUsed = true;
+        const weightDecay = this.#decays(parameter) ? this.weightDecay : 0;
+        this.update(parameter, { gradient, report, state, weightDecay });
+      });
+    });
     this.#reporter.finish();
   }
 
@@ -229,6 +235,22 @@ export abstract class Optimizer {
 
   /** Enqueues the change of one parameter. */
   protected abstract update(parameter: Parameter, update: Update): void;
+
+  /** What the step will update. Memory is taken here, before anything has changed. */
+  #preparedUpdates(): { parameter: Parameter; state: ParameterState }[] {
+    const trained = this.parameters.filter(({ isFrozen }) => !isFrozen);
+    const withGradient = trained.filter((parameter) => hasGradient(parameter));
+    if (trained.length > 0 && withGradient.length === 0) {
+      throw new BackwardError(
+        `optimizer.step: none of the ${trained.length} parameters that train has a gradient. Was backward() called in ` +
+          'this step()? Was the optimizer made before addLoRA, so that it does not know what trains?',
+      );
+    }
+    return withGradient.map((parameter) => {
+      const state = getOrCreate(this.#state, parameter, () => ({ tensors: this.#makeState(parameter), steps: 0 }));
+      return { parameter, state };
+    });
+  }
 
   #byName(): Map<string, Parameter> {
     const named = new Map(this.parameters.map((parameter) => [parameter.name, parameter]));

@@ -133,10 +133,12 @@ onEachDevice((device) => {
       });
     });
 
-    test('requireGradient cuts a graph: nothing below the new leaf gets a gradient', async () => {
+    test('requireGradient of a result is refused; of a detached one it cuts the graph', async () => {
       await step(async () => {
         const x = leaf(1, 2, 3, 4);
-        const cut = requireGradient(x.mul(2).reshape([2, 2]).transpose().slice([1]));
+        const result = x.mul(2).reshape([2, 2]).transpose().slice([1]);
+        expect(() => requireGradient(result)).toThrow(/'slice' is computed from tensors that need a gradient.*detach/);
+        const cut = requireGradient(detach(result));
         cut.mul(10).sum().backward();
         expect(await cut.gradient?.toArray()).toEqual([[10, 10]]);
         expect(x.gradient).toBeNull();

@@ -450,17 +450,35 @@ onEachDevice((device) => {
     expect(() => new SGD([...here, ...there], { learningRate: 1 })).toThrow(DeviceMismatchError);
   });
 
-  test('a step under noGrad has no gradients and changes nothing', async () => {
+  test('a step without any gradient is an error, and counts as none', async () => {
     const bench = new Bench(device, 'f32');
     const optimizer = releaseLater(new SGD(bench.parameters, { learningRate: 1, weightDecay: 0.5 }));
     const before = await bench.values();
-    await step(() =>
-      noGrad(() => {
-        optimizer.step(bench.loss(bench.gradients(1)));
-      }),
-    );
+    await expect(
+      step(() =>
+        noGrad(() => {
+          optimizer.step(bench.loss(bench.gradients(1)));
+        }),
+      ),
+    ).rejects.toThrow(/none of the \d+ parameters that train has a gradient/);
     expect(await bench.values()).toEqual(before);
-    expect((await optimizer.report()).gradientNorm).toBe(0);
+    expect(optimizer.steps).toBe(0);
+  });
+
+  test('outside of step(), gradients that an optimizer has used are not added to', async () => {
+    const bench = new Bench(device, 'f32');
+    const optimizer = releaseLater(new SGD(bench.parameters, { learningRate: 1 }));
+    backward(bench.loss(bench.gradients(1)));
+    backward(bench.loss(bench.gradients(2)));
+    optimizer.step();
+    expect(() => backward(bench.loss(bench.gradients(3)))).toThrow(
+      /used by an optimizer already.*step\(\).*zeroGradients/,
+    );
+    optimizer.zeroGradients();
+    backward(bench.loss(bench.gradients(3)));
+    optimizer.step();
+    expect((await optimizer.report()).step).toBe(2);
+    optimizer.zeroGradients();
   });
 });
 
