@@ -1,4 +1,6 @@
 /** The matrix product with its gradients. */
+
+import { copyInto } from '../../../tensor/copy.ts';
 import { dispatch } from '../../../tensor/dispatch.ts';
 import { computeDType, type DType } from '../../../tensor/dtype.ts';
 import { BackwardError, ShapeError } from '../../../tensor/errors.ts';
@@ -91,17 +93,39 @@ function recordRelu(result: Tensor): Tensor {
   return rectified;
 }
 
-/** aᵀ · g for the first half of the batch and for the second, (2, k, n). The batch is the first axis of a. */
+/**
+ * aᵀ · g for the first half of the batch and for the second, (2, k, n). The batch is the first axis of a; of an odd number of
+ * samples the first half has one more.
+ */
 function gradientHalves(a: Tensor, g: Tensor, name: string): Tensor {
   const [samples] = a.shape;
-  if (samples % 2 !== 0) {
+  if (samples < 2) {
     throw new BackwardError(
-      `matmul: the gradient of ${name} was asked for in two halves, but the batch holds ${samples} samples ` +
-        '(allowed: an even number)',
+      `matmul: the gradient of ${name} was asked for in two halves, but the batch holds ${samples} samples (allowed: 2 or more)`,
     );
   }
-  const half = (x: Tensor) => reshapeView(x, [2, sizeOf(x.shape.slice(0, -1)) / 2, x.shape[x.rank - 1]]);
-  return product(transposed(half(a)), half(g), computeDType(a.dtype));
+  const dtype = computeDType(a.dtype);
+  if (samples % 2 === 0) {
+    const half = (x: Tensor) => reshapeView(x, [2, sizeOf(x.shape.slice(0, -1)) / 2, x.shape[x.rank - 1]]);
+    return product(transposed(half(a)), half(g), dtype);
+  }
+  const halves = allocate(a.device, dtype, [2, a.shape[a.rank - 1], g.shape[g.rank - 1]], 'matmul');
+  const cut = (samples + 1) / 2;
+  for (const [index, from, to] of [
+    [0, 0, cut],
+    [1, cut, samples],
+  ]) {
+    const part = (x: Tensor) =>
+      asMatrix(
+        x.view(
+          { shape: [to - from, ...x.shape.slice(1)], strides: x.strides, offset: x.offset + from * x.strides[0] },
+          'half',
+        ),
+      );
+    const { strides } = halves;
+    copyInto(product(transposed(part(a)), part(g), dtype), halves, strides.slice(1), index * strides[0]);
+  }
+  return halves;
 }
 
 function transposed(x: Tensor): Tensor {
