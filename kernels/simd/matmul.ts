@@ -6,12 +6,9 @@
 // whatever the strides of b were. Rows of a are read as they are where their numbers lie side by side, else they are packed too. Then
 // tiles of four rows and a panel's columns are summed in registers. Longer sums add up in c.
 
-import { isWide, multiplyAdd } from './multiply-add';
+import { isWide } from './multiply-add';
+import { panelBytes, panelColumns, storeTransposed, tile, tileRows } from './tile';
 
-/** As many columns as four rows of sums leave registers for. */
-const panelColumns: i32 = isWide ? 16 : 8;
-const panelBytes: usize = panelColumns * 4;
-const tileRows: i32 = 4;
 /** A panel fills half of a first-level cache, or all of it in the plain form, whose sums were always cut there. */
 const blockSteps: i32 = ASC_FEATURE_RELAXED_SIMD ? 384 : 1024;
 /** Rows of a that meet one panel after the other. They stay in the second-level cache. */
@@ -92,20 +89,6 @@ function packBias(to: usize, bias: usize, j: i32, columns: i32, useBias: bool): 
   for (let column = 0; column < panelColumns; column++) {
     store<f32>(at(to, column), useBias && column < columns ? load<f32>(at(bias, j + column)) : <f32>0);
   }
-}
-
-/** Four numbers of four vectors change places: row r of the result holds number r of each. */
-// @ts-ignore: decorator
-@inline
-function storeTransposed(to: usize, distance: usize, x0: v128, x1: v128, x2: v128, x3: v128): void {
-  const low01 = v128.shuffle<f32>(x0, x1, 0, 4, 1, 5);
-  const low23 = v128.shuffle<f32>(x2, x3, 0, 4, 1, 5);
-  const high01 = v128.shuffle<f32>(x0, x1, 2, 6, 3, 7);
-  const high23 = v128.shuffle<f32>(x2, x3, 2, 6, 3, 7);
-  v128.store(to, v128.shuffle<f32>(low01, low23, 0, 1, 4, 5));
-  v128.store(to + distance, v128.shuffle<f32>(low01, low23, 2, 3, 6, 7));
-  v128.store(to + 2 * distance, v128.shuffle<f32>(high01, high23, 0, 1, 4, 5));
-  v128.store(to + 3 * distance, v128.shuffle<f32>(high01, high23, 2, 3, 6, 7));
 }
 
 /** Columns of b side by side; columns beyond the last are zeros. */
@@ -202,13 +185,13 @@ function multiplyPanel(
   for (let i = 0; i < rows; i += tileRows) {
     const left = rows - i;
     if (left >= tileRows && columns == panelColumns) {
-      tile(a, rowBytes, rowBytes, rowBytes, stepBytes, b, bBytes, steps, bias, before, c, cBytes, rectifies);
+      tile(a, rowBytes, rowBytes, rowBytes, stepBytes, b, bBytes, steps, bias, 0, before, c, cBytes, rectifies);
     } else {
       // Rows beyond the last repeat it and are not written.
       const second: usize = left > 1 || aRow == 0 ? rowBytes : 0;
       const third: usize = left > 2 || aRow == 0 ? rowBytes : 0;
       const fourth: usize = left > 3 || aRow == 0 ? rowBytes : 0;
-      tile(a, second, third, fourth, stepBytes, b, bBytes, steps, bias, 0, scratch, panelBytes, false);
+      tile(a, second, third, fourth, stepBytes, b, bBytes, steps, bias, 0, 0, scratch, panelBytes, false);
       writeEdge(scratch, before, c, min(left, tileRows), columns, cBytes, rectifies);
     }
     a += tileBytes;
@@ -226,212 +209,4 @@ function writeEdge(tile: usize, before: usize, c: usize, rows: i32, columns: i32
       store<f32>(c + offset, rectifies && !(sum > 0) ? 0 : sum);
     }
   }
-}
-
-/** x > 0 ? x : 0, so NaN becomes 0 as in the other forms of ReLU. */
-// @ts-ignore: decorator
-@inline
-function rectified(x: v128): v128 {
-  return v128.and(x, f32x4.gt(x, f32x4.splat(0)));
-}
-
-// @ts-ignore: decorator
-@inline
-function tile(
-  a0: usize, second: usize, third: usize, fourth: usize, aStep: usize, b: usize, bStep: usize, steps: i32,
-  bias: usize, before: usize, c: usize, cBytes: usize, rectifies: bool,
-): void {
-  if (isWide) tile16(a0, second, third, fourth, aStep, b, bStep, steps, bias, before, c, cBytes, rectifies);
-  else tile8(a0, second, third, fourth, aStep, b, bStep, steps, bias, before, c, cBytes, rectifies);
-}
-
-/**
- * Four rows and a panel of columns of sums, which begin with the bias, added to what stands at `before`. The loop is short on purpose:
- * unrolled, it was slower in every engine. What is stored comes last, in pairs of vectors, so that the engine can join them.
- */
-function tile8(
-  a0: usize, second: usize, third: usize, fourth: usize, aStep: usize, b: usize, bStep: usize, steps: i32,
-  bias: usize, before: usize, c: usize, cBytes: usize, rectifies: bool,
-): void {
-  let a1 = a0 + second;
-  let a2 = a1 + third;
-  let a3 = a2 + fourth;
-  let s00 = v128.load(bias);
-  let s01 = v128.load(bias, 16);
-  let s10 = s00;
-  let s11 = s01;
-  let s20 = s00;
-  let s21 = s01;
-  let s30 = s00;
-  let s31 = s01;
-  for (let l = 0; l < steps; l++) {
-    const b0 = v128.load(b);
-    const b1 = v128.load(b, 16);
-    let x = v128.load32_splat(a0);
-    s00 = multiplyAdd(x, b0, s00);
-    s01 = multiplyAdd(x, b1, s01);
-    x = v128.load32_splat(a1);
-    s10 = multiplyAdd(x, b0, s10);
-    s11 = multiplyAdd(x, b1, s11);
-    x = v128.load32_splat(a2);
-    s20 = multiplyAdd(x, b0, s20);
-    s21 = multiplyAdd(x, b1, s21);
-    x = v128.load32_splat(a3);
-    s30 = multiplyAdd(x, b0, s30);
-    s31 = multiplyAdd(x, b1, s31);
-    a0 += aStep;
-    a1 += aStep;
-    a2 += aStep;
-    a3 += aStep;
-    b += bStep;
-  }
-  if (before != 0) {
-    s00 = f32x4.add(v128.load(before), s00);
-    s01 = f32x4.add(v128.load(before, 16), s01);
-    before += cBytes;
-    s10 = f32x4.add(v128.load(before), s10);
-    s11 = f32x4.add(v128.load(before, 16), s11);
-    before += cBytes;
-    s20 = f32x4.add(v128.load(before), s20);
-    s21 = f32x4.add(v128.load(before, 16), s21);
-    before += cBytes;
-    s30 = f32x4.add(v128.load(before), s30);
-    s31 = f32x4.add(v128.load(before, 16), s31);
-  }
-  if (rectifies) {
-    s00 = rectified(s00);
-    s01 = rectified(s01);
-    s10 = rectified(s10);
-    s11 = rectified(s11);
-    s20 = rectified(s20);
-    s21 = rectified(s21);
-    s30 = rectified(s30);
-    s31 = rectified(s31);
-  }
-  v128.store(c, s00);
-  v128.store(c, s01, 16);
-  c += cBytes;
-  v128.store(c, s10);
-  v128.store(c, s11, 16);
-  c += cBytes;
-  v128.store(c, s20);
-  v128.store(c, s21, 16);
-  c += cBytes;
-  v128.store(c, s30);
-  v128.store(c, s31, 16);
-}
-
-/** The same for a panel of sixteen columns. */
-function tile16(
-  a0: usize, second: usize, third: usize, fourth: usize, aStep: usize, b: usize, bStep: usize, steps: i32,
-  bias: usize, before: usize, c: usize, cBytes: usize, rectifies: bool,
-): void {
-  let a1 = a0 + second;
-  let a2 = a1 + third;
-  let a3 = a2 + fourth;
-  let s00 = v128.load(bias);
-  let s01 = v128.load(bias, 16);
-  let s02 = v128.load(bias, 32);
-  let s03 = v128.load(bias, 48);
-  let s10 = s00;
-  let s11 = s01;
-  let s12 = s02;
-  let s13 = s03;
-  let s20 = s00;
-  let s21 = s01;
-  let s22 = s02;
-  let s23 = s03;
-  let s30 = s00;
-  let s31 = s01;
-  let s32 = s02;
-  let s33 = s03;
-  for (let l = 0; l < steps; l++) {
-    const b0 = v128.load(b);
-    const b1 = v128.load(b, 16);
-    const b2 = v128.load(b, 32);
-    const b3 = v128.load(b, 48);
-    let x = v128.load32_splat(a0);
-    s00 = multiplyAdd(x, b0, s00);
-    s01 = multiplyAdd(x, b1, s01);
-    s02 = multiplyAdd(x, b2, s02);
-    s03 = multiplyAdd(x, b3, s03);
-    x = v128.load32_splat(a1);
-    s10 = multiplyAdd(x, b0, s10);
-    s11 = multiplyAdd(x, b1, s11);
-    s12 = multiplyAdd(x, b2, s12);
-    s13 = multiplyAdd(x, b3, s13);
-    x = v128.load32_splat(a2);
-    s20 = multiplyAdd(x, b0, s20);
-    s21 = multiplyAdd(x, b1, s21);
-    s22 = multiplyAdd(x, b2, s22);
-    s23 = multiplyAdd(x, b3, s23);
-    x = v128.load32_splat(a3);
-    s30 = multiplyAdd(x, b0, s30);
-    s31 = multiplyAdd(x, b1, s31);
-    s32 = multiplyAdd(x, b2, s32);
-    s33 = multiplyAdd(x, b3, s33);
-    a0 += aStep;
-    a1 += aStep;
-    a2 += aStep;
-    a3 += aStep;
-    b += bStep;
-  }
-  if (before != 0) {
-    s00 = f32x4.add(v128.load(before), s00);
-    s01 = f32x4.add(v128.load(before, 16), s01);
-    s02 = f32x4.add(v128.load(before, 32), s02);
-    s03 = f32x4.add(v128.load(before, 48), s03);
-    before += cBytes;
-    s10 = f32x4.add(v128.load(before), s10);
-    s11 = f32x4.add(v128.load(before, 16), s11);
-    s12 = f32x4.add(v128.load(before, 32), s12);
-    s13 = f32x4.add(v128.load(before, 48), s13);
-    before += cBytes;
-    s20 = f32x4.add(v128.load(before), s20);
-    s21 = f32x4.add(v128.load(before, 16), s21);
-    s22 = f32x4.add(v128.load(before, 32), s22);
-    s23 = f32x4.add(v128.load(before, 48), s23);
-    before += cBytes;
-    s30 = f32x4.add(v128.load(before), s30);
-    s31 = f32x4.add(v128.load(before, 16), s31);
-    s32 = f32x4.add(v128.load(before, 32), s32);
-    s33 = f32x4.add(v128.load(before, 48), s33);
-  }
-  if (rectifies) {
-    s00 = rectified(s00);
-    s01 = rectified(s01);
-    s02 = rectified(s02);
-    s03 = rectified(s03);
-    s10 = rectified(s10);
-    s11 = rectified(s11);
-    s12 = rectified(s12);
-    s13 = rectified(s13);
-    s20 = rectified(s20);
-    s21 = rectified(s21);
-    s22 = rectified(s22);
-    s23 = rectified(s23);
-    s30 = rectified(s30);
-    s31 = rectified(s31);
-    s32 = rectified(s32);
-    s33 = rectified(s33);
-  }
-  v128.store(c, s00);
-  v128.store(c, s01, 16);
-  v128.store(c, s02, 32);
-  v128.store(c, s03, 48);
-  c += cBytes;
-  v128.store(c, s10);
-  v128.store(c, s11, 16);
-  v128.store(c, s12, 32);
-  v128.store(c, s13, 48);
-  c += cBytes;
-  v128.store(c, s20);
-  v128.store(c, s21, 16);
-  v128.store(c, s22, 32);
-  v128.store(c, s23, 48);
-  c += cBytes;
-  v128.store(c, s30);
-  v128.store(c, s31, 16);
-  v128.store(c, s32, 32);
-  v128.store(c, s33, 48);
 }
