@@ -8,22 +8,34 @@
 //
 // Part number p of the work is 32 positions of one head, those of the first head of the first row of the batch first.
 
-import { exponential } from './exponential';
+import { exponentialOfSmall } from './exponential';
 import { multiplyAdd } from './multiply-add';
-import { panelBytes, panelColumns, storeTransposed, tile, tileRows } from './tile';
+import { panelBytes, panelColumns, storeNothing, storeTransposed, tile, tileRows } from './tile';
 
 const partPositions: i32 = 32;
 
 /** Stands in the logSumExp of a query that sees no key. */
 const nothingSeen: f32 = 1e30;
 
-// In `scratch`: zeros, two numbers of each position of a panel, a tile at the edge, a tile of half sums, two panels, and for each of them
-// a row for each position that meets it.
+// In `scratch`: zeros, two numbers of each position of a panel, nothing to add, a tile at the edge, a tile of half sums, the scale, two
+// panels, and for each of them a row for each position that meets it.
 const firstNumbers: usize = 64;
 const secondNumbers: usize = 128;
+const nothingOffset: usize = 192;
 const edgeOffset: usize = 256;
 const halfOffset: usize = 512;
-const panelsOffset: usize = 768;
+const scaleOffset: usize = 768;
+const panelsOffset: usize = 832;
+
+/** @returns the scale on four lanes. It is read from memory, or the engine would not join the vectors that meet it. */
+// @ts-ignore: decorator
+@inline
+function prepare(scratch: usize, scale: f32): v128 {
+  memory.fill(scratch, 0, 64);
+  storeNothing(scratch + nothingOffset);
+  store<f32>(scratch + scaleOffset, scale);
+  return v128.load32_splat(scratch + scaleOffset);
+}
 
 // @ts-ignore: decorator
 @inline
@@ -51,6 +63,7 @@ function packPositions(panel: usize, rows: usize, stride: usize, count: i32, siz
 /** to[i] = rows[i] · each position of the panel. Up to three rows of `to` beyond the last are written too. */
 function dotProducts(to: usize, rows: usize, stride: usize, count: i32, panel: usize, size: i32, scratch: usize): void {
   const half = scratch + halfOffset;
+  const none = scratch + nothingOffset;
   const quarter = size >> 2;
   const quarterBytes = <usize>quarter * panelBytes;
   for (let i = 0; i < count; i += tileRows) {
@@ -59,16 +72,21 @@ function dotProducts(to: usize, rows: usize, stride: usize, count: i32, panel: u
     const third: usize = left > 2 ? stride : 0;
     const fourth: usize = left > 3 ? stride : 0;
     if (ASC_FEATURE_RELAXED_SIMD) {
-      tile(rows, second, third, fourth, 4, panel, panelBytes, size, scratch, 0, 0, to, panelBytes, false);
+      tile(rows, second, third, fourth, 4, panel, panelBytes, size, scratch, 0, none, 0, to, panelBytes, false);
     } else {
       let part = panel;
-      tile(rows, second, third, fourth, 16, part, panelBytes, quarter, scratch, 0, 0, to, panelBytes, false);
+      tile(rows, second, third, fourth, 16, part, panelBytes, quarter, scratch, 0, none, 0, to, panelBytes, false);
       part += quarterBytes;
-      tile(rows + 4, second, third, fourth, 16, part, panelBytes, quarter, scratch, 0, 0, half, panelBytes, false);
+      tile(rows + 4, second, third, fourth, 16, part, panelBytes, quarter, scratch, 0, none, 0, half, panelBytes, false);
       part += quarterBytes;
-      tile(rows + 8, second, third, fourth, 16, part, panelBytes, quarter, scratch, 0, to, to, panelBytes, false);
+      tile(
+        rows + 8, second, third, fourth, 16, part, panelBytes, quarter, scratch, 0, to, panelBytes, to, panelBytes, false,
+      );
       part += quarterBytes;
-      tile(rows + 12, second, third, fourth, 16, part, panelBytes, quarter, scratch, 0, half, half, panelBytes, false);
+      tile(
+        rows + 12, second, third, fourth, 16, part, panelBytes, quarter, scratch, 0, half, panelBytes, half, panelBytes,
+        false,
+      );
       for (let at: usize = 0; at < 4 * panelBytes; at += 16) {
         v128.store(to + at, f32x4.add(v128.load(to + at), v128.load(half + at)));
       }
@@ -95,12 +113,13 @@ function addRows(
   target: usize, weights: usize, rows: usize, stride: usize, count: i32, left: i32, size: i32, fresh: bool, scratch: usize,
 ): void {
   const edge = scratch + edgeOffset;
+  const none = scratch + nothingOffset;
   for (let column = 0; column < size; column += panelColumns) {
     const columns = min(panelColumns, size - column);
     if (left >= tileRows && columns == panelColumns) {
       const initial = fresh ? scratch : target;
       tile(
-        weights, 4, 4, 4, panelBytes, rows, stride, count, initial, fresh ? 0 : stride, 0, target, stride, false,
+        weights, 4, 4, 4, panelBytes, rows, stride, count, initial, fresh ? 0 : stride, none, 0, target, stride, false,
       );
     } else {
       const bytes = (<usize>columns) << 2;
@@ -111,7 +130,7 @@ function addRows(
       }
       tile(
         weights, 4, 4, 4, panelBytes, rows, stride, count,
-        fresh ? scratch : edge, fresh ? 0 : panelBytes, 0, edge, panelBytes, false,
+        fresh ? scratch : edge, fresh ? 0 : panelBytes, none, 0, edge, panelBytes, false,
       );
       for (let r = 0; r < min(left, tileRows); r++) {
         memory.copy(target + <usize>r * stride, edge + <usize>r * panelBytes, bytes);
@@ -141,25 +160,37 @@ function endsOf(t: i32, length: i32, causal: i32): v128 {
  * Scores become weights, exp(scale · score - top); 0 for what a query does not see. Eight queries, of which `all` keys are seen by
  * each and `some` by one at least. Tops and totals are left in `scratch`.
  */
-function weigh(scores: usize, all: i32, some: i32, ends0: v128, ends1: v128, scale: f32, numbers: usize): void {
-  const factor = f32x4.splat(scale);
+// @ts-ignore: decorator
+@inline
+function weigh(scores: usize, all: i32, some: i32, ends0: v128, ends1: v128, factor: v128, numbers: usize): void {
   const lowest = f32x4.splat(-f32.MAX_VALUE);
+  const hidden = f32x4.splat(-f32.POSITIVE_INFINITY);
+  const tops = numbers + firstNumbers;
   let top0 = lowest;
   let top1 = lowest;
   let at = scores;
-  for (let j = 0; j < some; j++, at += panelBytes) {
+  let j = 0;
+  for (; j < all; j++, at += panelBytes) {
     const x0 = f32x4.mul(factor, v128.load(at));
     const x1 = f32x4.mul(factor, v128.load(at, 16));
+    top0 = f32x4.max(top0, x0);
+    top1 = f32x4.max(top1, x1);
     v128.store(at, x0);
     v128.store(at, x1, 16);
-    if (j < all) {
-      top0 = f32x4.max(top0, x0);
-      top1 = f32x4.max(top1, x1);
-    } else {
-      top0 = f32x4.max(top0, v128.bitselect(x0, lowest, seen(j, ends0)));
-      top1 = f32x4.max(top1, v128.bitselect(x1, lowest, seen(j, ends1)));
-    }
   }
+  v128.store(tops, top0);
+  v128.store(tops, top1, 16);
+  // Through memory, for the engine joins no vectors in the loop above where these few hang on them.
+  for (; j < some; j++, at += panelBytes) {
+    const x0 = v128.bitselect(f32x4.mul(factor, v128.load(at)), hidden, seen(j, ends0));
+    const x1 = v128.bitselect(f32x4.mul(factor, v128.load(at, 16)), hidden, seen(j, ends1));
+    v128.store(at, x0);
+    v128.store(at, x1, 16);
+    v128.store(tops, f32x4.max(v128.load(tops), x0));
+    v128.store(tops, f32x4.max(v128.load(tops, 16), x1), 16);
+  }
+  top0 = v128.load(tops);
+  top1 = v128.load(tops, 16);
   // Four sums, of every fourth weight.
   const zero = f32x4.splat(0);
   const sums = numbers + secondNumbers;
@@ -169,17 +200,14 @@ function weigh(scores: usize, all: i32, some: i32, ends0: v128, ends1: v128, sca
     let sum0 = zero;
     let sum1 = zero;
     at = scores + <usize>first * panelBytes;
-    for (let j = first; j < some; j += 4, at += 4 * panelBytes) {
-      let w0 = exponential(f32x4.sub(v128.load(at), top0));
-      let w1 = exponential(f32x4.sub(v128.load(at, 16), top1));
-      if (j >= all) {
-        w0 = v128.and(w0, seen(j, ends0));
-        w1 = v128.and(w1, seen(j, ends1));
-      }
-      v128.store(at, w0);
-      v128.store(at, w1, 16);
+    // What is hidden gets the weight 0.
+    for (j = first; j < some; j += 4, at += 4 * panelBytes) {
+      const w0 = exponentialOfSmall(f32x4.sub(v128.load(at), top0));
+      const w1 = exponentialOfSmall(f32x4.sub(v128.load(at, 16), top1));
       sum0 = f32x4.add(sum0, w0);
       sum1 = f32x4.add(sum1, w1);
+      v128.store(at, w0);
+      v128.store(at, w1, 16);
     }
     if ((first & 1) == 0) {
       v128.store(sums, sum0);
@@ -189,8 +217,6 @@ function weigh(scores: usize, all: i32, some: i32, ends0: v128, ends1: v128, sca
       total1 = f32x4.add(total1, f32x4.add(v128.load(sums, 16), sum1));
     }
   }
-  v128.store(numbers + firstNumbers, top0);
-  v128.store(numbers + firstNumbers, top1, 16);
   v128.store(sums, total0);
   v128.store(sums, total1, 16);
 }
@@ -205,7 +231,7 @@ export function attentionForward(
   const partsOfHead = (time + partPositions - 1) / partPositions;
   const panel = scratch + panelsOffset;
   const scores = panel + 2 * panelBytes * headSize;
-  memory.fill(scratch, 0, 64);
+  const factor = prepare(scratch, scale);
   for (let part = firstPart; part < endPart; part++) {
     const head = part / partsOfHead;
     const firstPosition = (part - head * partsOfHead) * partPositions;
@@ -232,7 +258,7 @@ export function attentionForward(
         const offset = (<usize>i) << 2;
         weigh(
           scores + offset, all, some, endsOf(t + i, length, causal), endsOf(t + i + 4, length, causal),
-          scale, scratch + offset,
+          factor, scratch + offset,
         );
       }
       for (let i = 0; i < count; i += tileRows) {
@@ -268,8 +294,8 @@ export function attentionForward(
 function changeOf(
   scores: usize, along: usize, factor: v128, logSumExp0: v128, logSumExp1: v128, delta0: v128, delta1: v128, keeps: bool,
 ): void {
-  const p0 = exponential(f32x4.sub(f32x4.mul(factor, v128.load(scores)), logSumExp0));
-  const p1 = exponential(f32x4.sub(f32x4.mul(factor, v128.load(scores, 16)), logSumExp1));
+  const p0 = exponentialOfSmall(f32x4.sub(f32x4.mul(factor, v128.load(scores)), logSumExp0));
+  const p1 = exponentialOfSmall(f32x4.sub(f32x4.mul(factor, v128.load(scores, 16)), logSumExp1));
   const change0 = f32x4.mul(f32x4.mul(factor, p0), f32x4.sub(v128.load(along), delta0));
   const change1 = f32x4.mul(f32x4.mul(factor, p1), f32x4.sub(v128.load(along, 16), delta1));
   v128.store(scores, change0);
@@ -292,8 +318,7 @@ export function attentionQueryGradient(
   const gradients = queries + panelBytes * headSize;
   const scores = gradients + panelBytes * headSize;
   const along = scores + panelBytes * (time + tileRows);
-  const factor = f32x4.splat(scale);
-  memory.fill(scratch, 0, 64);
+  const factor = prepare(scratch, scale);
   for (let part = firstPart; part < endPart; part++) {
     const head = part / partsOfHead;
     const firstPosition = (part - head * partsOfHead) * partPositions;
@@ -355,8 +380,7 @@ export function attentionKeyValueGradient(
   const values = keys + panelBytes * headSize;
   const scores = values + panelBytes * headSize;
   const along = scores + panelBytes * (time + tileRows);
-  const factor = f32x4.splat(scale);
-  memory.fill(scratch, 0, 64);
+  const factor = prepare(scratch, scale);
   for (let part = firstPart; part < endPart; part++) {
     const head = part / partsOfHead;
     const firstPosition = (part - head * partsOfHead) * partPositions;

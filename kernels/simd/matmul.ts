@@ -7,7 +7,7 @@
 // tiles of four rows and a panel's columns are summed in registers. Longer sums add up in c.
 
 import { isWide } from './multiply-add';
-import { panelBytes, panelColumns, storeTransposed, tile, tileRows } from './tile';
+import { panelBytes, panelColumns, storeNothing, storeTransposed, tile, tileRows } from './tile';
 
 /** A panel fills half of a first-level cache, or all of it in the plain form, whose sums were always cut there. */
 const blockSteps: i32 = ASC_FEATURE_RELAXED_SIMD ? 384 : 1024;
@@ -16,9 +16,10 @@ const blockRows: i32 = ASC_FEATURE_RELAXED_SIMD ? 128 : 64;
 /** So few rows are no reason to pack b. */
 const fewRows: i32 = 8;
 
-// In `scratch`: the sums of a tile at the edge, the bias of a panel, rows of a, panels of b.
+// In `scratch`: the sums of a tile at the edge, the bias of a panel, nothing to add, rows of a, panels of b.
 const biasOffset: usize = 4 * 16 * 4;
-const rowsOffset: usize = biasOffset + 16 * 4;
+const nothingOffset: usize = biasOffset + 16 * 4;
+const rowsOffset: usize = nothingOffset + 16 * 4;
 const panelsOffset: usize = rowsOffset + 64 * 1024 * 4;
 
 // @ts-ignore: decorator
@@ -42,6 +43,7 @@ export function matmul(
   // A product over nothing is its bias. Blocks are of equal length, so that none is short, but for the plain form.
   const blocks = max((k + blockSteps - 1) / blockSteps, 1);
   const stepsOfBlock = ASC_FEATURE_RELAXED_SIMD ? (k + blocks - 1) / blocks : blockSteps;
+  storeNothing(scratch + nothingOffset);
   for (let part = firstPart; part < endPart; part++) {
     const batch = part / partsOfMatrix;
     const partOfMatrix = part - batch * partsOfMatrix;
@@ -182,16 +184,22 @@ function multiplyPanel(
   const bBytes = (<usize>bRow) << 2;
   const cBytes = (<usize>n) << 2;
   const beforeBytes: usize = before == 0 ? 0 : cBytes;
+  const nothing = scratch + nothingOffset;
   for (let i = 0; i < rows; i += tileRows) {
     const left = rows - i;
     if (left >= tileRows && columns == panelColumns) {
-      tile(a, rowBytes, rowBytes, rowBytes, stepBytes, b, bBytes, steps, bias, 0, before, c, cBytes, rectifies);
+      const added = before == 0 ? nothing : before;
+      tile(
+        a, rowBytes, rowBytes, rowBytes, stepBytes, b, bBytes, steps, bias, 0, added, beforeBytes, c, cBytes, rectifies,
+      );
     } else {
       // Rows beyond the last repeat it and are not written.
       const second: usize = left > 1 || aRow == 0 ? rowBytes : 0;
       const third: usize = left > 2 || aRow == 0 ? rowBytes : 0;
       const fourth: usize = left > 3 || aRow == 0 ? rowBytes : 0;
-      tile(a, second, third, fourth, stepBytes, b, bBytes, steps, bias, 0, 0, scratch, panelBytes, false);
+      tile(
+        a, second, third, fourth, stepBytes, b, bBytes, steps, bias, 0, nothing, 0, scratch, panelBytes, false,
+      );
       writeEdge(scratch, before, c, min(left, tileRows), columns, cBytes, rectifies);
     }
     a += tileBytes;

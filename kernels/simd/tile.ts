@@ -7,6 +7,13 @@ export const panelColumns: i32 = isWide ? 16 : 8;
 export const panelBytes: usize = panelColumns * 4;
 export const tileRows: i32 = 4;
 
+/** To add to what must stay as it is, also where it is -0. */
+// @ts-ignore: decorator
+@inline
+export function storeNothing(to: usize): void {
+  for (let offset: usize = 0; offset < panelBytes; offset += 16) v128.store(to + offset, f32x4.splat(-0.0));
+}
+
 /** Four numbers of four vectors change places: row r of the result holds number r of each. */
 // @ts-ignore: decorator
 @inline
@@ -30,23 +37,31 @@ function rectified(x: v128): v128 {
 
 /**
  * One number of each row of a, spread over a vector, meets a row of b: rows of a are `second`, `third` and `fourth` bytes apart, and
- * their numbers `aStep`. Rows of `initial` are `initialBytes` apart, those of c and of `before` (0 where there is none) `cBytes`. The
- * loop is short on purpose: unrolled, it was slower in every engine. What is stored comes last, in pairs of vectors, so that the engine
- * can join them.
+ * their numbers `aStep`. The loop is short on purpose: unrolled, it was slower in every engine. For the engine to join pairs of vectors
+ * the two must be loaded one right after the other, on one way through the function (so `before` is not optional), and stored last.
  */
 // @ts-ignore: decorator
 @inline
 export function tile(
   a0: usize, second: usize, third: usize, fourth: usize, aStep: usize, b: usize, bStep: usize, steps: i32,
-  initial: usize, initialBytes: usize, before: usize, c: usize, cBytes: usize, rectifies: bool,
+  initial: usize, initialBytes: usize, before: usize, beforeBytes: usize,
+  c: usize, cBytes: usize, rectifies: bool,
 ): void {
-  if (isWide) tile16(a0, second, third, fourth, aStep, b, bStep, steps, initial, initialBytes, before, c, cBytes, rectifies);
-  else tile8(a0, second, third, fourth, aStep, b, bStep, steps, initial, initialBytes, before, c, cBytes, rectifies);
+  if (isWide) {
+    tile16(
+      a0, second, third, fourth, aStep, b, bStep, steps, initial, initialBytes, before, beforeBytes, c, cBytes, rectifies,
+    );
+  } else {
+    tile8(
+      a0, second, third, fourth, aStep, b, bStep, steps, initial, initialBytes, before, beforeBytes, c, cBytes, rectifies,
+    );
+  }
 }
 
 function tile8(
   a0: usize, second: usize, third: usize, fourth: usize, aStep: usize, b: usize, bStep: usize, steps: i32,
-  initial: usize, initialBytes: usize, before: usize, c: usize, cBytes: usize, rectifies: bool,
+  initial: usize, initialBytes: usize, before: usize, beforeBytes: usize,
+  c: usize, cBytes: usize, rectifies: bool,
 ): void {
   let a1 = a0 + second;
   let a2 = a1 + third;
@@ -83,19 +98,17 @@ function tile8(
     a3 += aStep;
     b += bStep;
   }
-  if (before != 0) {
-    s00 = f32x4.add(v128.load(before), s00);
-    s01 = f32x4.add(v128.load(before, 16), s01);
-    before += cBytes;
-    s10 = f32x4.add(v128.load(before), s10);
-    s11 = f32x4.add(v128.load(before, 16), s11);
-    before += cBytes;
-    s20 = f32x4.add(v128.load(before), s20);
-    s21 = f32x4.add(v128.load(before, 16), s21);
-    before += cBytes;
-    s30 = f32x4.add(v128.load(before), s30);
-    s31 = f32x4.add(v128.load(before, 16), s31);
-  }
+  s00 = f32x4.add(v128.load(before), s00);
+  s01 = f32x4.add(v128.load(before, 16), s01);
+  before += beforeBytes;
+  s10 = f32x4.add(v128.load(before), s10);
+  s11 = f32x4.add(v128.load(before, 16), s11);
+  before += beforeBytes;
+  s20 = f32x4.add(v128.load(before), s20);
+  s21 = f32x4.add(v128.load(before, 16), s21);
+  before += beforeBytes;
+  s30 = f32x4.add(v128.load(before), s30);
+  s31 = f32x4.add(v128.load(before, 16), s31);
   if (rectifies) {
     s00 = rectified(s00);
     s01 = rectified(s01);
@@ -122,7 +135,8 @@ function tile8(
 /** The same for a panel of sixteen columns. */
 function tile16(
   a0: usize, second: usize, third: usize, fourth: usize, aStep: usize, b: usize, bStep: usize, steps: i32,
-  initial: usize, initialBytes: usize, before: usize, c: usize, cBytes: usize, rectifies: bool,
+  initial: usize, initialBytes: usize, before: usize, beforeBytes: usize,
+  c: usize, cBytes: usize, rectifies: bool,
 ): void {
   let a1 = a0 + second;
   let a2 = a1 + third;
@@ -177,27 +191,25 @@ function tile16(
     a3 += aStep;
     b += bStep;
   }
-  if (before != 0) {
-    s00 = f32x4.add(v128.load(before), s00);
-    s01 = f32x4.add(v128.load(before, 16), s01);
-    s02 = f32x4.add(v128.load(before, 32), s02);
-    s03 = f32x4.add(v128.load(before, 48), s03);
-    before += cBytes;
-    s10 = f32x4.add(v128.load(before), s10);
-    s11 = f32x4.add(v128.load(before, 16), s11);
-    s12 = f32x4.add(v128.load(before, 32), s12);
-    s13 = f32x4.add(v128.load(before, 48), s13);
-    before += cBytes;
-    s20 = f32x4.add(v128.load(before), s20);
-    s21 = f32x4.add(v128.load(before, 16), s21);
-    s22 = f32x4.add(v128.load(before, 32), s22);
-    s23 = f32x4.add(v128.load(before, 48), s23);
-    before += cBytes;
-    s30 = f32x4.add(v128.load(before), s30);
-    s31 = f32x4.add(v128.load(before, 16), s31);
-    s32 = f32x4.add(v128.load(before, 32), s32);
-    s33 = f32x4.add(v128.load(before, 48), s33);
-  }
+  s00 = f32x4.add(v128.load(before), s00);
+  s01 = f32x4.add(v128.load(before, 16), s01);
+  s02 = f32x4.add(v128.load(before, 32), s02);
+  s03 = f32x4.add(v128.load(before, 48), s03);
+  before += beforeBytes;
+  s10 = f32x4.add(v128.load(before), s10);
+  s11 = f32x4.add(v128.load(before, 16), s11);
+  s12 = f32x4.add(v128.load(before, 32), s12);
+  s13 = f32x4.add(v128.load(before, 48), s13);
+  before += beforeBytes;
+  s20 = f32x4.add(v128.load(before), s20);
+  s21 = f32x4.add(v128.load(before, 16), s21);
+  s22 = f32x4.add(v128.load(before, 32), s22);
+  s23 = f32x4.add(v128.load(before, 48), s23);
+  before += beforeBytes;
+  s30 = f32x4.add(v128.load(before), s30);
+  s31 = f32x4.add(v128.load(before, 16), s31);
+  s32 = f32x4.add(v128.load(before, 32), s32);
+  s33 = f32x4.add(v128.load(before, 48), s33);
   if (rectifies) {
     s00 = rectified(s00);
     s01 = rectified(s01);

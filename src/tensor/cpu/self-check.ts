@@ -3,7 +3,7 @@ import type { LinearMemory } from './linear-memory.ts';
 
 /** Tiles that are whole and tiles at the edge, in every form. */
 const [m, n, k] = [9, 37, 21];
-const scratchBytes = 4 * (4 * 16 + 16 + 64 * 1024 + 48 * k);
+const scratchBytes = 4 * (6 * 16 + 64 * 1024 + 48 * k);
 
 /** The largest error of any element, in units of what the rounding of its sum explains; infinite where one is no number. */
 export function largestDifference(memory: LinearMemory): number {

@@ -51,7 +51,7 @@ function makeKernels(headSize: number, { threads, keys, group, shuffle }: Attent
     const { batch, heads, time } = call.scalars;
     const parts = batch * heads * Math.ceil(time / positionsOfPart);
     // Two panels of up to 16 positions, and a row of theirs for each position that they meet, behind what is of a fixed size.
-    const scratchBytes = 768 + 2 * 64 * (headSize + time + 4);
+    const scratchBytes = 832 + 2 * 64 * (headSize + time + 4);
     return headSize % 4 === 0 && call.run(name, { headSize }, { parts, scratchBytes });
   };
   const inputs = { q: 'read', k: 'read', v: 'read', lengths: 'read' } as const;

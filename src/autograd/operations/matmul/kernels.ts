@@ -97,8 +97,8 @@ function suitsSubgroups(s: MatmulScalars): boolean {
   return readsA && readsB && byFour(s.n, s.aOffset, s.aBatch, s.bOffset, s.bBatch);
 }
 
-/** As kernels/simd/matmul.ts has them, in elements: a tile at the edge and a bias, then rows of a. */
-const vectorScratch = { steps: 1024, fixed: 4 * 16 + 16 + 64 * 1024 };
+/** As kernels/simd/matmul.ts has them, in elements: a tile and two rows of one, then rows of a. */
+const vectorScratch = { steps: 1024, fixed: 6 * 16 + 64 * 1024 };
 
 /**
  * What one part is of a matrix of the result: large, because what it reads is packed for each part, and one of sixteen or more where
