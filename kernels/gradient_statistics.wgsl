@@ -42,6 +42,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     }
     if (scalars.pairsHalves == 0u) {
       x = g;
+      y = Value();
     }
     if (scalars.pairsCompanion == 1u) {
       y = companion[i];

@@ -1,3 +1,4 @@
+/** The gradient that a backward pass leaves in a leaf, whole or in halves. */
 import { currentStep, inStep, scope } from '../tensor/scope.ts';
 import { sizeOf } from '../tensor/shape.ts';
 import type { Tensor } from '../tensor/tensor.ts';

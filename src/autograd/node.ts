@@ -1,3 +1,4 @@
+/** The nodes of the graph, and the rules by which a gradient passes them. */
 import type { WorkReport } from '../tensor/device.ts';
 import { BackwardError, DTypeError } from '../tensor/errors.ts';
 import type { Scope } from '../tensor/scope.ts';

@@ -1,3 +1,4 @@
+/** The embedding layer. */
 import { embedding } from '../autograd/operations/embedding.ts';
 import { normal } from '../tensor/create.ts';
 import type { Tensor } from '../tensor/tensor.ts';

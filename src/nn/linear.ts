@@ -1,3 +1,4 @@
+/** The linear layer. */
 import { type MatmulOptions, matmul } from '../autograd/operations/matmul/matmul.ts';
 import { add, relu } from '../autograd/operations/pointwise/pointwise.ts';
 import { normal, zeros } from '../tensor/create.ts';

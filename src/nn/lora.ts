@@ -1,3 +1,4 @@
+/** Low-rank adapters (LoRA): adding, merging and taking them apart again. */
 import { matmul } from '../autograd/operations/matmul/matmul.ts';
 import { add, mul } from '../autograd/operations/pointwise/pointwise.ts';
 import { noGrad } from '../autograd/record.ts';

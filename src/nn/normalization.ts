@@ -1,3 +1,4 @@
+/** The normalization layers. */
 import { layerNorm, rmsNorm } from '../autograd/operations/normalization.ts';
 import { ones, zeros } from '../tensor/create.ts';
 import type { Tensor } from '../tensor/tensor.ts';

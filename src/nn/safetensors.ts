@@ -1,3 +1,4 @@
+/** Tensors in a file: the safetensors format. */
 import { bytesPerElement, type NumericArray, typedArray } from '../tensor/dtype.ts';
 import { FileFormatError } from '../tensor/errors.ts';
 import { sizeOf } from '../tensor/shape.ts';

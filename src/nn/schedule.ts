@@ -1,3 +1,4 @@
+/** Learning rates over the steps of a training. */
 import { ArgumentError } from '../tensor/errors.ts';
 
 /** The learning rate of step 1, 2, …, `steps`. */

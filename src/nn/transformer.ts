@@ -1,3 +1,4 @@
+/** The transformer and its parts. */
 import { attention } from '../autograd/operations/attention/attention.ts';
 import { cast } from '../autograd/operations/cast.ts';
 import { add, gelu, mul, swiglu } from '../autograd/operations/pointwise/pointwise.ts';

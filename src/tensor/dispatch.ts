@@ -41,8 +41,8 @@ function operandsOf(kernel: Kernel, given: Readonly<Record<string, KernelOperand
         `(${operand.device.adapter}); all must be on one device`,
     );
   }
-  if (countOf(given) === operands.length) return operands;
-  throw otherNames(kernel.name, 'operands', given, kernel.operandNames);
+  if (countOf(given) > operands.length) throw otherNames(kernel.name, 'operands', given, kernel.operandNames);
+  return operands;
 }
 
 const allowed: Readonly<Record<ScalarType, string>> = {
@@ -64,15 +64,14 @@ function countOf(given: object): number {
 }
 
 function checkScalars(kernel: Kernel, given: Readonly<Record<string, number | undefined>>): void {
-  for (const name of kernel.scalarNames) {
-    const value = given[name];
-    if (value === undefined) throw otherNames(kernel.name, 'scalars', given, kernel.scalarNames);
-    const type = kernel.scalars[name];
-    if (isOf(type, value)) continue;
-    throw new KernelError(`${kernel.name}: scalar ${name} is ${value} (allowed: ${allowed[type]})`);
+  const { scalarNames, scalarTypes } = kernel;
+  for (let i = 0; i < scalarNames.length; i++) {
+    const value = given[scalarNames[i]];
+    if (isOf(scalarTypes[i], value)) continue;
+    if (value === undefined) throw otherNames(kernel.name, 'scalars', given, scalarNames);
+    throw new KernelError(`${kernel.name}: scalar ${scalarNames[i]} is ${value} (allowed: ${allowed[scalarTypes[i]]})`);
   }
-  if (countOf(given) === kernel.scalarNames.length) return;
-  throw otherNames(kernel.name, 'scalars', given, kernel.scalarNames);
+  if (countOf(given) > scalarNames.length) throw otherNames(kernel.name, 'scalars', given, scalarNames);
 }
 
 function otherNames(kernel: string, what: string, given: object, takes: readonly string[]): KernelError {

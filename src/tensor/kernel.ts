@@ -33,10 +33,13 @@ export interface KernelDeclaration<Operand extends string, Scalar extends string
   simd?(call: SimdCall<Operand, Scalar>): boolean;
 }
 
+/** A declaration and, because they are walked in every dispatch, its tables as lists. */
 export interface Kernel<Operand extends string = string, Scalar extends string = string>
   extends KernelDeclaration<Operand, Scalar> {
   readonly operandNames: readonly Operand[];
+  readonly accesses: readonly Access[];
   readonly scalarNames: readonly Scalar[];
+  readonly scalarTypes: readonly ScalarType[];
 }
 
 /** A kernel's operands as places in linear memory. */
@@ -88,7 +91,13 @@ export function kernel<Operand extends string, Scalar extends string>(
   if (scalarNames.length > mostScalars) throw new KernelError(`${name}: has more than ${mostScalars} scalars`);
   const twice = scalarNames.find((each) => each in operands);
   if (twice) throw new KernelError(`${name}: '${twice}' is an operand and a scalar`);
-  return { ...declaration, operandNames: namesOf(operands), scalarNames };
+  return {
+    ...declaration,
+    operandNames: namesOf(operands),
+    accesses: Object.values(operands),
+    scalarNames,
+    scalarTypes: Object.values(scalars),
+  };
 }
 
 function namesOf<Name extends string>(table: Readonly<Record<Name, unknown>>): Name[] {

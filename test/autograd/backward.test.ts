@@ -313,7 +313,7 @@ onEachDevice((device) => {
   describe('two halves of a batch', () => {
     const splitRun = (samples: number, split: boolean, part?: [number, number]) => {
       const w = requireGradient(random([3, 2], { seed: 1, device }), 'w');
-      leafOf(w).splitHalves = split;
+      if (split) leafOf(w).requestHalves();
       const batch = random([samples, 5, 3], { seed: 2, device });
       const x = part ? batch.slice([part[0]], [part[1]]) : batch;
       x.matmul(w).tanh().sum().backward();
@@ -337,7 +337,7 @@ onEachDevice((device) => {
     test('they accumulate over micro-batches like the gradient', async () => {
       await step(async () => {
         const w = requireGradient(random([3, 2], { seed: 1, device }), 'w');
-        leafOf(w).splitHalves = true;
+        leafOf(w).requestHalves();
         const x = random([4, 3], { seed: 2, device });
         x.matmul(w).sum().backward();
         const once = await leafOf(w).halves?.data();
@@ -351,7 +351,7 @@ onEachDevice((device) => {
     test('a sum that was asked for between two parts is taken anew', async () => {
       await step(async () => {
         const w = requireGradient(random([3, 2], { seed: 1, device }), 'w');
-        leafOf(w).splitHalves = true;
+        leafOf(w).requestHalves();
         const x = random([4, 3], { seed: 2, device });
         x.matmul(w).sum().backward();
         const once = await w.gradient?.data();
@@ -367,8 +367,9 @@ onEachDevice((device) => {
           const w = requireGradient(random([3, 2], { seed: 1, device }), 'w');
           const x = random([4, 3], { seed: 2, device });
           for (const split of first ? [false, true] : [true, false]) {
-            leafOf(w).splitHalves = split;
+            const endRequest = split ? leafOf(w).requestHalves() : () => {};
             x.matmul(w).sum().backward();
+            endRequest();
           }
           expect(leafOf(w).halves).toBeNull();
           const alone = requireGradient(random([3, 2], { seed: 1, device }), 'w');
@@ -377,6 +378,25 @@ onEachDevice((device) => {
         });
       },
     );
+
+    test('they come while anybody asks for them', async () => {
+      const w = requireGradient(random([3, 2], { seed: 1, device }), 'w');
+      const leaf = leafOf(w);
+      const comeInHalves = () =>
+        step(() => {
+          random([4, 3], { seed: 2, device }).matmul(w).sum().backward();
+          return leaf.halves !== null;
+        });
+      expect(await comeInHalves()).toBe(false);
+      const [endFirst, endSecond] = [leaf.requestHalves(), leaf.requestHalves()];
+      endFirst();
+      // Ending twice does not end what somebody else asked for.
+      endFirst();
+      expect(await comeInHalves()).toBe(true);
+      endSecond();
+      expect(await comeInHalves()).toBe(false);
+      w.release();
+    });
 
     test('an odd batch has none', async () => {
       await step(() => {

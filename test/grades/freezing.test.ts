@@ -11,6 +11,7 @@ import {
   mul,
   noGrad,
   type Optimizer,
+  PaperVersion1,
   Parameter,
   SGD,
   step,
@@ -31,6 +32,7 @@ import {
   tinyConfig,
   valuesOf,
 } from '../nn/tiny.ts';
+import { magnitude } from './scripted.ts';
 
 afterEach(releaseMade);
 
@@ -395,7 +397,7 @@ onEachDevice((device) => {
     await stepWith(optimizer, gradients);
     const report = await optimizer.report();
     expect(report.gradientNorm).toBeCloseTo(12, 5);
-    expect([...report.gradients.keys()]).toEqual([other]);
+    expect([...report.squares.keys()]).toEqual([other]);
     await stepWith(optimizer, gradients, () => other.freeze());
     expect((await optimizer.report()).gradientNorm).toBe(0);
     p.thaw();
@@ -418,23 +420,13 @@ onEachDevice((device) => {
     expect(training.optimizer.stateBytes).toBe(bytes);
     const after = await training.weights();
     for (const name of [query, gate, norm]) expect(after[name]).not.toEqual(frozen[name]);
-    expect((await training.optimizer.report()).gradients.size).toBe(training.registry.entries.length);
+    expect((await training.optimizer.report()).squares.size).toBe(training.registry.entries.length);
   });
 
   test('everything frozen is a normal end, and a backward pass then is a named error', async () => {
     const training = new Training(device);
-    const options = {
-      steps: 20,
-      quantity: 'gradient',
-      scale: 'sum',
-      horizon: 0,
-      patience: 0,
-      spacing: 0,
-      threshold: 1e9,
-      grace: 0.2,
-      watch: () => true,
-    } as const;
-    const policy = new GradES(training.registry, training.optimizer, options);
+    const options = { steps: 20, threshold: 1e9, grace: 0.2, watch: () => true };
+    const policy = new PaperVersion1(training.registry, training.optimizer, options);
     let s = 0;
     while (s < 20 && !policy.finished) await training.step(++s, { policy });
     await policy.end();
@@ -470,18 +462,8 @@ onEachDevice((device) => {
     'a gradient of %s freezes nothing, and ends the run with an error that names parameter and step',
     async (_name, bad) => {
       const training = new Training(device);
-      // Everything would freeze at the check after step 3.
-      const options = {
-        steps: 10,
-        quantity: 'gradient',
-        scale: 'sum',
-        horizon: 0,
-        patience: 0,
-        spacing: 0,
-        threshold: 1e30,
-        grace: 0.3,
-        interval: 1,
-      } as const;
+      // Whatever has fallen below its peak would freeze at the check after step 4.
+      const options = { ...magnitude, steps: 10, threshold: 1, grace: 0.3, interval: 1 };
       const policy = new GradES(training.registry, training.optimizer, options);
       await training.step(1, { policy });
       await training.step(2, { policy });

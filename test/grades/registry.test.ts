@@ -1,6 +1,13 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import { freezeLeftovers } from '../../src/grades/registry.ts';
-import { ArgumentError, isFrozen, ParameterRegistry, projectionKinds, type RegistryEvent } from '../../src/index.ts';
+import {
+  ArgumentError,
+  FileFormatError,
+  isFrozen,
+  ParameterRegistry,
+  projectionKinds,
+  type RegistryEvent,
+} from '../../src/index.ts';
 import { onEachDevice } from '../devices.ts';
 import { releaseMade, tinyModel } from '../nn/tiny.ts';
 
@@ -83,6 +90,26 @@ onEachDevice((device) => {
     expect(isFrozen(key)).toBe(false);
     expect(registry.active().length).toBe(registry.entries.length - 1);
     expect(registry.active([query, key])).toEqual([key]);
+  });
+
+  test('a state brings back who was frozen and what was recorded, and nobody is told', async () => {
+    const [registry, other] = [makeRegistry(), makeRegistry()];
+    const [query, key] = ['query', 'key'].map((part) => `blocks.0.attention.${part}.weight`);
+    registry.freeze(registry.get(key), { step: 5, value: 0.25, threshold: 0.5, reason: 'converged' });
+    registry.freeze(registry.get(query), { step: 7, reason: 'test' });
+    registry.thaw(registry.get(key), { step: 9, reason: 'needed' });
+    const state = registry.state();
+    registry.freeze(registry.get(key), { step: 10, reason: 'later' });
+    other.freeze(other.get(key), cause);
+    const heard: RegistryEvent[] = [];
+    other.onEvent((event) => heard.push(event));
+    other.restore(state);
+    expect(other.entries.filter(isFrozen).map(({ name }) => name)).toEqual([query]);
+    expect(other.events).toEqual(registry.events.slice(0, 3));
+    expect(heard).toEqual([]);
+    expect(() => other.restore({ frozen: ['nobody'], events: [] })).toThrow(/'nobody'/);
+    expect(() => other.restore({ frozen: [key] })).toThrow(FileFormatError);
+    expect(other.state()).toEqual(state);
   });
 
   describe('leftovers', () => {

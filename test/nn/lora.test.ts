@@ -162,7 +162,7 @@ onEachDevice((device) => {
     const [a, b] = ['a', 'b'].map((part) => {
       const found = model.namedParameters().get(`blocks.1.attention.value.adapter.${part}`);
       if (!found) throw new Error(`no adapter ${part}`);
-      found.leaf.splitHalves = true;
+      found.leaf.requestHalves();
       return found;
     });
     await step(async () => {

@@ -14,6 +14,7 @@ import {
   noGrad,
   type Optimizer,
   Parameter,
+  type ParameterSum,
   Random,
   SGD,
   type SGDOptions,
@@ -80,6 +81,7 @@ class Bench {
   }
 }
 
+const magnitude: ParameterSum = { name: 'magnitude', over: 'gradient', wgsl: 'abs(x)', reference: Math.abs };
 const normOf = (gradients: readonly (readonly number[])[]) => Math.sqrt(sumOf(gradients.flat().map((g) => g * g)));
 const sumOf = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
 
@@ -203,22 +205,23 @@ describe.each(settings)('%s', (_what, dtype, device, tolerance) => {
   test('the report tells step, loss, norm before clipping, and the sums of every gradient', async () => {
     const bench = new Bench(device, dtype);
     const optimizer = releaseLater(new SGD(bench.parameters, { learningRate: 0.1, maxGradientNorm: 0.01 }));
+    const watch = optimizer.watch(magnitude, bench.parameters);
     const near = (actual: number, expected: number) =>
       expect(Math.abs(actual - expected)).toBeLessThanOrEqual(10 * tolerance * Math.abs(expected));
     for (let s = 1; s <= 2; s++) {
       const before = await bench.values();
       const gradients = bench.gradients(s);
+      watch.measureNext();
       await bench.step(optimizer, gradients);
       const report = await optimizer.report();
       expect(report.step).toBe(s);
       near(report.gradientNorm, normOf(gradients));
       near(report.loss, sumOf(before.flatMap((values, p) => values.map((value, i) => value * gradients[p][i]))));
-      expect(report.gradients.size).toBe(2);
+      expect(report.squares.size).toBe(2);
+      expect([...report.sums.keys()]).toEqual([watch]);
       for (const [p, parameter] of bench.parameters.entries()) {
-        const { absolute, squares, halvesProduct } = report.gradients.get(parameter)!;
-        near(absolute, sumOf(gradients[p].map(Math.abs)));
-        near(squares, sumOf(gradients[p].map((g) => g * g)));
-        expect(halvesProduct).toBeNull();
+        near(report.sums.get(watch)!.get(parameter)!, sumOf(gradients[p].map(Math.abs)));
+        near(report.squares.get(parameter)!, sumOf(gradients[p].map((g) => g * g)));
       }
     }
   });
@@ -303,13 +306,16 @@ onEachDevice((device) => {
     const bench = new Bench(device, 'f32');
     const options = { learningRate: 0.1, weightDecay: 0.1, decays: () => true, maxGradientNorm: 0.1 };
     const optimizer = releaseLater(new AdamW(bench.parameters, options));
+    const watch = optimizer.watch(magnitude, bench.parameters);
     await bench.step(optimizer, bench.gradients(3));
     const [, before] = await bench.values();
     const [gradient] = bench.gradients(1);
+    watch.measureNext();
     await bench.step(optimizer, [gradient, null]);
-    const { gradientNorm, gradients } = await optimizer.report();
+    const { gradientNorm, squares, sums } = await optimizer.report();
     expect(gradientNorm).toBeCloseTo(normOf([gradient]), 4);
-    expect([...gradients.keys()]).toEqual([bench.parameters[0]]);
+    expect([...squares.keys()]).toEqual([bench.parameters[0]]);
+    expect([...sums.get(watch)!.keys()]).toEqual([bench.parameters[0]]);
     expect((await bench.values())[1]).toEqual(before);
   });
 

@@ -124,15 +124,15 @@ export class Training {
   async step(s: number, { policy, batch, afterForward, afterBackward }: StepOptions = {}): Promise<WorkReport> {
     const before = snapshotWork(this.device);
     await step(async () => {
-      policy?.beforeStep(s);
+      policy?.beforeStep?.(s);
       const loss = this.loss(s, batch);
       afterForward?.(loss);
       backward(loss);
       afterBackward?.();
       this.optimizer.step(loss);
-      await policy?.afterStep(s);
+      await policy?.afterStep?.(s);
     });
-    await policy?.betweenSteps(s);
+    await policy?.betweenSteps?.(s);
     return workSince(this.device, before);
   }
 

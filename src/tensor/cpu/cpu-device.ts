@@ -101,9 +101,9 @@ export class CpuDevice implements Device {
       const arrays: Record<string, NumericArray> = {};
       for (let i = 0; i < operands.length; i++) {
         const { offset, size } = operands[i];
-        const name = kernel.operandNames[i];
         const whole = this.#array(operands[i]);
-        arrays[name] = kernel.operands[name] === 'strided' ? whole : whole.subarray(offset, offset + size);
+        arrays[kernel.operandNames[i]] =
+          kernel.accesses[i] === 'strided' ? whole : whole.subarray(offset, offset + size);
       }
       kernel.reference(arrays, scalars);
     }
@@ -137,7 +137,7 @@ export class CpuDevice implements Device {
       const { storage, dtype, offset } = operands[i];
       const { address } = this.#pool.resource(storage.buffer);
       if (address === null || dtype === 'f64') return false;
-      addresses.push(kernel.operands[kernel.operandNames[i]] === 'strided' ? address : address + 4 * offset);
+      addresses.push(kernel.accesses[i] === 'strided' ? address : address + 4 * offset);
     }
     return kernel.simd(new LinearMemoryCall(memory, call, addresses, this.#threads));
   }

@@ -53,8 +53,7 @@ export class PipelineCache {
 
   #compile(kernel: Kernel, halves: number): Pipeline {
     this.#count++;
-    const names = kernel.scalarNames;
-    const types = names.map((name) => kernel.scalars[name]);
+    const { scalarNames: names, scalarTypes: types } = kernel;
     const layout = this.#layout(kernel);
     const code = this.#source(kernel, halves);
     const module = this.#device.createShaderModule({ label: kernel.name, code });
@@ -85,7 +84,7 @@ export class PipelineCache {
   }
 
   #layout(kernel: Kernel): Layout {
-    const accesses = kernel.operandNames.map((name) => kernel.operands[name]);
+    const { accesses } = kernel;
     const limit = this.#device.limits.maxStorageBuffersPerShaderStage;
     if (accesses.length > limit) {
       throw new DeviceLimitError(`${kernel.name}: ${accesses.length} buffers, but the device binds ${limit}`);
@@ -106,7 +105,7 @@ export class PipelineCache {
 
   /** `Element0`, `Element1` … are how the operands are stored, by binding. */
   #source(kernel: Kernel, halves: number): string {
-    const { name, wgsl, scalars, scalarNames, operandNames } = kernel;
+    const { name, wgsl, scalarNames, scalarTypes, operandNames } = kernel;
     const path = new URL(`${wgsl.file}.wgsl`, kernelFolder);
     const file = getOrCreate(this.#files, wgsl.file, () => readFileSync(path, 'utf8'));
     checkBindings(kernel, file);
@@ -118,7 +117,7 @@ export class PipelineCache {
       }
       return `alias Element${i} = ${isHalf ? 'f16' : 'f32'};\n`;
     });
-    const fields = scalarNames.map((each) => `  ${each}: ${scalars[each]},\n`);
+    const fields = scalarNames.map((each, i) => `  ${each}: ${scalarTypes[i]},\n`);
     const struct = `struct Scalars {\n${fields.join('')}}\nvar<immediate> scalars: Scalars;\n`;
     const features = [...(wgsl.subgroups ? ['subgroups'] : []), ...(halves !== 0 ? ['f16'] : [])];
     const directives = `${features.map((each) => `enable ${each};\n`).join('')}requires immediate_address_space;\n`;
@@ -136,15 +135,13 @@ function isReadOnly(access: Access): boolean {
  *
  * @throws KernelError for an operand that is not bound so, and in a file of one entry point for a binding that is no operand.
  */
-function checkBindings({ name, operands, operandNames, wgsl }: Kernel, file: string): void {
+function checkBindings({ name, operandNames, accesses, wgsl }: Kernel, file: string): void {
   const bindings = new Set(Array.from(file.matchAll(/@binding\(\d+\) var<storage, \w+> \w+/g), ([line]) => line));
   for (const [i, operand] of operandNames.entries()) {
-    const line = `@binding(${i}) var<storage, ${isReadOnly(operands[operand]) ? 'read' : 'read_write'}> ${operand}`;
+    const line = `@binding(${i}) var<storage, ${isReadOnly(accesses[i]) ? 'read' : 'read_write'}> ${operand}`;
     if (bindings.delete(line)) continue;
-    throw new KernelError(
-      `${name}: operand ${operand} is ${operands[operand]}, but ${wgsl.file}.wgsl has no '${line}'`,
-    );
+    throw new KernelError(`${name}: operand ${operand} is ${accesses[i]}, but ${wgsl.file}.wgsl has no '${line}'`);
   }
-  if (wgsl.entry !== undefined || bindings.size === 0) return;
+  if ((wgsl.entry ?? 'main') !== 'main' || bindings.size === 0) return;
   throw new KernelError(`${name}: ${wgsl.file}.wgsl has '${[...bindings].join("', '")}', which is no operand`);
 }

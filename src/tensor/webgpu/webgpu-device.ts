@@ -172,10 +172,7 @@ export class WebGpuDevice implements Device {
     for (let i = 0; i < operands.length; i++) {
       const { storage, offset } = operands[i];
       this.#recorded.add(storage.buffer.id);
-      key +=
-        kernel.operands[kernel.operandNames[i]] === 'strided'
-          ? `,${storage.buffer.id}`
-          : `,${storage.buffer.id}:${offset}`;
+      key += kernel.accesses[i] === 'strided' ? `,${storage.buffer.id}` : `,${storage.buffer.id}:${offset}`;
     }
     if (!this.#pass) {
       this.#encoder ??= this.gpu.createCommandEncoder({ label: 'step' });
@@ -257,10 +254,7 @@ export class WebGpuDevice implements Device {
         binding,
         resource: {
           buffer: this.#pool.resource(operand.storage.buffer),
-          offset:
-            kernel.operands[kernel.operandNames[binding]] === 'strided'
-              ? 0
-              : operand.offset * bytesPerElement[operand.dtype],
+          offset: kernel.accesses[binding] === 'strided' ? 0 : operand.offset * bytesPerElement[operand.dtype],
         },
       })),
     });

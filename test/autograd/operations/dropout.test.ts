@@ -17,7 +17,7 @@ import { expectAgreement, leaf } from './agreement.ts';
 
 afterEach(releaseMade);
 
-const rates = fc.constantFrom(0.1, 0.5, 0.9, 1 - 2 ** -32);
+const rates = fc.constantFrom(0.1, 0.5, 0.9, 1 - 2 ** -32, 1 - 2 ** -40);
 const shapes = fc.constantFrom([1], [3], [4], [5, 7], [513], [2, 3, 1025]);
 
 test('gradients in float64', async () => {

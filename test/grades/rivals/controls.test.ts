@@ -8,6 +8,7 @@ import {
   FreezeList,
   type FreezeListItem,
   fromBelow,
+  GradES,
   inRandomOrder,
   inReversedOrder,
   isFrozen,
@@ -35,7 +36,7 @@ async function train(device: Device, makePolicy: (training: Training) => Policy 
     await training.step(s, { policy });
     history.push(await training.weights());
   }
-  await policy?.end();
+  await policy?.end?.();
   return { training, policy, steps: s, history };
 }
 
@@ -54,6 +55,24 @@ onEachDevice((device) => {
     const at = (afterOperations: number) => train(device, () => new FixedStop({ afterOperations, device }));
     expect((await at(4 * perStep)).steps).toBe(4);
     expect((await at(4 * perStep + 1)).steps).toBe(5);
+  });
+
+  test('operations before a saved state count, and those of others in between do not', async () => {
+    const make = (afterOperations: number) => new FixedStop({ afterOperations, device });
+    const before = device.work.flops;
+    await train(device, () => undefined, 1);
+    const perStep = device.work.flops - before;
+    const stop = make(5 * perStep);
+    expect((await train(device, () => stop, 3)).steps).toBe(3);
+    const state = stop.state();
+    await train(device, () => undefined, 4);
+    const restored = make(5 * perStep);
+    await train(device, () => undefined, 1);
+    restored.restore(state);
+    expect((await train(device, () => restored)).steps).toBe(2);
+    const over = make(5 * perStep);
+    over.restore(restored.state());
+    expect(over.finished).toBe(true);
   });
 
   test('a list freezes each matrix after the update of its step, and no other', async () => {
@@ -152,12 +171,12 @@ describe('lists', () => {
 
 test('the plateau freezes when the loss has not improved for its patience, and waits anew after each', async () => {
   // Falls until step 40, then stands still.
-  const play = new Play(() => ({}), { steps: 100 });
+  const play = new Play(GradES, () => null, { steps: 100 });
   const options = { steps: 100, grace: 0.2, horizon: 0, patience: 0.1, random: new Random(1) };
   const policy = new LossPlateau(play.registry, play.optimizer, options);
   play.optimizer.lossOf = (s) => Math.max(60, 100 - s);
   while (play.optimizer.now < 75) {
-    play.optimizer.now++;
+    play.optimizer.step();
     await policy.afterStep(play.optimizer.now);
   }
   // Best at 40; measured at 50, 60, 70, and carried out a step later.
@@ -165,17 +184,46 @@ test('the plateau freezes when the loss has not improved for its patience, and w
   expect(new Set(play.registry.events.map(({ name }) => name)).size).toBe(3);
 });
 
+test('the plateau, saved after any step, freezes on as it would have: the loss it has yet to see included', async () => {
+  const options = { steps: 60, grace: 0.1, horizon: 0.05, patience: 0.05 };
+  const start = () => {
+    const play = new Play(GradES, () => null, { steps: 60 });
+    play.optimizer.lossOf = (s) => Math.max(40, 60 - s) + Math.sin(s);
+    const policy = new LossPlateau(play.registry, play.optimizer, { ...options, random: new Random(1) });
+    return { play, policy };
+  };
+  const run = async ({ play: { optimizer }, policy }: ReturnType<typeof start>, to: number) => {
+    while (optimizer.now < to) {
+      optimizer.step();
+      await policy.afterStep(optimizer.now);
+    }
+  };
+  const whole = start();
+  await run(whole, 60);
+  expect(whole.play.registry.events.length).toBeGreaterThan(3);
+  const first = start();
+  for (let s = 0; s <= 50; s++) {
+    await run(first, s);
+    const second = start();
+    second.play.registry.restore(first.play.registry.state());
+    second.policy.restore(await first.policy.state());
+    second.play.optimizer.now = s;
+    await run(second, 60);
+    expect(second.play.registry.events, `from step ${s}`).toEqual(whole.play.registry.events);
+  }
+});
+
 test('nothing freezes in the grace period, or at a loss that is not a number', async () => {
   for (const [loss, grace] of [
     [1, 0.9],
     [Number.NaN, 0],
   ]) {
-    const play = new Play(() => ({}), { steps: 100 });
+    const play = new Play(GradES, () => null, { steps: 100 });
     const options = { steps: 100, grace, horizon: 0, patience: 0.05, random: new Random(1) };
     const policy = new LossPlateau(play.registry, play.optimizer, options);
     play.optimizer.lossOf = () => loss;
     while (play.optimizer.now < 90) {
-      play.optimizer.now++;
+      play.optimizer.step();
       await policy.afterStep(play.optimizer.now);
     }
     expect(play.registry.events).toEqual([]);

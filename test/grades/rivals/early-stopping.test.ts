@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { afterEach, expect, test } from 'vitest';
-import { ArgumentError, EarlyStopping, type EarlyStoppingOptions, earlyStop } from '../../../src/index.ts';
+import { earlyStop } from '../../../src/grades/rivals/early-stopping.ts';
+import { ArgumentError, EarlyStopping, type EarlyStoppingOptions } from '../../../src/index.ts';
 import { cpu, onEachDevice } from '../../devices.ts';
 import { releaseMade, Training } from '../../nn/tiny.ts';
 
@@ -97,6 +98,48 @@ onEachDevice((device) => {
     const plain = new Training(device);
     await plain.steps(1, 12);
     expect(await plain.weights()).toEqual(history[11]);
+  });
+});
+
+onEachDevice((device) => {
+  test('saved after any step it stops where it would have, and goes back to the best weights bit for bit', async () => {
+    const losses = [3, Number.NaN, 1, 2, Number.POSITIVE_INFINITY, 2];
+    const start = (seed = 1) => {
+      const training = new Training(device, { model: { seed } });
+      const policy: EarlyStopping = new EarlyStopping({
+        steps: 20,
+        every: 0.1,
+        ...rule,
+        validate: async () => losses[policy.evaluations.length],
+        restoreBest: training.model,
+      });
+      return { training, policy };
+    };
+    const run = async ({ training, policy }: ReturnType<typeof start>, from: number, to: number) => {
+      let s = from;
+      for (; s <= to && !policy.finished; s++) await training.step(s, { policy });
+      return s - 1;
+    };
+    const whole = start();
+    const stoppedAt = await run(whole, 1, 20);
+    expect(stoppedAt).toBe(12);
+    await whole.policy.end();
+    const best = await whole.training.weights();
+    for (const at of [1, 4, 6, 9, 12]) {
+      const [first, second] = [start(), start(9)];
+      await run(first, 1, at);
+      const state = first.policy.state();
+      second.training.model.loadStateDict(await first.training.model.stateDict());
+      second.training.optimizer.loadStateDict(await first.training.optimizer.stateDict());
+      second.policy.restore(state);
+      // What the first run makes of its weights afterwards is nothing to the second.
+      await run(first, at + 1, at + 2);
+      expect(await run(second, at + 1, 20)).toBe(stoppedAt);
+      expect([second.policy.stoppedAt, second.policy.bestStep]).toEqual([12, 6]);
+      expect(second.policy.evaluations).toEqual(whole.policy.evaluations);
+      await second.policy.end();
+      expect(await second.training.weights(), `from step ${at}`).toEqual(best);
+    }
   });
 });
 

@@ -45,7 +45,7 @@ export interface PointwiseOperation {
   readonly operation: string;
   readonly row: PointwiseRow;
   readonly forward: Expression;
-  readonly derivatives: readonly (Expression | null)[];
+  readonly gradients: readonly ((Expression & Pick<Derivative, 'needs'>) | 'identity' | null)[];
 }
 
 type Unary = PointwiseOperation & ((x: Tensor) => Tensor);
@@ -70,9 +70,9 @@ export function pointwise(
     operation: name,
     row,
     forward: { name, parameters: operandNames.slice(0, row.derivatives.length), wgsl, reference, simd },
-    derivatives: row.derivatives.map((derivative, i) =>
+    gradients: row.derivatives.map((derivative, i) =>
       derivative === null || derivative === 'identity'
-        ? null
+        ? derivative
         : { ...derivative, name: `${name}-gradient-${operandNames[i]}`, parameters: ['g', ...derivative.needs] },
     ),
   };
@@ -81,9 +81,9 @@ export function pointwise(
 
 /** Runs an operation over its operands and records their gradients. Arguments beyond its operands do not count. */
 export function applyPointwise(operation: PointwiseOperation, operands: readonly Operand[]): Tensor {
-  const { operation: name, forward, derivatives } = operation;
-  const own = operands.slice(0, derivatives.length);
-  const tensors = asTensors(name, own, derivatives.length);
+  const { operation: name, forward, gradients } = operation;
+  const own = operands.slice(0, gradients.length);
+  const tensors = asTensors(name, own, gradients.length);
   begin(name, ...tensors);
   const dtype = widestDType(own.filter((operand) => typeof operand !== 'number'));
   return recordPointwise(operation, evaluate(forward, tensors, dtype), tensors);
@@ -91,18 +91,16 @@ export function applyPointwise(operation: PointwiseOperation, operands: readonly
 
 /** Enters `result`, which is already computed, into the graph. */
 export function recordPointwise(
-  { operation, row, derivatives }: PointwiseOperation,
+  { operation, gradients }: PointwiseOperation,
   result: Tensor,
   inputs: readonly Tensor[],
 ): Tensor {
-  const rules = row.derivatives.flatMap((derivative, i): GradientRule[] => {
+  const rules = gradients.flatMap((formula, i): GradientRule[] => {
     const input = inputs[i];
-    if (derivative === null) return [];
-    if (derivative === 'identity') return [{ input, gradient: (g) => sumToShape(g, input.shape) }];
-    const expression = derivatives[i];
-    const saves = derivative.needs.map((need) => (need === 'result' ? result : inputs[operandNames.indexOf(need)]));
-    if (!expression) return [];
-    return [{ input, saves, gradient: (g, saved) => sumToShape(evaluate(expression, [g, ...saved]), input.shape) }];
+    if (formula === null) return [];
+    if (formula === 'identity') return [{ input, gradient: (g) => sumToShape(g, input.shape) }];
+    const saves = formula.needs.map((need) => (need === 'result' ? result : inputs[operandNames.indexOf(need)]));
+    return [{ input, saves, gradient: (g, saved) => sumToShape(evaluate(formula, [g, ...saved]), input.shape) }];
   });
   return record(operation, result, rules);
 }
