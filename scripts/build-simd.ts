@@ -4,13 +4,30 @@ import { spawnSync } from 'node:child_process';
 import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { basename, dirname, join } from 'node:path';
+import { type SimdForm, simdForms } from '../src/tensor/cpu/simd-form.ts';
 import { simdModulePath, simdSources } from '../src/tensor/cpu/simd-module.ts';
 
-const path = simdModulePath();
-if (!existsSync(path)) {
-  const folder = dirname(path);
-  mkdirSync(folder, { recursive: true });
-  const unfinished = join(folder, `unfinished-${process.pid}.wasm`);
+/** What the compiler is told for each form, beside what it is told for all. The code of `wide` is joined later, by the engine. */
+const options: Readonly<Record<SimdForm, readonly string[]>> = {
+  plain: ['--use', 'WIDE=0'],
+  relaxed: ['--use', 'WIDE=0', '--enable', 'relaxed-simd'],
+  wide: ['--use', 'WIDE=1', '--enable', 'relaxed-simd'],
+};
+
+const missing = simdForms.filter((form) => !existsSync(simdModulePath(form)));
+if (missing.every(build) && missing.length > 0) {
+  // Modules of earlier sources are of no use any more.
+  const [current, folder] = [simdForms.map((form) => basename(simdModulePath(form))), dirname(simdModulePath('plain'))];
+  for (const name of readdirSync(folder)) {
+    if (/^simd-.*\.wasm$/.test(name) && !current.includes(name)) rmSync(join(folder, name));
+  }
+  console.log('setup: compiled the vector loops of the cpu device');
+}
+
+function build(form: SimdForm): boolean {
+  const path = simdModulePath(form);
+  mkdirSync(dirname(path), { recursive: true });
+  const unfinished = join(dirname(path), `unfinished-${process.pid}.wasm`);
   // The compiler as a program of its own: its types would replace those of the platform.
   const compiler = createRequire(import.meta.url).resolve('assemblyscript/bin/asc.js');
   const memory = ['--importMemory', '--sharedMemory', '--initialMemory', '16', '--maximumMemory', '65536'];
@@ -20,24 +37,23 @@ if (!existsSync(path)) {
       compiler,
       join(simdSources, 'index.ts'),
       ...['--outFile', unfinished, '-O3', '--noAssert', '--runtime', 'stub'],
-      ...['--enable', 'simd', '--enable', 'threads'],
+      ...['--enable', 'simd', '--enable', 'threads', ...options[form]],
       ...memory,
     ],
     { stdio: ['ignore', 'inherit', 'inherit'] },
   );
-  if (status !== 0) process.exitCode = 1;
-  else {
-    appendFileSync(unfinished, customSection('parameters', JSON.stringify(parametersOf(unfinished))));
-    renameSync(unfinished, path);
-    // Modules of earlier sources are of no use any more.
-    for (const name of readdirSync(folder)) {
-      if (/^simd-.*\.wasm$/.test(name) && name !== basename(path)) rmSync(join(folder, name));
-    }
-    console.log('setup: compiled the vector loops of the cpu device');
+  if (status !== 0) {
+    process.exitCode = 1;
+    return false;
   }
+  // All forms export the same; `plain` is one that every Node can read.
+  const parameters = parametersOf(form === 'plain' ? unfinished : simdModulePath('plain'));
+  appendFileSync(unfinished, customSection('parameters', JSON.stringify(parameters)));
+  renameSync(unfinished, path);
+  return true;
 }
 
-/** The names of the parameters of each function that the module exports, as its source has them. */
+/** The names of the parameters of each function that a module exports, as its source has them. */
 function parametersOf(modulePath: string): Record<string, string[]> {
   const sources = readdirSync(simdSources).map((name) => readFileSync(join(simdSources, name), 'utf8'));
   const exported = WebAssembly.Module.exports(new WebAssembly.Module(new Uint8Array(readFileSync(modulePath))));

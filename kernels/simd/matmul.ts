@@ -1,20 +1,32 @@
 // c[i, j] = relu( sum over l of a[i, l] · b[l, j] + bias[j] + before[i, j] ) for each matrix of the batch; everything but the sum is
 // optional. `before` is what c holds (addToResult) or else a residual (useResidual).
 //
-// Eight columns of b are packed side by side for up to 1,024 steps of l, so that they are read in order whatever the
-// strides of b were; four rows of a meet them in eight vectors of sums that stay in registers. a is read one number at a
-// time, spread over a vector, so its strides do not matter. Products longer than 1,024 add up in c.
-//
-// Part number p of the work is a strip of 16 columns (a cache line) of one matrix: strips of the first matrix come first.
+// A part of the work is a block of c, `rowsOfPart` × `columnsOfPart`; those of the first rows of the first matrix come first. For up to
+// `blockSteps` values of l at a time, panels of columns of b are packed side by side, once for the part, so that they are read in order
+// whatever the strides of b were. Rows of a are read as they are where their numbers lie side by side, else they are packed too. Then
+// tiles of four rows and a panel's columns are summed in registers. Longer sums add up in c.
 
-const panelColumns: i32 = 8;
-const panelSteps: i32 = 1024;
-const tileRows: i32 = 4;
-const stripColumns: i32 = 16;
+import { isWide } from './multiply-add';
+import { panelBytes, panelColumns, storeNothing, storeTransposed, tile, tileRows } from './tile';
 
-// In `scratch`: one panel of b, then the sums of one tile at the edge, then the bias of eight columns.
-const edgeOffset: usize = 1024 * 8 * 4;
-const biasOffset: usize = edgeOffset + 4 * 8 * 4;
+/** A panel fills half of a first-level cache, or all of it in the plain form, whose sums were always cut there. */
+const blockSteps: i32 = ASC_FEATURE_RELAXED_SIMD ? 384 : 1024;
+/** Rows of a that meet one panel after the other. They stay in the second-level cache. */
+const blockRows: i32 = ASC_FEATURE_RELAXED_SIMD ? 128 : 64;
+/** So few rows are no reason to pack b. */
+const fewRows: i32 = 8;
+
+// In `scratch`: the sums of a tile at the edge, the bias of a panel, nothing to add, rows of a, panels of b.
+const biasOffset: usize = 4 * 16 * 4;
+const nothingOffset: usize = biasOffset + 16 * 4;
+const rowsOffset: usize = nothingOffset + 16 * 4;
+const panelsOffset: usize = rowsOffset + 64 * 1024 * 4;
+
+// @ts-ignore: decorator
+@inline
+function at(base: usize, elements: i32): usize {
+  return base + ((<usize>elements) << 2);
+}
 
 export function matmul(
   a: usize, b: usize, bias: usize, residual: usize, c: usize,
@@ -22,33 +34,53 @@ export function matmul(
   aOffset: i32, aBatch: i32, aRow: i32, aColumn: i32,
   bOffset: i32, bBatch: i32, bRow: i32, bColumn: i32,
   useBias: i32, addToResult: i32, useResidual: i32, rectify: i32,
+  rowsOfPart: i32, columnsOfPart: i32,
   scratch: usize, firstPart: i32, endPart: i32,
 ): void {
   const before: usize = addToResult != 0 ? c : useResidual != 0 ? residual : 0;
-  const strips = (n + stripColumns - 1) / stripColumns;
+  const partsAcross = (n + columnsOfPart - 1) / columnsOfPart;
+  const partsOfMatrix = partsAcross * ((m + rowsOfPart - 1) / rowsOfPart);
+  // A product over nothing is its bias. Blocks are of equal length, so that none is short, but for the plain form.
+  const blocks = max((k + blockSteps - 1) / blockSteps, 1);
+  const stepsOfBlock = ASC_FEATURE_RELAXED_SIMD ? (k + blocks - 1) / blocks : blockSteps;
+  storeNothing(scratch + nothingOffset);
   for (let part = firstPart; part < endPart; part++) {
-    const batch = part / strips;
-    const firstColumn = (part - batch * strips) * stripColumns;
-    const endColumn = min(firstColumn + stripColumns, n);
-    const aMatrix = a + ((<usize>(aOffset + batch * aBatch)) << 2);
-    const bMatrix = b + ((<usize>(bOffset + batch * bBatch)) << 2);
-    for (let j = firstColumn; j < endColumn; j += panelColumns) {
-      const columns = min(panelColumns, n - j);
-      // A product over nothing is its bias.
-      for (let first = 0; first < max(k, 1); first += panelSteps) {
-        const steps = min(panelSteps, k - first);
-        const rectifies = rectify != 0 && first + panelSteps >= k;
-        packBias(scratch + biasOffset, bias, j, columns, useBias != 0 && first == 0);
-        pack(scratch, bMatrix + ((<usize>(first * bRow + j * bColumn)) << 2), steps, columns, bRow, bColumn);
-        const aFirst = aMatrix + ((<usize>(first * aColumn)) << 2);
-        for (let i = 0; i < m; i += tileRows) {
-          const rows = min(tileRows, m - i);
-          const offset = (<usize>(batch * m * n + i * n + j)) << 2;
-          let from: usize = 0;
-          if (first > 0) from = c + offset;
-          else if (before != 0) from = before + offset;
-          const aTile = aFirst + ((<usize>(i * aRow)) << 2);
-          tile(scratch, aTile, from, c + offset, steps, rows, columns, aRow, aColumn, n, rectifies);
+    const batch = part / partsOfMatrix;
+    const partOfMatrix = part - batch * partsOfMatrix;
+    const down = partOfMatrix / partsAcross;
+    const firstRow = down * rowsOfPart;
+    const endRow = min(firstRow + rowsOfPart, m);
+    const firstColumn = (partOfMatrix - down * partsAcross) * columnsOfPart;
+    const endColumn = min(firstColumn + columnsOfPart, n);
+    const aMatrix = at(a, aOffset + batch * aBatch);
+    const bMatrix = at(b, bOffset + batch * bBatch);
+    const matrix = (<usize>(batch * m * n)) << 2;
+    const packsPanels = bColumn != 1 || endRow - firstRow > fewRows;
+    for (let block = 0; block < blocks; block++) {
+      const first = block * stepsOfBlock;
+      const steps = min(stepsOfBlock, k - first);
+      const rectifies = rectify != 0 && block == blocks - 1;
+      const from = block > 0 ? c : before;
+      for (let row = firstRow; row < endRow; row += blockRows) {
+        const rows = min(blockRows, endRow - row);
+        let aRows = at(aMatrix, row * aRow + first * aColumn);
+        if (aColumn != 1) {
+          packRows(scratch + rowsOffset, aRows, rows, steps, aRow, aColumn);
+          aRows = scratch + rowsOffset;
+        }
+        let panel = scratch + panelsOffset;
+        for (let j = firstColumn; j < endColumn; j += panelColumns) {
+          const columns = min(panelColumns, endColumn - j);
+          const columnsOfB = at(bMatrix, first * bRow + j * bColumn);
+          const packs = packsPanels || columns < panelColumns;
+          if (packs && row == firstRow) packPanel(panel, columnsOfB, steps, columns, bRow, bColumn);
+          packBias(scratch + biasOffset, bias, j, columns, useBias != 0 && block == 0);
+          const offset = matrix + ((<usize>(row * n + j)) << 2);
+          multiplyPanel(
+            aRows, packs ? panel : columnsOfB, from == 0 ? 0 : from + offset, c + offset,
+            rows, columns, steps, aColumn == 1 ? aRow : 0, packs ? panelColumns : bRow, n, rectifies, scratch,
+          );
+          panel += <usize>steps * panelBytes;
         }
       }
     }
@@ -57,149 +89,132 @@ export function matmul(
 
 function packBias(to: usize, bias: usize, j: i32, columns: i32, useBias: bool): void {
   for (let column = 0; column < panelColumns; column++) {
-    const value = useBias && column < columns ? load<f32>(bias + ((<usize>(j + column)) << 2)) : <f32>0;
-    store<f32>(to + ((<usize>column) << 2), value);
+    store<f32>(at(to, column), useBias && column < columns ? load<f32>(at(bias, j + column)) : <f32>0);
   }
 }
 
-/** Columns beyond the last are zeros. */
-function pack(panel: usize, b: usize, steps: i32, columns: i32, bRow: i32, bColumn: i32): void {
+/** Columns of b side by side; columns beyond the last are zeros. */
+function packPanel(panel: usize, b: usize, steps: i32, columns: i32, bRow: i32, bColumn: i32): void {
   const rowBytes = (<usize>bRow) << 2;
-  const columnBytes = (<usize>bColumn) << 2;
-  let to = panel;
+  const end = panel + <usize>steps * panelBytes;
   if (bColumn == 1 && columns == panelColumns) {
-    for (let l = 0; l < steps; l++, b += rowBytes, to += 32) {
+    for (let to = panel; to < end; to += panelBytes, b += rowBytes) {
       v128.store(to, v128.load(b));
       v128.store(to, v128.load(b, 16), 16);
+      if (isWide) {
+        v128.store(to, v128.load(b, 32), 32);
+        v128.store(to, v128.load(b, 48), 48);
+      }
     }
     return;
   }
-  for (let column = 0; column < panelColumns; column++) {
-    let target = to + ((<usize>column) << 2);
-    let source = b + <usize>column * columnBytes;
+  const columnBytes = (<usize>bColumn) << 2;
+  let column = 0;
+  if (bRow == 1) {
+    const fours = panel + <usize>(steps & ~3) * panelBytes;
+    for (; column + 4 <= columns; column += 4) {
+      let to = at(panel, column);
+      let from = at(b, column * bColumn);
+      for (; to < fours; to += 4 * panelBytes, from += 16) {
+        const x2 = from + 2 * columnBytes;
+        storeTransposed(
+          to, panelBytes,
+          v128.load(from), v128.load(from + columnBytes), v128.load(x2), v128.load(x2 + columnBytes),
+        );
+      }
+      for (; to < end; to += panelBytes, from += 4) {
+        for (let each: usize = 0; each < 4; each++) store<f32>(to + 4 * each, load<f32>(from + each * columnBytes));
+      }
+    }
+  }
+  for (; column < panelColumns; column++) {
+    let to = at(panel, column);
+    let from = at(b, column * bColumn);
     if (column < columns) {
-      for (let l = 0; l < steps; l++, source += rowBytes, target += 32) store<f32>(target, load<f32>(source));
+      for (; to < end; to += panelBytes, from += rowBytes) store<f32>(to, load<f32>(from));
     } else {
-      for (let l = 0; l < steps; l++, target += 32) store<f32>(target, 0);
+      for (; to < end; to += panelBytes) store<f32>(to, 0);
     }
   }
 }
 
-/** Four rows and eight columns of sums, added to what stands at `from`; rows beyond the last repeat it and are not written. */
-function tile(
-  panel: usize, a: usize, from: usize, c: usize, steps: i32, rows: i32, columns: i32, aRow: i32, aColumn: i32, n: i32,
-  rectifies: bool,
-): void {
-  const rowBytes = (<usize>aRow) << 2;
+/** Four rows of a side by side, and four more behind them; rows beyond the last are zeros. */
+function packRows(to: usize, a: usize, rows: i32, steps: i32, aRow: i32, aColumn: i32): void {
   const stepBytes = (<usize>aColumn) << 2;
-  let a0 = a;
-  let a1 = a0 + (rows > 1 ? rowBytes : 0);
-  let a2 = a1 + (rows > 2 ? rowBytes : 0);
-  let a3 = a2 + (rows > 3 ? rowBytes : 0);
-  const edge = panel + edgeOffset;
-  const bias0 = v128.load(panel + biasOffset);
-  const bias1 = v128.load(panel + biasOffset, 16);
-  let s00 = bias0;
-  let s01 = bias1;
-  let s10 = bias0;
-  let s11 = bias1;
-  let s20 = bias0;
-  let s21 = bias1;
-  let s30 = bias0;
-  let s31 = bias1;
-  let b = panel;
-  const end = panel + ((<usize>steps) << 5);
-  const pairs = panel + ((<usize>(steps & ~1)) << 5);
-  while (b < pairs) {
-    let b0 = v128.load(b);
-    let b1 = v128.load(b, 16);
-    let x = v128.load32_splat(a0);
-    s00 = f32x4.add(s00, f32x4.mul(x, b0));
-    s01 = f32x4.add(s01, f32x4.mul(x, b1));
-    x = v128.load32_splat(a1);
-    s10 = f32x4.add(s10, f32x4.mul(x, b0));
-    s11 = f32x4.add(s11, f32x4.mul(x, b1));
-    x = v128.load32_splat(a2);
-    s20 = f32x4.add(s20, f32x4.mul(x, b0));
-    s21 = f32x4.add(s21, f32x4.mul(x, b1));
-    x = v128.load32_splat(a3);
-    s30 = f32x4.add(s30, f32x4.mul(x, b0));
-    s31 = f32x4.add(s31, f32x4.mul(x, b1));
-    a0 += stepBytes;
-    a1 += stepBytes;
-    a2 += stepBytes;
-    a3 += stepBytes;
-    b0 = v128.load(b, 32);
-    b1 = v128.load(b, 48);
-    x = v128.load32_splat(a0);
-    s00 = f32x4.add(s00, f32x4.mul(x, b0));
-    s01 = f32x4.add(s01, f32x4.mul(x, b1));
-    x = v128.load32_splat(a1);
-    s10 = f32x4.add(s10, f32x4.mul(x, b0));
-    s11 = f32x4.add(s11, f32x4.mul(x, b1));
-    x = v128.load32_splat(a2);
-    s20 = f32x4.add(s20, f32x4.mul(x, b0));
-    s21 = f32x4.add(s21, f32x4.mul(x, b1));
-    x = v128.load32_splat(a3);
-    s30 = f32x4.add(s30, f32x4.mul(x, b0));
-    s31 = f32x4.add(s31, f32x4.mul(x, b1));
-    a0 += stepBytes;
-    a1 += stepBytes;
-    a2 += stepBytes;
-    a3 += stepBytes;
-    b += 64;
+  const tileBytes = (<usize>steps) << 4;
+  let row = 0;
+  if (aRow == 1) {
+    // A line of the cache at a time.
+    for (; row + 16 <= rows; row += 16, to += 4 * tileBytes) {
+      let from = at(a, row);
+      for (let l = to; l < to + tileBytes; l += 16, from += stepBytes) {
+        v128.store(l, v128.load(from));
+        v128.store(l + tileBytes, v128.load(from, 16));
+        v128.store(l + 2 * tileBytes, v128.load(from, 32));
+        v128.store(l + 3 * tileBytes, v128.load(from, 48));
+      }
+    }
+    for (; row + 4 <= rows; row += 4, to += tileBytes) {
+      let from = at(a, row);
+      for (let l = to; l < to + tileBytes; l += 16, from += stepBytes) v128.store(l, v128.load(from));
+    }
   }
-  if (b < end) {
-    const b0 = v128.load(b);
-    const b1 = v128.load(b, 16);
-    s00 = f32x4.add(s00, f32x4.mul(v128.load32_splat(a0), b0));
-    s01 = f32x4.add(s01, f32x4.mul(v128.load32_splat(a0), b1));
-    s10 = f32x4.add(s10, f32x4.mul(v128.load32_splat(a1), b0));
-    s11 = f32x4.add(s11, f32x4.mul(v128.load32_splat(a1), b1));
-    s20 = f32x4.add(s20, f32x4.mul(v128.load32_splat(a2), b0));
-    s21 = f32x4.add(s21, f32x4.mul(v128.load32_splat(a2), b1));
-    s30 = f32x4.add(s30, f32x4.mul(v128.load32_splat(a3), b0));
-    s31 = f32x4.add(s31, f32x4.mul(v128.load32_splat(a3), b1));
+  for (; row < rows; row += 4, to += tileBytes) {
+    for (let each = 0; each < 4; each++) {
+      let from = at(a, (row + each) * aRow);
+      const end = at(to + tileBytes, each);
+      if (row + each < rows) {
+        for (let l = at(to, each); l < end; l += 16, from += stepBytes) store<f32>(l, load<f32>(from));
+      } else {
+        for (let l = at(to, each); l < end; l += 16) store<f32>(l, 0);
+      }
+    }
   }
-  const width = (<usize>n) << 2;
-  if (columns == panelColumns) {
-    const next: usize = from == 0 ? 0 : width;
-    writeWhole(c, from, s00, s01, rectifies);
-    if (rows > 1) writeWhole(c + width, from + next, s10, s11, rectifies);
-    if (rows > 2) writeWhole(c + 2 * width, from + 2 * next, s20, s21, rectifies);
-    if (rows > 3) writeWhole(c + 3 * width, from + 3 * next, s30, s31, rectifies);
-    return;
+}
+
+/** All tiles of a panel. `aRow` is 0 where the rows are packed. */
+function multiplyPanel(
+  a: usize, b: usize, before: usize, c: usize,
+  rows: i32, columns: i32, steps: i32, aRow: i32, bRow: i32, n: i32, rectifies: bool, scratch: usize,
+): void {
+  const bias = scratch + biasOffset;
+  const rowBytes: usize = aRow == 0 ? 4 : (<usize>aRow) << 2;
+  const stepBytes: usize = aRow == 0 ? 16 : 4;
+  const tileBytes: usize = aRow == 0 ? (<usize>steps) << 4 : rowBytes << 2;
+  const bBytes = (<usize>bRow) << 2;
+  const cBytes = (<usize>n) << 2;
+  const beforeBytes: usize = before == 0 ? 0 : cBytes;
+  const nothing = scratch + nothingOffset;
+  for (let i = 0; i < rows; i += tileRows) {
+    const left = rows - i;
+    if (left >= tileRows && columns == panelColumns) {
+      const added = before == 0 ? nothing : before;
+      tile(
+        a, rowBytes, rowBytes, rowBytes, stepBytes, b, bBytes, steps, bias, 0, added, beforeBytes, c, cBytes, rectifies,
+      );
+    } else {
+      // Rows beyond the last repeat it and are not written.
+      const second: usize = left > 1 || aRow == 0 ? rowBytes : 0;
+      const third: usize = left > 2 || aRow == 0 ? rowBytes : 0;
+      const fourth: usize = left > 3 || aRow == 0 ? rowBytes : 0;
+      tile(
+        a, second, third, fourth, stepBytes, b, bBytes, steps, bias, 0, nothing, 0, scratch, panelBytes, false,
+      );
+      writeEdge(scratch, before, c, min(left, tileRows), columns, cBytes, rectifies);
+    }
+    a += tileBytes;
+    c += cBytes << 2;
+    before += beforeBytes << 2;
   }
-  v128.store(edge, s00);
-  v128.store(edge, s01, 16);
-  v128.store(edge, s10, 32);
-  v128.store(edge, s11, 48);
-  v128.store(edge, s20, 64);
-  v128.store(edge, s21, 80);
-  v128.store(edge, s30, 96);
-  v128.store(edge, s31, 112);
+}
+
+function writeEdge(tile: usize, before: usize, c: usize, rows: i32, columns: i32, cBytes: usize, rectifies: bool): void {
   for (let row = 0; row < rows; row++) {
     for (let column = 0; column < columns; column++) {
-      const offset = <usize>row * width + ((<usize>column) << 2);
-      let sum = load<f32>(edge + ((<usize>(row * panelColumns + column)) << 2));
-      if (from != 0) sum += load<f32>(from + offset);
+      const offset = at(<usize>row * cBytes, column);
+      let sum = load<f32>(at(tile, row * panelColumns + column));
+      if (before != 0) sum += load<f32>(before + offset);
       store<f32>(c + offset, rectifies && !(sum > 0) ? 0 : sum);
     }
   }
-}
-
-// @ts-ignore: decorator
-@inline
-function writeWhole(to: usize, from: usize, first: v128, second: v128, rectifies: bool): void {
-  if (from != 0) {
-    first = f32x4.add(v128.load(from), first);
-    second = f32x4.add(v128.load(from, 16), second);
-  }
-  if (rectifies) {
-    // pmax answers its first argument where the second is not larger, so NaN becomes 0 as in the other forms.
-    first = f32x4.pmax(f32x4.splat(0), first);
-    second = f32x4.pmax(f32x4.splat(0), second);
-  }
-  v128.store(to, first);
-  v128.store(to, second, 16);
 }

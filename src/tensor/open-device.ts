@@ -10,15 +10,15 @@ export type DeviceKind = (typeof deviceKinds)[number];
 
 /**
  * Opens a device: `webgpu`, `cpu`, or with `auto` WebGPU on graphics hardware and `cpu` where there is none (a software adapter
- * computes on the same cores, and mostly more slowly). The options bound its memory, choose the kernels of `webgpu` and the number
- * of threads of `cpu`.
+ * computes on the same cores, and mostly more slowly). The options bound its memory, choose the kernels of `webgpu`, and for
+ * `cpu` the number of threads and the form of the vector loops.
  *
  * @throws NoAdapterError for `webgpu` on a machine without an adapter; ArgumentError for another kind, and where
- *   it opens `cpu` for another number of threads than 1 to 64.
+ *   it opens `cpu` for another number of threads than 1 to 64, or in a form that cannot run.
  */
 export async function openDevice(
   kind: DeviceKind = 'auto',
-  options: WebGpuOptions & Pick<CpuOptions, 'threads'> = {},
+  options: WebGpuOptions & Pick<CpuOptions, 'threads' | 'form'> = {},
 ): Promise<Device> {
   if (!deviceKinds.includes(kind)) {
     throw new ArgumentError(`openDevice: '${kind}' is no kind of device (allowed: ${deviceKinds.join(', ')})`);

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { packagesMatch } from '../../scripts/setup.mjs';
+import { nodeHint, packagesMatch } from '../../scripts/setup.mjs';
 import { deriveBackportsEntry, installCommand, readSystem } from '../../scripts/software-driver.mjs';
 
 const bookworm = { codename: 'bookworm', backports: 'bookworm-backports' };
@@ -92,4 +92,12 @@ test('installed packages match the lock file unless one is missing or differs', 
   expect(packagesMatch(wanted, { 'node_modules/a': { version: '1.0.0', integrity: 'x' } })).toBe(true);
   expect(packagesMatch(wanted, { 'node_modules/a': { version: '1.0.1', integrity: 'z' } })).toBe(false);
   expect(packagesMatch(wanted, {})).toBe(false);
+});
+
+test('a Node whose engine does not join vectors is told of the one that does', () => {
+  expect(nodeHint('20.20.2', 'x64')).toBe(
+    'setup: Node 24 runs the cpu device about twice as fast as this Node 20.20.2',
+  );
+  expect(nodeHint('24.21.0', 'x64')).toBe('');
+  expect(nodeHint('20.20.2', 'arm64')).toBe('');
 });

@@ -6,6 +6,7 @@ import { bytesPerElement, computeDType, type DType, type NumericArray, typedArra
 import { ArgumentError } from '../errors.ts';
 import { type LinearMemory, linearMemory } from './linear-memory.ts';
 import { LinearMemoryCall } from './linear-memory-call.ts';
+import { checkForm, formFromEnvironment, type SimdForm } from './simd-form.ts';
 
 /** Memory of one buffer, and the typed array that each dtype sees it through. */
 interface Block {
@@ -27,6 +28,8 @@ export interface CpuOptions {
   threads?: number;
   /** `reference` runs the plain loops alone: the oracle. */
   kernels?: 'simd' | 'reference';
+  /** How they are compiled; by default as FROSTGRAD_CPU says, else the fastest that this engine runs. */
+  form?: SimdForm;
 }
 
 const mostThreads = 64;
@@ -49,15 +52,16 @@ export class CpuDevice implements Device {
   readonly #memory: LinearMemory | null;
   readonly #threads: number;
 
-  constructor({ memoryBudget, kernels = 'simd', threads = defaultThreads() }: CpuOptions = {}) {
+  constructor({ memoryBudget, kernels = 'simd', threads = defaultThreads(), form }: CpuOptions = {}) {
     if (!Number.isInteger(threads) || threads < 1 || threads > mostThreads) {
       throw new ArgumentError(`cpu device: threads must be a whole number from 1 to ${mostThreads}, got ${threads}`);
     }
     this.#threads = threads;
-    const memory = kernels === 'simd' ? linearMemory() : null;
+    const asked = form === undefined ? formFromEnvironment() : checkForm(form, 'cpu device');
+    const memory = kernels === 'simd' ? linearMemory(asked) : null;
     this.#memory = memory;
     this.adapter = memory
-      ? `WebAssembly vectors on ${threads === 1 ? 'one thread' : `${threads} threads`}, and JavaScript loops`
+      ? `WebAssembly vectors (${memory.form}) on ${threads === 1 ? 'one thread' : `${threads} threads`}, and JavaScript loops`
       : `JavaScript loops on one thread${kernels === 'simd' ? ' (node scripts/setup.mjs builds faster ones)' : ''}`;
     this.#pool = new BufferPool<Block>({
       create: (size) => makeBlock(memory, size),

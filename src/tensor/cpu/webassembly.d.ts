@@ -16,4 +16,5 @@ declare namespace WebAssembly {
     readonly exports: Readonly<Record<string, unknown>>;
   }
   class CompileError extends Error {}
+  function validate(bytes: Uint8Array<ArrayBuffer>): boolean;
 }

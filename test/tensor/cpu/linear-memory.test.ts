@@ -7,9 +7,9 @@ import { expectClose, random } from '../../shapes.ts';
 
 /** Setup builds it; without it the cpu device would run the plain loops, and every test of the vectors would tell nothing. */
 function newMemory(): LinearMemory {
-  const bytes = readSimdModule();
+  const bytes = readSimdModule('plain');
   if (!bytes) throw new Error('the vector loops are not built: run node scripts/setup.mjs');
-  return new LinearMemory(new WebAssembly.Module(bytes));
+  return new LinearMemory('plain', new WebAssembly.Module(bytes));
 }
 
 function allocate(memory: LinearMemory, bytes: number): number {
@@ -51,7 +51,7 @@ describe('blocks', () => {
 test('without room for intermediate values nothing is computed, and the call says so', () => {
   const memory = newMemory();
   const call = (memory: LinearMemory, scratchBytes: number) =>
-    memory.call(memory.find('matmul'), new Array(20).fill(0), { parts: 0, scratchBytes }, 0, 1);
+    memory.call(memory.find('matmul'), new Array(22).fill(1), { parts: 0, scratchBytes }, 0, 1);
   expect(call(memory, 2 ** 21)).toBe(true);
   const full = newMemory();
   for (const bytes of [2 ** 31, 2 ** 30, 2 ** 29, 2 ** 28, 2 ** 27, 2 ** 26, 2 ** 25, 2 ** 24]) full.allocate(bytes);
@@ -74,7 +74,9 @@ test('a device of the plain loops computes the same, and says what it is', async
   const [plain, vectors] = [new CpuDevice({ kernels: 'reference' }), new CpuDevice()];
   expect([plain.adapter, vectors.adapter]).toEqual([
     'JavaScript loops on one thread',
-    expect.stringMatching(/^WebAssembly vectors on (one thread|\d threads), and JavaScript loops$/),
+    expect.stringMatching(
+      /^WebAssembly vectors \((plain|relaxed|wide)\) on (one thread|\d threads), and JavaScript loops$/,
+    ),
   ]);
   await step(async () => {
     const [expected, actual] = [plain, vectors].map((device) =>

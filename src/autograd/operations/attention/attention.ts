@@ -50,8 +50,9 @@ function makeKernels(headSize: number, { threads, keys, group, shuffle }: Attent
   const onVectors = (name: string, call: Pick<SimdCall<string, keyof typeof scalars>, 'run' | 'scalars'>) => {
     const { batch, heads, time } = call.scalars;
     const parts = batch * heads * Math.ceil(time / positionsOfPart);
-    // Two rows of weights, with room for the vector at the end of each.
-    return headSize % 4 === 0 && call.run(name, { headSize }, { parts, scratchBytes: 4 * 2 * (time + 8) });
+    // Two panels of up to 16 positions, and a row of theirs for each position that they meet, behind what is of a fixed size.
+    const scratchBytes = 832 + 2 * 64 * (headSize + time + 4);
+    return headSize % 4 === 0 && call.run(name, { headSize }, { parts, scratchBytes });
   };
   const inputs = { q: 'read', k: 'read', v: 'read', lengths: 'read' } as const;
   const saved = { ...inputs, outputGradient: 'read', statistics: 'read' } as const;

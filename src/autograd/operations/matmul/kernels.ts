@@ -97,8 +97,26 @@ function suitsSubgroups(s: MatmulScalars): boolean {
   return readsA && readsB && byFour(s.n, s.aOffset, s.aBatch, s.bOffset, s.bBatch);
 }
 
-/** As kernels/simd/matmul.ts has them: what one part is of a matrix of the result, and its panel, tile and bias. */
-const vectors = { columnsOfPart: 16, scratchBytes: 4 * (1024 * 8 + 4 * 8 + 8) };
+/** As kernels/simd/matmul.ts has them, in elements: a tile and two rows of one, then rows of a. */
+const vectorScratch = { steps: 1024, fixed: 6 * 16 + 64 * 1024 };
+
+/**
+ * What one part is of a matrix of the result: large, because what it reads is packed for each part, and one of sixteen or more where
+ * the product is large enough, so that threads finish together.
+ */
+export function partOfProduct(m: number, n: number, batches: number): { rows: number; columns: number; parts: number } {
+  let down = Math.ceil(m / 512);
+  let across = Math.ceil(n / 128);
+  while (batches * down * across < 16) {
+    const [rows, columns] = [m / down, n / across];
+    if (Math.max(rows, columns) <= 64) break;
+    if (rows > columns) down *= 2;
+    else across *= 2;
+  }
+  const rows = 4 * Math.ceil(m / down / 4);
+  const columns = 16 * Math.ceil(n / across / 16);
+  return { rows, columns, parts: batches * Math.ceil(m / rows) * Math.ceil(n / columns) };
+}
 
 function kernelOf(file: string, constants: Readonly<Record<string, string>>): MatmulKernel {
   return getOrCreate(kernels, `${file} ${Object.values(constants).join(' ')}`, () =>
@@ -110,10 +128,11 @@ function kernelOf(file: string, constants: Readonly<Record<string, string>>): Ma
       reference: matmulReference,
       /** Adds to one thing at most: to a residual, or to what the result holds. */
       simd(call) {
-        const { m, n, addToResult, useResidual } = call.scalars;
-        const parts = (call.size('c') / (m * n)) * Math.ceil(n / vectors.columnsOfPart);
-        const { scratchBytes } = vectors;
-        return addToResult + useResidual < 2 && call.run('matmul', {}, { parts, scratchBytes });
+        const { m, n, k, addToResult, useResidual } = call.scalars;
+        if (addToResult + useResidual > 1) return false;
+        const { rows: rowsOfPart, columns: columnsOfPart, parts } = partOfProduct(m, n, call.size('c') / (m * n));
+        const scratchBytes = 4 * (vectorScratch.fixed + columnsOfPart * Math.min(k, vectorScratch.steps));
+        return call.run('matmul', { rowsOfPart, columnsOfPart }, { parts, scratchBytes });
       },
     }),
   );

@@ -1,0 +1,13 @@
+/** Runs the tests once in each form of the cpu device that this Node prefers: `npm run test:forms -- [files or options of vitest]`. */
+
+import { spawnSync } from 'node:child_process';
+import { createRequire } from 'node:module';
+import { preferredForms } from '../src/tensor/cpu/simd-form.ts';
+
+const vitest = createRequire(import.meta.url).resolve('vitest/vitest.mjs');
+for (const form of preferredForms.toReversed()) {
+  console.log(`\ntest:forms: ${form}`);
+  const env = { ...process.env, FROSTGRAD_CPU: form };
+  const { status } = spawnSync(process.execPath, [vitest, 'run', ...process.argv.slice(2)], { stdio: 'inherit', env });
+  if (status !== 0) process.exitCode = 1;
+}

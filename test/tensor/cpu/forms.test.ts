@@ -1,0 +1,166 @@
+/** The forms of the vector loops: each against sums in float64, and how one is chosen. */
+import { spawnSync } from 'node:child_process';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import {
+  ArgumentError,
+  attention,
+  backward,
+  gradientOf,
+  matmul,
+  mul,
+  openDevice,
+  requireGradient,
+  step,
+  sum,
+  type Tensor,
+  tensor,
+} from '../../../src/index.ts';
+import { CpuDevice } from '../../../src/tensor/cpu/cpu-device.ts';
+import { preferredForms, type SimdForm, simdForms } from '../../../src/tensor/cpu/simd-form.ts';
+import { reference } from '../../devices.ts';
+import { baseShape, expectClose, inLayout, layout, random, runs } from '../../shapes.ts';
+
+const canRun = (form: SimdForm) => {
+  try {
+    return new CpuDevice({ form }).adapter.includes(`(${form})`);
+  } catch (error) {
+    if (error instanceof ArgumentError) return false;
+    throw error;
+  }
+};
+const runnable = simdForms.filter(canRun);
+
+/** Extents around the edges of tiles, panels and parts, and lengths around those of blocks. */
+const extent = fc.oneof(fc.integer({ min: 1, max: 40 }), fc.constantFrom(48, 63, 64, 65, 127, 130, 200));
+const inner = fc.oneof(fc.integer({ min: 0, max: 40 }), fc.constantFrom(383, 384, 385, 769, 1023, 1024, 1025, 2050));
+
+describe.each(runnable)('%s', (form) => {
+  const device = new CpuDevice({ form, threads: 2 });
+
+  test('products of any shape and layout agree with sums in float64', async () => {
+    const cases = fc.record({
+      ...{ m: extent, n: extent, k: inner, batch: fc.constantFrom([], [], [3]), kinds: fc.tuple(layout, layout) },
+      ...{ biased: fc.boolean(), residual: fc.boolean(), rectified: fc.boolean(), seed: fc.nat({ max: 1000 }) },
+    });
+    const property = fc.asyncProperty(cases, async ({ m, n, k, batch, kinds, seed, ...options }) => {
+      const compute = (device: CpuDevice) => {
+        const [a, b] = [
+          [...batch, m, k],
+          [...batch, k, n],
+        ].map((shape, i) => inLayout(random(baseShape(shape, kinds[i]), { seed: seed + i, device }), kinds[i]));
+        return matmul(a, b, options.biased ? random([n], { seed, device }) : null, {
+          residual: options.residual ? random([...batch, m, n], { seed: seed + 2, device }) : null,
+          activation: options.rectified ? 'relu' : null,
+        });
+      };
+      await step(() => expectClose(compute(device), compute(reference), { absolute: 2e-6 + 1e-6 * Math.sqrt(k) }));
+    });
+    await fc.assert(property, runs(60));
+  });
+
+  test('what lies around an operand does not reach the product', async () => {
+    const framed = ([rows, columns]: number[], seed: number): [Tensor, Tensor] => {
+      const inside = Float32Array.from({ length: rows * columns }, (_, i) => Math.sin(i + seed));
+      const whole = new Float32Array((rows + 2) * (columns + 2)).fill(Number.NaN);
+      for (let row = 0; row < rows; row++) {
+        whole.set(inside.subarray(row * columns, (row + 1) * columns), (row + 1) * (columns + 2) + 1);
+      }
+      const base = tensor(whole, { shape: [rows + 2, columns + 2], device });
+      return [tensor(inside, { shape: [rows, columns], device }), inLayout(base, 'sliced')];
+    };
+    for (const [m, k, n] of [
+      [1, 1, 1],
+      [5, 7, 19],
+      [30, 33, 17],
+    ]) {
+      await step(async () => {
+        const [a, aFramed] = framed([m, k], 1);
+        const [b, bFramed] = framed([k, n], 2);
+        await expectClose(matmul(aFramed, bFramed), matmul(a, b), { absolute: 0, relative: 0 });
+      });
+    }
+  });
+
+  test('a NaN stays in its row and its column', async () => {
+    const [m, k, n] = [6, 9, 21];
+    await step(async () => {
+      const poisoned = (rows: number, columns: number, at: number) => {
+        const values = Float32Array.from({ length: rows * columns }, (_, i) => (i === at ? Number.NaN : i % 5));
+        return tensor(values, { shape: [rows, columns], device });
+      };
+      const result = await matmul(poisoned(m, k, 2 * k + 3), poisoned(k, n, 4 * n + 20)).data();
+      const expected = Array.from({ length: m * n }, (_, i) => Math.floor(i / n) === 2 || i % n === 20);
+      expect([...result].map(Number.isNaN)).toEqual(expected);
+    });
+  });
+
+  test('attention and its gradients agree with the plain loops', async () => {
+    const cases = fc.record({
+      batch: fc.integer({ min: 1, max: 2 }),
+      time: fc.oneof(fc.integer({ min: 1, max: 40 }), fc.constantFrom(63, 64, 65, 130)),
+      heads: fc.integer({ min: 1, max: 3 }),
+      headSize: fc.constantFrom(4, 8, 12, 16, 20, 32, 64, 100, 128),
+      causal: fc.boolean(),
+      lengths: fc.option(fc.array(fc.nat({ max: 140 }), { minLength: 2, maxLength: 2 })),
+      seed: fc.nat({ max: 1000 }),
+    });
+    const property = fc.asyncProperty(cases, async ({ batch, time, heads, headSize, causal, lengths, seed }) => {
+      const compute = (device: CpuDevice) => {
+        const shape = [batch, time, heads, headSize];
+        const inputs = [0, 1, 2].map((i) => requireGradient(random(shape, { seed: seed + i, device })));
+        const counts =
+          lengths &&
+          tensor(
+            lengths.slice(0, batch).map((length) => Math.min(length, time)),
+            { device, dtype: 'i32', shape: [batch] },
+          );
+        const output = attention(inputs[0], inputs[1], inputs[2], { causal, lengths: counts });
+        backward(sum(mul(output, random(shape, { seed: seed + 3, device }))));
+        return [output, ...inputs.flatMap((input) => gradientOf(input) ?? [])];
+      };
+      await step(async () => {
+        const [actual, expected] = [compute(device), compute(reference)];
+        expect(actual).toHaveLength(4);
+        for (const [i, each] of actual.entries()) await expectClose(each, expected[i], { absolute: 1e-5 });
+      });
+    });
+    await fc.assert(property, runs(60));
+  });
+});
+
+describe('the choice', () => {
+  const open = (environment: Record<string, string>) => {
+    const index = new URL('../../../src/index.ts', import.meta.url);
+    const script = `console.log((await (await import('${index}')).openDevice('cpu', { threads: 1 })).adapter)`;
+    return spawnSync(process.execPath, ['--import', 'tsx', '--input-type=module', '--eval', script], {
+      encoding: 'utf8',
+      env: { ...process.env, FROSTGRAD_CPU: '', ...environment },
+      timeout: 30_000,
+    });
+  };
+
+  test('is the fastest form that this engine runs', () => {
+    expect(open({}).stdout).toContain(`WebAssembly vectors (${preferredForms[0]}) on one thread`);
+    expect(runnable).toEqual(expect.arrayContaining([...preferredForms]));
+  });
+
+  test('is what FROSTGRAD_CPU names', () => {
+    expect(open({ FROSTGRAD_CPU: 'plain' }).stdout).toContain('(plain)');
+    const wrong = open({ FROSTGRAD_CPU: 'fast' });
+    expect(wrong.status).not.toBe(0);
+    expect(wrong.stderr).toContain("ArgumentError: FROSTGRAD_CPU: 'fast' is no form of the cpu device");
+  });
+
+  test('is what the caller names, before all else', async () => {
+    expect((await openDevice('cpu', { form: 'plain' })).adapter).toContain('(plain)');
+    // @ts-expect-error: users run without the type checker.
+    await expect(openDevice('cpu', { form: 'fast' })).rejects.toThrow(ArgumentError);
+  });
+
+  test.skipIf(preferredForms.includes('wide'))('of a form that this engine lacks is refused by name', () => {
+    expect(() => new CpuDevice({ form: 'wide' })).toThrow(
+      'cannot run the form wide (allowed: Node 23.5 and newer on x64)',
+    );
+  });
+});
