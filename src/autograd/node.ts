@@ -1,7 +1,7 @@
 /** The nodes of the graph, and the rules by which a gradient passes them. */
 import type { WorkReport } from '../tensor/device.ts';
 import { BackwardError, DTypeError } from '../tensor/errors.ts';
-import type { Scope } from '../tensor/scope.ts';
+import { currentStep, type Scope } from '../tensor/scope.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 
 declare module '../tensor/tensor.ts' {
@@ -96,6 +96,8 @@ export class OperationNode {
   backwardWork: WorkReport | null = null;
   /** Set when the backward pass has consumed the node and freed what it saved. */
   consumed = false;
+  /** The step it was recorded in, with which the graph ends; null outside of steps. */
+  readonly step: Scope | null;
 
   constructor(operation: string, output: Tensor, rules: readonly RecordedRule[], forwardWork: WorkReport) {
     this.operation = operation;
@@ -103,6 +105,7 @@ export class OperationNode {
     this.output = { dtype: output.dtype, device: output.device };
     this.rules = rules;
     this.forwardWork = forwardWork;
+    this.step = currentStep();
   }
 
   /** Lets go of everything saved for the backward pass. */
@@ -121,7 +124,7 @@ export function isLive(node: GraphNode | undefined): boolean {
 export function requireGradient<T extends Tensor>(tensor: T, name?: string): T {
   if (tensor.dtype === 'i32')
     throw new DTypeError('requireGradient: integers have no gradient (allowed: f16, f32, f64)');
-  if (tensor.node instanceof OperationNode) {
+  if (tensor.node instanceof OperationNode && tensor.node.step === currentStep()) {
     throw new BackwardError(
       `requireGradient: '${tensor.origin}' is computed from tensors that need a gradient, which would get none any more ` +
         '(allowed: tensors of your own; detach(x) gives one)',
