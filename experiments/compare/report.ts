@@ -35,22 +35,23 @@ export function pictures(comparison: Comparison): Record<string, string> {
 
 function wholeDocument(comparison: Comparison): Document {
   const parts = sections(comparison);
-  const [differences, controls] = intervalPictures(comparison);
+  const { differences, controls } = intervalPictures(comparison);
   const document = {
     ...heading(comparison),
     summary: parts.answers,
     parts: [
-      differences,
+      ...differences,
       ...parts.differences,
-      controls,
+      ...controls,
       ...parts.controls,
       ...parts.accuracy,
       ...tradeOffPictures(comparison, 'operations'),
       ...tradeOffPictures(comparison, 'time'),
       ...parts.operations,
       ...parts.lengths,
-      ...watchedPictures(comparison, 'full+grades'),
-      ...watchedPictures(comparison, 'lora+grades'),
+      ...['full+grades', 'lora+grades', comparison.policy?.arm ?? []]
+        .flat()
+        .flatMap((arm) => watchedPictures(comparison, arm)),
       ...parts.order,
       ...overTimePictures(comparison),
       ...parts.speeds,
@@ -64,46 +65,36 @@ function wholeDocument(comparison: Comparison): Document {
   return comparison.kind === 'smoke' ? markedAsSmoke(document) : document;
 }
 
-/** Differences beside full training and plain LoRA, then GradES beside its controls. */
-function intervalPictures(comparison: Comparison): [Picture, Picture] {
+/** Differences beside full training and plain LoRA, then those of each rule beside its controls. */
+function intervalPictures(comparison: Comparison): { differences: Picture[]; controls: Picture[] } {
   const { againstFull, againstLora, againstControls, noise } = analyse(comparison, 'evaluation');
   const noiseNote = noise
     ? 'The grey band is the noise floor: where means fall when next to nothing differs.'
     : 'The noise floor is unknown.';
-  return [
-    {
+  const groups = [
+    { heading: 'all weights, minus “full”', differences: againstFull.filter(({ arm }) => !isAdapted(arm)) },
+    { heading: 'LoRA, minus “full”', differences: againstFull.filter(({ arm }) => isAdapted(arm)) },
+    { heading: 'LoRA, minus “lora”', differences: againstLora },
+  ].map((group) => ({ ...group, nameOf: 'arm' as const }));
+  const rules = [...new Set(againstControls.map(({ arm }) => arm))].map((rule) => ({
+    heading: `${armLabel(rule)} minus`,
+    differences: againstControls.filter(({ arm }) => arm === rule),
+    nameOf: 'base' as const,
+  }));
+  return {
+    differences: onlyIf(againstFull.length > 0, {
       file: 'differences.svg',
       heading: 'Accuracy of every arm beside the arm without stopping',
       caption: `Mean over the evaluation tasks with its 95 % interval; each panel has its own axis. ${noiseNote}`,
-      draw: (title, palette) =>
-        drawIntervals(
-          title,
-          [
-            { heading: 'all weights, minus “full”', differences: againstFull.filter(({ arm }) => !isAdapted(arm)) },
-            { heading: 'LoRA, minus “full”', differences: againstFull.filter(({ arm }) => isAdapted(arm)) },
-            { heading: 'LoRA, minus “lora”', differences: againstLora },
-          ].map((group) => ({ ...group, nameOf: 'arm' })),
-          noise,
-          palette,
-        ),
-    },
-    {
+      draw: (title, palette) => drawIntervals(title, groups, noise, palette),
+    }),
+    controls: onlyIf(rules.length > 0, {
       file: 'controls.svg',
-      heading: 'GradES minus its controls and early stopping',
-      caption: `To the right of zero GradES is the more accurate. ${noiseNote}`,
-      draw: (title, palette) =>
-        drawIntervals(
-          title,
-          [...new Set(againstControls.map(({ arm }) => arm))].map((arm) => ({
-            heading: `${armLabel(arm)} minus`,
-            nameOf: 'base',
-            differences: againstControls.filter((difference) => difference.arm === arm),
-          })),
-          noise,
-          palette,
-        ),
-    },
-  ];
+      heading: 'Each rule minus its controls and early stopping',
+      caption: `To the right of zero the rule is the more accurate; each panel has its own axis. ${noiseNote}`,
+      draw: (title, palette) => drawIntervals(title, rules, noise, palette),
+    }),
+  };
 }
 
 function tradeOffPictures(comparison: Comparison, quantity: 'operations' | 'time'): Picture[] {
@@ -146,7 +137,7 @@ function tradeOffPictures(comparison: Comparison, quantity: 'operations' | 'time
 }
 
 /** The signals on the task on which most was frozen, and what still learned on all of them. */
-function watchedPictures(comparison: Comparison, arm: ArmResult['arm']): Picture[] {
+function watchedPictures(comparison: Comparison, arm: string): Picture[] {
   const runs = runsOf(comparison, arm, tasksOf(comparison, 'evaluation')).filter(({ signals }) => signals.length > 0);
   const tasks = byTask(runs).map(([name, ofTask]) => ({ name, runs: ofTask.map(watchedRun) }));
   const matrices = (task: (typeof tasks)[number]) => task.runs.flatMap((run) => run.matrices);
@@ -159,7 +150,9 @@ function watchedPictures(comparison: Comparison, arm: ArmResult['arm']): Picture
     ...shown.map((task) => ({
       file: `signals-${arm.replace('+', '-')}.svg`,
       heading: `What ${armLabel(arm)} watches, on ${task.name}`,
-      caption: `The task on which it froze most, ${counted(task.runs.length, 'seed')}. ${splitHalfInWords}`,
+      caption:
+        `The task on which it froze most, ${counted(task.runs.length, 'seed')}.` +
+        (arm.endsWith('+grades') ? ` ${splitHalfInWords}` : ''),
       draw: (title: string, palette: Palette) => drawSignals(title, task.runs, palette),
     })),
     ...onlyIf(

@@ -1,3 +1,5 @@
+/** Numbers and lists as the tables and sentences of the reports write them. */
+
 export const absent = '–';
 
 /** With a true minus sign, and no sign on zero: `fixed(-0.004, 2)` is `0.00`. */

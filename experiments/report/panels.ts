@@ -44,6 +44,19 @@ const AXIS = 24;
 const GAP = 14;
 const EDGE = 16;
 
+/** For panels whose horizontal axis counts the steps of a run, from 0: two to four round ones, far enough from the ends. */
+export const overSteps = {
+  xLabel: 'step',
+  xFormat: String,
+  xTicks({ x: { domain } }: Panel): number[] {
+    const totalSteps = Number(domain[1]);
+    const spacings = [1, 10, 100, 1e3, 1e4, 1e5, 1e6, 1e7].flatMap((unit) => [unit, 2 * unit, 5 * unit]);
+    const spacing = spacings.find((candidate) => totalSteps / candidate <= 4) ?? totalSteps;
+    const steps = Array.from({ length: Math.floor(totalSteps / spacing) }, (_, index) => (index + 1) * spacing);
+    return steps.filter((step) => step <= 0.9 * totalSteps);
+  },
+};
+
 /** Up to five side by side; three or four where there are more, as leaves the last row least empty. */
 export function panelColumns(count: number): number {
   if (count <= 5) return Math.max(1, count);

@@ -107,7 +107,7 @@ export function documentPage(document: Document): string {
     paragraph: (text) => `<p>${escapeHtml(text)}</p>`,
     notes: (texts) => `<ul>${texts.map((text) => `<li>${escapeHtml(text)}</li>`).join('')}</ul>`,
     table: (table, { heading, long }) => {
-      const markup = scrolling(heading, htmlTable(table, table.columns.length > 7 ? 'close' : ''));
+      const markup = scrolling(heading, htmlTable(table, table.columns.length > 6 ? 'close' : ''));
       return long ? `<details><summary>${table.rows.length} rows</summary>${markup}</details>` : markup;
     },
     picture: ({ heading, caption, draw }) =>
@@ -176,11 +176,10 @@ svg { display: block; width: 100%; min-width: 680px; height: auto; }
 table { border-spacing: 0; font-variant-numeric: tabular-nums; }
 th, td { padding: .35rem .9rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
 th { font-weight: 600; color: var(--muted); }
-.left { text-align: left; }
+.left { text-align: left; white-space: normal; min-width: 5.5rem; }
 .close th, .close td { padding: .25rem .5rem; font-size: .85rem; }
 summary { cursor: pointer; }
 @media (max-width: 800px) {
   th, td { padding: .25rem .5rem; font-size: .85rem; }
-  .left { white-space: normal; min-width: 5.5rem; }
   th:first-child, td:first-child { position: sticky; left: 0; background: var(--paper); }
 }`;

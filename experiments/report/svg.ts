@@ -26,14 +26,3 @@ export function svgDocument(width: number, height: number, label: string, conten
 export function placed(x: number, y: number, fontSize: number, ink: string, content: string): string {
   return `<g transform="translate(${x},${y})" fill="${ink}" font-size="${fontSize}" text-anchor="middle">${content}</g>`;
 }
-
-/** Round steps strictly inside the schedule, two to four of them, far enough from its ends for their labels. */
-export function stepTicks(totalSteps: number): number[] {
-  const spacing = [1, 2, 5]
-    .flatMap((digit) => [0, 1, 2, 3, 4, 5, 6, 7].map((exponent) => digit * 10 ** exponent))
-    .sort((a, b) => a - b)
-    .find((candidate) => totalSteps / candidate <= 4);
-  if (spacing === undefined) return [];
-  const count = Math.floor(totalSteps / spacing);
-  return Array.from({ length: count }, (_, index) => (index + 1) * spacing).filter((step) => step <= 0.9 * totalSteps);
-}

@@ -2,8 +2,7 @@
 
 import { barX, dot, line, rect, ruleX, ruleY, text } from '@observablehq/plot';
 import type { Palette } from './palette.ts';
-import { drawPanels } from './panels.ts';
-import { stepTicks } from './svg.ts';
+import { drawPanels, overSteps } from './panels.ts';
 
 export interface Sample {
   step: number;
@@ -61,9 +60,7 @@ export function drawSignals(
         : [{ colour: palette.muted, words: `nothing may freeze before ${graceSteps}`, sample: 'dots' as const }]),
     ],
     columns: Math.max(1, ...places.map(({ block }) => places.filter((place) => place.block === block).length)),
-    xLabel: 'step',
-    xTicks: () => stepTicks(totalSteps),
-    xFormat: String,
+    ...overSteps,
     left: 34,
     palette,
     panels: places.map(({ label, each }) => {
@@ -144,9 +141,8 @@ export function drawAlive(
       },
       { colour: palette.ice, words: 'frozen, out of the backward graph', sample: 'ground' },
     ],
-    xLabel: 'step',
-    xTicks: tasks.length === 1 ? 8 : ({ x }) => stepTicks(Number(x.domain[1])),
-    xFormat: String,
+    ...overSteps,
+    ...(tasks.length === 1 && { xTicks: 8 }),
     left: 104,
     palette,
     panels: tasks.map(({ name, runs }) => {

@@ -4,8 +4,7 @@ import { dot, line } from '@observablehq/plot';
 import { formatBytes, formatCount } from '../../../command/format.ts';
 import { armLabel, armLegend, armStyle, byTaskAndFamily } from '../../report/arms.ts';
 import type { Palette } from '../../report/palette.ts';
-import { drawPanels, type PanelsOptions, panelColumns } from '../../report/panels.ts';
-import { stepTicks } from '../../report/svg.ts';
+import { drawPanels, overSteps, type PanelsOptions, panelColumns } from '../../report/panels.ts';
 import type { Sample } from '../../report/watched.ts';
 import type { ArmResult, Timing } from '../results.ts';
 
@@ -66,9 +65,7 @@ function drawOverTime(
     title,
     legend: [...armLegend(curves, palette), ...legend],
     columns: panelColumns(new Set(curves.map(({ task }) => task)).size),
-    xLabel: 'step',
-    xTicks: ({ x }) => stepTicks(Number(x.domain[1])),
-    xFormat: String,
+    ...overSteps,
     palette,
     panels: byTaskAndFamily(curves).map(({ name, members }) => ({
       name,

@@ -3,7 +3,7 @@
 import { dot, gridY, line, ruleX, text, windowY } from '@observablehq/plot';
 import { armLabel, armStyle } from '../../report/arms.ts';
 import type { Palette } from '../../report/palette.ts';
-import { drawPanels } from '../../report/panels.ts';
+import { drawPanels, overSteps } from '../../report/panels.ts';
 import type { Sample } from '../../report/watched.ts';
 import type { ReportData } from '../report.ts';
 
@@ -56,10 +56,9 @@ export function drawCurves(title: string, { arms, totalSteps }: ReportData, pale
     ],
     columns: 1,
     ownAxes: true,
-    xLabel: 'step',
+    ...overSteps,
     xTicks: 8,
     yTicks: 5,
-    xFormat: String,
     palette,
     panels: [
       {
