@@ -11,7 +11,8 @@ import { type ArmsOptions, trainArms } from '../../../experiments/compare/train-
 import { FixedStop, FreezeList, inReversedOrder, type Policy } from '../../../src/index.ts';
 import { CpuDevice } from '../../../src/tensor/cpu/cpu-device.ts';
 
-const device = new CpuDevice();
+// Runs have one thread each.
+const device = new CpuDevice({ threads: 1 });
 const whole = loadTask('contains');
 /** The same with fewer items to evaluate. */
 const task: Task = {
