@@ -40,7 +40,6 @@ function wholeDocument(comparison: Comparison): Document {
     ...heading(comparison),
     summary: parts.answers,
     parts: [
-      ...parts.claims,
       ...differences,
       ...parts.differences,
       ...controls,

@@ -8,6 +8,7 @@ import { Interrupted, listenForInterrupt } from '../../command/interrupt.ts';
 import { Progress } from '../../command/progress.ts';
 import { RunFolderError } from '../../command/run-folder.ts';
 import type { Device } from '../../src/index.ts';
+import { counted } from '../report/numbers.ts';
 import { armNames } from './arms.ts';
 import { pretrainingSteps } from './bases.ts';
 import { circumstances } from './circumstances.ts';
@@ -139,7 +140,9 @@ export class Study {
     const open = units.filter((unit) => !results.has(unit));
     if (open.length === 0) return units.flatMap((unit) => results.get(unit) ?? []);
     if (this.#options.merge.length > 0) {
-      throw new RunFolderError(`the folders to merge lack ${open.length} units, such as ${unitKey(open[0])}`);
+      throw new RunFolderError(
+        `the folders to merge lack ${counted(open.length, 'unit')}, such as ${unitKey(open[0])}`,
+      );
     }
     const started = performance.now();
     const underWay = new Map<Unit, number>();
@@ -148,7 +151,7 @@ export class Study {
     const show = () => {
       const parts = [...underWay].map(([unit, steps]) => ({ unit, share: Math.min(1, steps / expectedSteps(unit)) }));
       progress.update(finished + parts.reduce((sum, { unit, share }) => sum + share * expectedSteps(unit), 0), [
-        { text: `${units.length - open.length + results.size}/${units.length}`, importance: 9 },
+        { text: `${results.size}/${units.length}`, importance: 9 },
         ...parts.map(({ unit, share }, i) => ({
           text: `${unit.phase === 'timing' ? unit.arm : unit.task} seed ${unit.seed} ${Math.floor(100 * share)} %`,
           importance: 2 - i,
@@ -173,10 +176,10 @@ export class Study {
     if (failures.length > 0) {
       const reasons = failures.map(({ unit, reason }) => `${unitKey(unit)}: ${reason}`).join('\n');
       const kept = `what is done is kept in ${this.#store.folder.path}, --resume tries again`;
-      throw new CommandError(`${failures.length} units failed; ${kept}\n${reasons}`);
+      throw new CommandError(`${counted(failures.length, 'unit')} failed; ${kept}\n${reasons}`);
     }
     const seconds = (performance.now() - started) / 1000;
-    console.log(`${label}: ${open.length} units in ${formatSeconds(seconds)}`);
+    console.log(`${label}: ${counted(open.length, 'unit')} in ${formatSeconds(seconds)}`);
     return units.flatMap((unit) => results.get(unit) ?? []);
   }
 

@@ -6,7 +6,8 @@ import { loadTask } from '../../../experiments/compare/tasks.ts';
 import { CpuDevice } from '../../../src/tensor/cpu/cpu-device.ts';
 import { temporaryFolder } from '../../temporary-folder.ts';
 
-const device = new CpuDevice();
+// Runs have one thread each.
+const device = new CpuDevice({ threads: 1 });
 let folder: string;
 
 beforeEach(() => {
