@@ -4,8 +4,9 @@ import { BufferPool, type DeviceBuffer, type MemoryReport } from '../buffer-pool
 import { countWork, type Device, type KernelCall, type KernelOperand, type WorkReport } from '../device.ts';
 import { bytesPerElement, computeDType, type DType, type NumericArray, typedArray } from '../dtype.ts';
 import { ArgumentError } from '../errors.ts';
-import { type LinearMemory, linearMemory } from './linear-memory.ts';
+import type { LinearMemory } from './linear-memory.ts';
 import { LinearMemoryCall } from './linear-memory-call.ts';
+import { linearMemory } from './open-memory.ts';
 import { checkForm, formFromEnvironment, type SimdForm } from './simd-form.ts';
 
 /** Memory of one buffer, and the typed array that each dtype sees it through. */

@@ -1,12 +1,10 @@
 /** The memory that WebAssembly works on, and the functions of kernels/simd/. */
 import { Worker } from 'node:worker_threads';
-import { ArgumentError, KernelError } from '../errors.ts';
+import { KernelError } from '../errors.ts';
 import { getOrCreate } from '../get-or-create.ts';
 import type { SharedWork } from '../kernel.ts';
 import { JobBoard } from './job-board.mjs';
-import { largestDifference } from './self-check.ts';
-import { compileForm, formFromEnvironment, preferredForms, type SimdForm } from './simd-form.ts';
-import { readSimdModule } from './simd-module.ts';
+import type { SimdForm } from './simd-form.ts';
 
 type WasmFunction = (...values: number[]) => void;
 
@@ -188,57 +186,4 @@ function parametersOf(module: WebAssembly.Module): Record<string, string[]> {
 
 function abort(): never {
   throw new Error('the vector loops failed');
-}
-
-/** One for all devices of a form: 4 GiB of addresses are reserved once a process. */
-const opened = new Map<SimdForm, LinearMemory>();
-/** The fastest form that this engine runs. */
-let preferred: LinearMemory | null | undefined;
-
-/**
- * The memory of this process, with the functions in the form that is asked for or that FROSTGRAD_CPU names, else in the fastest that
- * this engine runs; null where none is built, or the machine cannot run them.
- *
- * @throws ArgumentError for a form that was asked for and cannot run.
- */
-export function linearMemory(asked: SimdForm | null = formFromEnvironment()): LinearMemory | null {
-  if (asked !== null) return getOrCreate(opened, asked, () => openForm(asked));
-  if (preferred === undefined) preferred = openPreferred();
-  return preferred;
-}
-
-function openPreferred(): LinearMemory | null {
-  for (const form of preferredForms) {
-    const bytes = readSimdModule(form);
-    if (!bytes || !WebAssembly.validate(bytes)) continue;
-    try {
-      return getOrCreate(opened, form, () => openForm(form));
-    } catch (error) {
-      if (!(error instanceof ArgumentError)) throw error;
-      process.emitWarning(error.message);
-    }
-  }
-  return null;
-}
-
-function openForm(form: SimdForm): LinearMemory {
-  const bytes = readSimdModule(form);
-  if (!bytes) throw new ArgumentError(`cpu device: the form ${form} is not built (node scripts/setup.mjs builds it)`);
-  const memory = instantiate(form, bytes);
-  const difference = largestDifference(memory);
-  if (difference <= 1) return memory;
-  throw new ArgumentError(
-    `cpu device: the form ${form} is not used, because a product came out wrong by ${difference.toPrecision(2)} times ` +
-      'what rounding explains',
-  );
-}
-
-function instantiate(form: SimdForm, bytes: Uint8Array<ArrayBuffer>): LinearMemory {
-  try {
-    return new LinearMemory(form, compileForm(form, bytes));
-  } catch (error) {
-    // No such vectors, or no room for the addresses.
-    if (!(error instanceof WebAssembly.CompileError || error instanceof RangeError)) throw error;
-    throw new ArgumentError(`cpu device: the form ${form} cannot run here: ${error.message}`, { cause: error });
-  }
 }

@@ -13,7 +13,7 @@ import {
 } from '../../../src/index.ts';
 import { CpuDevice } from '../../../src/tensor/cpu/cpu-device.ts';
 import { JobBoard } from '../../../src/tensor/cpu/job-board.mjs';
-import { linearMemory } from '../../../src/tensor/cpu/linear-memory.ts';
+import { linearMemory } from '../../../src/tensor/cpu/open-memory.ts';
 import type { Device } from '../../../src/tensor/device.ts';
 import { random } from '../../shapes.ts';
 
