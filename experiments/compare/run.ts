@@ -4,34 +4,26 @@ import {
   AdamW,
   type Check,
   crossEntropy,
-  type Device,
   ParameterRegistry,
   type Policy,
   projectionKinds,
   type RegistryEntry,
-  type StateDict,
   Training,
   type Transformer,
   tensor,
   warmupCosine,
 } from '../../src/index.ts';
 import { type Evaluation, evaluate } from '../evaluate.ts';
-import { buildClassifier } from './bases.ts';
+import { buildClassifier, type ClassifierSource } from './bases.ts';
 import { recordEvery, training } from './protocol.ts';
 import type { ArmResult, Operations, Sample } from './results.ts';
-import { type Task, windowLength } from './tasks/task.ts';
+import { windowLength } from './tasks/task.ts';
 
 /** What a run starts from. */
-export interface RunSource {
-  device: Device;
-  task: Task;
-  base: StateDict;
-  seed: number;
+export interface RunSource extends ClassifierSource {
   /** Length of the schedule in steps. */
   steps: number;
   learningRate: number;
-  /** Whether adapters train on a frozen base. */
-  adapters: boolean;
   /** Called after every step. */
   onStep?(): void;
 }

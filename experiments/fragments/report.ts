@@ -1,45 +1,14 @@
 /** The page of a run of `npm start`, drawn from plain data. */
 
-import type { Table } from '../../command/text-table.ts';
 import { gradesInWords, splitHalfInWords } from '../report/explanations.ts';
 import { PAPER, type Palette } from '../report/palette.ts';
 import { documentPage } from '../report/sections.ts';
-import { drawAlive, drawSignals as drawSignalsOf, type Sample, type WatchedMatrix } from '../report/watched.ts';
+import { drawAlive, drawSignals as drawSignalsOf } from '../report/watched.ts';
 import { drawCurves } from './report/curves.ts';
-
-export type { Sample, WatchedMatrix };
+import type { ReportData } from './report/data.ts';
 
 /** The watched matrices of a block, in their usual order. */
 export const MATRIX_KINDS = ['query', 'key', 'value', 'output', 'gate', 'up', 'down'] as const;
-
-export interface ArmCurves {
-  /** `full` or `grades`. */
-  name: string;
-  loss: readonly Sample[];
-  /** Accuracy on held-out fragments, from 0 to 1, wherever it was measured, at the end too. */
-  accuracy: readonly Sample[];
-  /** Accuracy where the arm has used the operations of GradES: a plain stop there. */
-  plainStop?: Sample;
-  /** The last step, where training ended before the schedule did. */
-  stoppedAt?: number;
-}
-
-export interface ReportData {
-  title: string;
-  /** The result in one or two sentences, and the final table. */
-  summary: string;
-  table: Table;
-  /** What the samples measure, in words. */
-  quantity: string;
-  /** The schedule's length in steps. */
-  totalSteps: number;
-  /** The last step of the run the matrices are from, where it ended before the schedule did. */
-  endedAt?: number;
-  /** Until this step nothing may freeze. */
-  graceSteps?: number;
-  matrices: readonly WatchedMatrix[];
-  arms: readonly ArmCurves[];
-}
 
 /** One HTML file that needs no other: the final table and the pictures, on a light or a dark ground. */
 export function reportPage(data: ReportData): string {

@@ -3,7 +3,8 @@
 import { formatBytes, formatCount, formatPercent, formatSeconds } from '../../command/format.ts';
 import { type Table, tableOf } from '../../command/text-table.ts';
 import type { RegistryEvent } from '../../src/index.ts';
-import type { ReportData, Sample } from './report.ts';
+import type { Sample } from '../report/watched.ts';
+import type { ReportData } from './report/data.ts';
 
 export type ArmName = 'full' | 'grades';
 

@@ -5,7 +5,7 @@ import { armLabel, armStyle } from '../../report/arms.ts';
 import type { Palette } from '../../report/palette.ts';
 import { drawPanels, overSteps } from '../../report/panels.ts';
 import type { Sample } from '../../report/watched.ts';
-import type { ReportData } from '../report.ts';
+import type { ReportData } from './data.ts';
 
 /** The loss as logged faint, its moving average strong; the accuracy wherever it was measured, and at the plain stop. */
 export function drawCurves(title: string, { arms, totalSteps }: ReportData, palette: Palette): string {

@@ -1,6 +1,7 @@
 import { DOMParser } from 'linkedom';
 import { expect, test } from 'vitest';
-import { drawSignals, MATRIX_KINDS, type ReportData, reportPage } from '../../../experiments/fragments/report.ts';
+import type { ReportData } from '../../../experiments/fragments/report/data.ts';
+import { drawSignals, MATRIX_KINDS, reportPage } from '../../../experiments/fragments/report.ts';
 import { balanced } from '../markup.ts';
 
 function madeUpRun(): ReportData {
