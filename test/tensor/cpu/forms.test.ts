@@ -17,7 +17,10 @@ import {
   tensor,
 } from '../../../src/index.ts';
 import { CpuDevice } from '../../../src/tensor/cpu/cpu-device.ts';
-import { preferredForms, type SimdForm, simdForms } from '../../../src/tensor/cpu/simd-form.ts';
+import { LinearMemory } from '../../../src/tensor/cpu/linear-memory.ts';
+import { largestDifference } from '../../../src/tensor/cpu/self-check.ts';
+import { compileForm, preferredForms, type SimdForm, simdForms } from '../../../src/tensor/cpu/simd-form.ts';
+import { readSimdModule } from '../../../src/tensor/cpu/simd-module.ts';
 import { reference } from '../../devices.ts';
 import { baseShape, expectClose, inLayout, layout, random, runs } from '../../shapes.ts';
 
@@ -129,16 +132,51 @@ describe.each(runnable)('%s', (form) => {
   });
 });
 
+/** Runs a script in a process of its own, with the library as `frostgrad`. */
+function run(script: string, environment: Record<string, string>) {
+  const index = new URL('../../../src/index.ts', import.meta.url);
+  const whole = `const frostgrad = await import('${index}'); ${script}`;
+  return spawnSync(process.execPath, ['--import', 'tsx', '--input-type=module', '--eval', whole], {
+    encoding: 'utf8',
+    env: { ...process.env, FROSTGRAD_CPU: '', ...environment },
+    timeout: 30_000,
+  });
+}
+
+test.each(runnable)('%s gives the same bits before and after the engine has compiled it anew', (form) => {
+  const script = `
+    const { attention, matmul, openDevice, ones, step, tensor } = frostgrad;
+    const device = await openDevice('cpu', { threads: 1 });
+    const shape = [1, 65, 1, 40];
+    const x = tensor(Float32Array.from({ length: 2600 }, (_, i) => Math.sin(i * i)), { shape, device });
+    const [a, b] = [[65, 40], [40, 65]].map((each) => x.reshape(each));
+    const results = new Set();
+    for (const end = performance.now() + 400; performance.now() < end; )
+      await step(async () => {
+        const both = [matmul(a, b), attention(x, x, x)];
+        results.add((await Promise.all(both.map(async (each) => (await each.data()).join()))).join());
+      });
+    console.log(results.size);
+  `;
+  const { stdout, stderr } = run(script, { FROSTGRAD_CPU: form });
+  expect({ stdout, stderr }).toEqual({ stdout: '1\n', stderr: '' });
+});
+
+test('a form that computes something else is found out', () => {
+  class Broken extends LinearMemory {
+    override call() {
+      return true;
+    }
+  }
+  const bytes = readSimdModule('plain');
+  if (!bytes) throw new Error('the vector loops are not built: run node scripts/setup.mjs');
+  expect(largestDifference(new LinearMemory('plain', compileForm('plain', bytes)))).toBeLessThan(1);
+  expect(largestDifference(new Broken('plain', compileForm('plain', bytes)))).toBeGreaterThan(1);
+});
+
 describe('the choice', () => {
-  const open = (environment: Record<string, string>) => {
-    const index = new URL('../../../src/index.ts', import.meta.url);
-    const script = `console.log((await (await import('${index}')).openDevice('cpu', { threads: 1 })).adapter)`;
-    return spawnSync(process.execPath, ['--import', 'tsx', '--input-type=module', '--eval', script], {
-      encoding: 'utf8',
-      env: { ...process.env, FROSTGRAD_CPU: '', ...environment },
-      timeout: 30_000,
-    });
-  };
+  const open = (environment: Record<string, string>) =>
+    run("console.log((await frostgrad.openDevice('cpu', { threads: 1 })).adapter)", environment);
 
   test('is the fastest form that this engine runs', () => {
     expect(open({}).stdout).toContain(`WebAssembly vectors (${preferredForms[0]}) on one thread`);
