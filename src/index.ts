@@ -37,7 +37,7 @@ export { layerNorm, type NormOptions, rmsNorm } from './autograd/operations/norm
 export * from './autograd/operations/pointwise/pointwise.ts';
 export type { Operand } from './autograd/operations/pointwise/row.ts';
 export * from './autograd/operations/reduction/reduction.ts';
-export { type RotaryOptions, rotary } from './autograd/operations/rotary.ts';
+export { type RotaryOptions, type RotaryScaling, rotary } from './autograd/operations/rotary.ts';
 export { logSoftmax, softmax } from './autograd/operations/softmax.ts';
 export { broadcastTo, concatenate, permute, reshape, slice, transpose } from './autograd/operations/views.ts';
 export { noGrad } from './autograd/record.ts';
