@@ -77,8 +77,17 @@ export type { Signal } from './grades/signals/signal.ts';
 export { splitHalf } from './grades/signals/split-half.ts';
 export { weightChange } from './grades/signals/weight-change.ts';
 export { AdamW, type AdamWOptions } from './nn/adamw.ts';
+export {
+  Decoder,
+  DecoderBlock,
+  type DecoderCall,
+  type DecoderConfig,
+  GroupedAttention,
+  type RotaryPositions,
+} from './nn/decoder.ts';
 export { Dropout } from './nn/dropout.ts';
 export { Embedding } from './nn/embedding.ts';
+export { KeyValueCache } from './nn/key-value-cache.ts';
 export { Linear, type LinearOptions } from './nn/linear.ts';
 export {
   type AddLoRAOptions,
@@ -101,5 +110,7 @@ export { SGD, type SGDOptions } from './nn/sgd.ts';
 export type { StepReport } from './nn/step-report.ts';
 export type { SumWatch } from './nn/sum-watch.ts';
 export { Attention, Block, FeedForward, SwiGLU, Transformer, type TransformerConfig } from './nn/transformer.ts';
+export { loadPretrained, type Pretrained } from './pretrained/load.ts';
+export { type SaveOptions, savePretrained } from './pretrained/save.ts';
 export { readCheckpoint, writeCheckpoint } from './training/checkpoint.ts';
 export { type Operations, type Stateful, Training, type TrainingOptions } from './training/training.ts';
