@@ -58,8 +58,9 @@ export async function savePretrained(pretrained: Pretrained, folder: string, opt
       await write(new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength));
     }
   });
-  const { torch_dtype: _, ...others } = config;
-  const saved = { ...others, dtype: dtype === 'bf16' ? 'bfloat16' : 'float32' };
+  // transformers 5 calls it dtype.
+  const key = 'torch_dtype' in config ? 'torch_dtype' : 'dtype';
+  const saved = { ...config, [key]: dtype === 'bf16' ? 'bfloat16' : 'float32' };
   await writeFile(join(folder, 'config.json'), `${JSON.stringify(saved, null, 2)}\n`);
   if (resolve(source) === resolve(folder)) return;
   const there = new Set(await readdir(source));
