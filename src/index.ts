@@ -110,6 +110,7 @@ export { SGD, type SGDOptions } from './nn/sgd.ts';
 export type { StepReport } from './nn/step-report.ts';
 export type { SumWatch } from './nn/sum-watch.ts';
 export { Attention, Block, FeedForward, SwiGLU, Transformer, type TransformerConfig } from './nn/transformer.ts';
+export { type LoadAdapterOptions, loadAdapter, saveAdapter } from './pretrained/adapter.ts';
 export { type GenerateOptions, generate } from './pretrained/generate.ts';
 export { loadPretrained, type Pretrained } from './pretrained/load.ts';
 export type { SamplingOptions } from './pretrained/sampling.ts';

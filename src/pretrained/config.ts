@@ -6,7 +6,7 @@ import { isObject, type JsonObject } from './folder.ts';
 /** Keys that do not change what the model computes, or only while it is trained (dropout is not carried over). */
 const withoutEffect = new Set(
   `_name_or_path architectures attention_dropout attn_pdrop auto_map bos_token_id dtype embd_pdrop eos_token_id
-  initializer_range keys_to_ignore_at_inference model_type n_ctx original_max_position_embeddings output_attentions
+  initializer_range merged_adapters keys_to_ignore_at_inference model_type n_ctx original_max_position_embeddings output_attentions
   output_hidden_states pad_token_id pretraining_tp reorder_and_upcast_attn resid_pdrop return_dict sep_token_id
   task_specific_params torch_dtype transformers.js_config transformers_version unk_token_id use_cache is_llama_config`.split(
     /\s+/,

@@ -1,13 +1,10 @@
 /** A Hugging Face folder becomes a model. */
 import { join } from 'node:path';
 import { Decoder, type DecoderConfig } from '../nn/decoder.ts';
-import type { Parameter } from '../nn/parameter.ts';
-import { copyInto } from '../tensor/copy.ts';
-import { type CreateOptions, tensor } from '../tensor/create.ts';
-import type { NumericArray } from '../tensor/dtype.ts';
+import type { CreateOptions } from '../tensor/create.ts';
 import { FileFormatError, UnsupportedModelError } from '../tensor/errors.ts';
 import { scope } from '../tensor/scope.ts';
-import { formatShape, rowMajorStrides, sameShape } from '../tensor/shape.ts';
+import { formatShape, sameShape } from '../tensor/shape.ts';
 import { ConfigReader } from './config.ts';
 import type { Family, StoredWeight } from './family.ts';
 import { type JsonObject, readJsonFile } from './folder.ts';
@@ -17,6 +14,7 @@ import { mistral } from './mistral.ts';
 import { phi3 } from './phi3.ts';
 import { qwen2 } from './qwen2.ts';
 import { qwen3 } from './qwen3.ts';
+import { fillParts, find, storedShape } from './stored.ts';
 import { WeightFiles } from './weights.ts';
 
 /** The families that can be loaded. */
@@ -86,40 +84,6 @@ export function describe(family: Family, config: JsonObject): DecoderConfig {
   const description = family.readConfig(reader);
   reader.refuseOthers();
   return description;
-}
-
-/** The shape that a tensor has in the file. */
-export function storedShape({ isTransposed }: StoredWeight, parts: readonly Parameter[]): number[] {
-  const outputs = parts.reduce((sum, { shape }) => sum + shape[shape.length - 1], 0);
-  const shape = [...parts[0].shape.slice(0, -1), outputs];
-  return isTransposed ? shape.reverse() : shape;
-}
-
-/** Writes the values of a stored tensor into the parameters that it holds. */
-export function fillParts(
-  { name, isTransposed }: Pick<StoredWeight, 'name' | 'isTransposed'>,
-  parts: readonly Parameter[],
-  values: NumericArray,
-): void {
-  const [{ device, dtype }] = parts;
-  const outputs = parts.reduce((sum, { shape }) => sum + shape[shape.length - 1], 0);
-  const whole = tensor(values, { device, dtype, name, shape: [values.length] });
-  let first = 0;
-  for (const part of parts) {
-    // Ours is (inputs, outputs) or (outputs); the file may have the axes the other way round.
-    const inputs = part.rank === 2 ? part.shape[0] : 1;
-    const ofOutput = isTransposed ? inputs : 1;
-    const strides = part.rank === 2 ? [isTransposed ? 1 : outputs, ofOutput] : [1];
-    const source = whole.view({ shape: part.shape, strides, offset: first * ofOutput }, name);
-    copyInto(source, part, rowMajorStrides(part.shape));
-    first += part.shape[part.rank - 1];
-  }
-}
-
-export function find(parameters: ReadonlyMap<string, Parameter>, path: string): Parameter {
-  const parameter = parameters.get(path);
-  if (parameter) return parameter;
-  throw new FileFormatError(`weights: the model has no parameter ${path}`);
 }
 
 /**

@@ -5,8 +5,7 @@ import { expect } from 'vitest';
 import { type Device, gradientOf, readSafetensors, type StateDict, tensor } from '../../src/index.ts';
 import type { Parameter } from '../../src/nn/parameter.ts';
 import type { StoredWeight } from '../../src/pretrained/family.ts';
-import { find } from '../../src/pretrained/load.ts';
-import { storedValues } from '../../src/pretrained/save.ts';
+import { find, storedValues } from '../../src/pretrained/stored.ts';
 import type { NumericArray } from '../../src/tensor/dtype.ts';
 
 export const models = ['llama', 'llama-tied', 'qwen2', 'qwen3', 'mistral', 'phi3', 'gpt2'] as const;
