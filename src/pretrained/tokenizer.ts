@@ -107,6 +107,45 @@ export class TextTokenizer {
 }
 
 /**
+ * Text as its tokens come. A character may need several tokens, and is shown when it is whole: a text that ends in � waits. The
+ * pieces together are what `decode` gives for all tokens, unless bytes follow a whole character that are none: `decode` then
+ * takes back that character too, where bytes have tokens of their own.
+ */
+export class TextStream {
+  readonly #tokenizer: TextTokenizer;
+  #tokens: number[] = [];
+  /** How many of the tokens have been shown. They stay as context: how a token reads can depend on the one before. */
+  #shown = 0;
+
+  constructor(tokenizer: TextTokenizer) {
+    this.#tokenizer = tokenizer;
+  }
+
+  /** The text that this token makes whole; empty where it has to wait. */
+  push(token: number): string {
+    this.#tokens.push(token);
+    const piece = this.#rest();
+    if (piece === '' || piece.endsWith('\ufffd')) return '';
+    this.#tokens = this.#tokens.slice(this.#shown);
+    this.#shown = this.#tokens.length;
+    return piece;
+  }
+
+  /** What still waits when there are no more tokens. */
+  end(): string {
+    const piece = this.#rest();
+    this.#tokens = [];
+    this.#shown = 0;
+    return piece;
+  }
+
+  #rest(): string {
+    const before = this.#tokenizer.decode(this.#tokens.slice(0, this.#shown));
+    return this.#tokenizer.decode(this.#tokens).slice(before.length);
+  }
+}
+
+/**
  * Turns `x == false` into `x is false` wherever it stands below `node`, and so on. The package compares as JavaScript's == does,
  * to which an empty text is false: the template of Llama 2 would drop an empty system message.
  */

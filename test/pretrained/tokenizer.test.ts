@@ -3,7 +3,14 @@ import { readFileSync } from 'node:fs';
 import { cp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { ArgumentError, type ChatMessage, ChatTemplateError, FileFormatError, loadTokenizer } from '../../src/index.ts';
+import {
+  ArgumentError,
+  type ChatMessage,
+  ChatTemplateError,
+  FileFormatError,
+  loadTokenizer,
+  TextStream,
+} from '../../src/index.ts';
 import { temporaryFolder } from '../temporary-folder.ts';
 import { fixture } from './fixtures.ts';
 
@@ -29,6 +36,20 @@ describe.each(['byte-level', 'split', 'sentencepiece'])('%s', (name) => {
     const tokenizer = await loading;
     const texts = strings.map((text, i) => expected.decoded_where_it_differs[i] ?? text);
     expect(expected.ids.map((ids) => tokenizer.decode(ids))).toEqual(texts);
+  });
+
+  test('as a stream: the pieces together are the text', async () => {
+    const tokenizer = await loading;
+    // Where bytes have tokens of their own, one that is no UTF-8 takes back the characters before it.
+    const loose = name === 'sentencepiece' ? [] : expected.any_ids.map(({ ids }) => ids);
+    let pieces = 0;
+    for (const ids of [...expected.ids, ...loose]) {
+      const stream = new TextStream(tokenizer);
+      const shown = ids.map((id) => stream.push(id));
+      pieces += shown.filter((piece) => piece !== '').length;
+      expect(shown.join('') + stream.end()).toBe(tokenizer.decode(ids));
+    }
+    expect(pieces).toBeGreaterThan(2000);
   });
 
   test('texts of loose ids, broken characters and special tokens among them', async () => {
