@@ -16,10 +16,10 @@
 //   delta: one thread a query. Writes statistics, (batch, heads, time) pairs of logSumExp and delta; in one buffer, because the
 //     last entry point already binds eight, and eight is what every adapter has.
 //   gradientOfQueries: one thread a query, which walks over the keys it sees, as in the forward pass.
-//   gradientsOfKeysAndValues: one thread a key, which walks over the queries that see it. So each gradient has one writer that
+//   gradientsOfKeysAndValues: one thread a key, which walks over the queries that see it, head by head. So each gradient has one writer that
 //     sums in a fixed order: no atomics, and the same bits every time. The price is that the weights are computed twice.
 //
-// Dispatch, all three: (ceil(time / THREADS), heads, batch).
+// Dispatch: (ceil(time / THREADS), heads, batch), the last one (ceil(keys / THREADS), keyHeads, batch).
 
 const VECTORS = (HEAD_SIZE + 3) / 4;  // a row of q, k or v, in vectors of four, the last one filled up with 0
 const LANES_PER_ROW = select(1, THREADS / TILE, SHUFFLE);
@@ -49,6 +49,11 @@ var<workgroup> tileTwo: array<vec4f, select(TILE * VECTORS, 1, SHUFFLE)>;
 // Where row t of a head starts. Times beyond the end read the last row again; what comes of it is masked or not stored.
 fn startOfRow(batch: u32, time: u32, head: u32) -> u32 {
   return ((batch * scalars.time + min(time, scalars.time - 1)) * scalars.heads + head) * HEAD_SIZE;
+}
+
+// The same for a row of k or v: keyHeads heads, each shared by neighbouring heads of queries.
+fn startOfKey(batch: u32, position: u32, keyHead: u32) -> u32 {
+  return ((batch * scalars.keys + min(position, scalars.keys - 1)) * scalars.keyHeads + keyHead) * HEAD_SIZE;
 }
 
 // Elements 4 * i to 4 * i + 3 of the row that starts at `start`.
@@ -88,8 +93,8 @@ fn storeVector(destination: ptr<storage, array<vec4f>, read_write>, start: u32, 
 
 // The keys of this batch entry that are not padding.
 fn validKeys(batch: u32) -> u32 {
-  if (scalars.useLengths == 0u) { return scalars.time; }
-  return min(scalars.time, u32(max(lengths[batch], 0)));
+  if (scalars.useLengths == 0u) { return scalars.keys; }
+  return min(scalars.keys, u32(max(lengths[batch], 0)));
 }
 
 // exp of a logarithm that is at most 0. Rounding can lift it above 0 where scores are large: the softmax would exceed 1 by far.
@@ -125,6 +130,9 @@ fn gradientOfQueries(
   let batch = workgroup.z;
   let firstQuery = workgroup.x * THREADS;
   let query = firstQuery + thread;
+  let keyHead = head * scalars.keyHeads / scalars.heads;
+  let firstPosition = firstQuery + scalars.keys - scalars.time;
+  let position = firstPosition + thread;
   let ofRow = statistics[(batch * scalars.heads + head) * scalars.time + min(query, scalars.time - 1)];
   let rowLogSumExp = ofRow.x;
   let rowDelta = ofRow.y;
@@ -133,8 +141,15 @@ fn gradientOfQueries(
   var lastEnd = validKeys(batch);
   var end = lastEnd;
   if (scalars.causal != 0u) {
-    end = min(end, query + 1);
-    lastEnd = min(lastEnd, firstQuery + THREADS);
+    end = min(end, position + 1);
+    lastEnd = min(lastEnd, firstPosition + THREADS);
+  }
+  // A window ends it from below: no query of the workgroup sees a key before `firstBegin`.
+  var begin = 0u;
+  var firstBegin = 0u;
+  if (scalars.window != 0u) {
+    begin = position + 1 - min(scalars.window, position + 1);
+    firstBegin = firstPosition + 1 - min(scalars.window, firstPosition + 1);
   }
 
   var rowOfQ: array<vec4f, VECTORS>;
@@ -154,11 +169,11 @@ fn gradientOfQueries(
     rowOfGradient[i] = stagedTwo[i];
   }
 
-  for (var firstKey = 0u; firstKey < lastEnd; firstKey += TILE) {
+  for (var firstKey = firstBegin; firstKey < lastEnd; firstKey += TILE) {
     var heldK: array<vec4f, READS>;
     var heldV: array<vec4f, READS>;
     if (SHUFFLE) {
-      let start = startOfRow(batch, firstKey + thread / LANES_PER_ROW, head);
+      let start = startOfKey(batch, firstKey + thread / LANES_PER_ROW, keyHead);
       for (var read = 0u; read < READS; read++) {
         let i = min(read * LANES_PER_ROW + thread % LANES_PER_ROW, VECTORS - 1);
         heldK[read] = vectorOf(&k, start, i);
@@ -167,7 +182,7 @@ fn gradientOfQueries(
     } else {
       workgroupBarrier();
       for (var index = thread; index < TILE * VECTORS; index += THREADS) {
-        let start = startOfRow(batch, firstKey + index / VECTORS, head);
+        let start = startOfKey(batch, firstKey + index / VECTORS, keyHead);
         tileOne[index] = vectorOf(&k, start, index % VECTORS);
         tileTwo[index] = vectorOf(&v, start, index % VECTORS);
       }
@@ -199,7 +214,8 @@ fn gradientOfQueries(
       var scoreGradients = array<f32, GROUP>();
       for (var j = 0u; j < GROUP; j++) {
         let score = scores[j];
-        let weight = select(0.0, probability(score - rowLogSumExp), firstKey + first + j < end);
+        let key = firstKey + first + j;
+        let weight = select(0.0, probability(score - rowLogSumExp), key >= begin && key < end);
         scoreGradients[j] = weight * (slopes[j] - rowDelta);
       }
 
@@ -234,131 +250,144 @@ fn gradientsOfKeysAndValues(
   @builtin(workgroup_id) workgroup: vec3u,
   @builtin(local_invocation_index) thread: u32,
 ) {
-  let head = workgroup.y;
+  let keyHead = workgroup.y;
   let batch = workgroup.z;
   let firstKey = workgroup.x * THREADS;
   let key = firstKey + thread;
-  let startOfStatistics = (batch * scalars.heads + head) * scalars.time;
 
-  // Causal: no query before this key sees it, and no query before `firstQuery` sees any key of the workgroup.
+  // The queries from `begin` to before `end` see this key; none outside `firstQuery` and `lastQuery` sees any key of the workgroup.
+  // Query t stands at position t + shift.
   let valid = validKeys(batch);
+  let shift = scalars.keys - scalars.time;
   var begin = 0u;
   var firstQuery = 0u;
   if (scalars.causal != 0u) {
-    begin = key;
-    firstQuery = firstKey;
+    begin = key - min(key, shift);
+    firstQuery = firstKey - min(firstKey, shift);
   }
   if (key >= valid) { begin = scalars.time; }
   if (firstKey >= valid) { firstQuery = scalars.time; }
+  var end = scalars.time;
+  var lastQuery = scalars.time;
+  if (scalars.window != 0u) {
+    let below = key + scalars.window;
+    end = min(end, below - min(below, shift));
+    let lastBelow = firstKey + THREADS - 1 + scalars.window;
+    lastQuery = min(lastQuery, lastBelow - min(lastBelow, shift));
+  }
 
   var rowOfK: array<vec4f, VECTORS>;
   var rowOfV: array<vec4f, VECTORS>;
   var sumsOfK: array<vec4f, VECTORS>;
   var sumsOfV: array<vec4f, VECTORS>;
-  let startOfKey = startOfRow(batch, key, head);
+  let keyStart = startOfKey(batch, key, keyHead);
   // Through loops that are not unrolled: see attention_forward.wgsl.
   let vectors = select(VECTORS, VECTORS * min(scalars.heads, 1), SHUFFLE);
   var stagedOne: array<vec4f, VECTORS>;
   var stagedTwo: array<vec4f, VECTORS>;
   for (var i = 0u; i < vectors; i++) {
-    stagedOne[i] = vectorOf(&k, startOfKey, i);
-    stagedTwo[i] = vectorOf(&v, startOfKey, i);
+    stagedOne[i] = vectorOf(&k, keyStart, i);
+    stagedTwo[i] = vectorOf(&v, keyStart, i);
   }
   for (var i = 0u; i < VECTORS; i++) {
     rowOfK[i] = stagedOne[i] * scalars.scale;
     rowOfV[i] = stagedTwo[i];
   }
 
-  for (var firstOfTile = firstQuery; firstOfTile < scalars.time; firstOfTile += TILE) {
-    var heldQ: array<vec4f, READS>;
-    var heldGradient: array<vec4f, READS>;
-    var heldStatistics = vec4f();
-    if (SHUFFLE) {
-      let query = firstOfTile + thread / LANES_PER_ROW;
-      let start = startOfRow(batch, query, head);
-      for (var read = 0u; read < READS; read++) {
-        let i = min(read * LANES_PER_ROW + thread % LANES_PER_ROW, VECTORS - 1);
-        heldQ[read] = vectorOf(&q, start, i);
-        heldGradient[read] = gradientVectorOf(&outputGradient, start, i);
+  let sharing = scalars.heads / scalars.keyHeads;
+  for (var head = keyHead * sharing; head < (keyHead + 1) * sharing; head++) {
+    let startOfStatistics = (batch * scalars.heads + head) * scalars.time;
+    for (var firstOfTile = firstQuery; firstOfTile < lastQuery; firstOfTile += TILE) {
+      var heldQ: array<vec4f, READS>;
+      var heldGradient: array<vec4f, READS>;
+      var heldStatistics = vec4f();
+      if (SHUFFLE) {
+        let query = firstOfTile + thread / LANES_PER_ROW;
+        let start = startOfRow(batch, query, head);
+        for (var read = 0u; read < READS; read++) {
+          let i = min(read * LANES_PER_ROW + thread % LANES_PER_ROW, VECTORS - 1);
+          heldQ[read] = vectorOf(&q, start, i);
+          heldGradient[read] = gradientVectorOf(&outputGradient, start, i);
+        }
+        heldStatistics = vec4f(statistics[startOfStatistics + min(query, scalars.time - 1)], 0, 0);
+      } else {
+        workgroupBarrier();
+        for (var index = thread; index < TILE * VECTORS; index += THREADS) {
+          let start = startOfRow(batch, firstOfTile + index / VECTORS, head);
+          tileOne[index] = vectorOf(&q, start, index % VECTORS);
+          tileTwo[index] = gradientVectorOf(&outputGradient, start, index % VECTORS);
+        }
+        workgroupBarrier();
       }
-      heldStatistics = vec4f(statistics[startOfStatistics + min(query, scalars.time - 1)], 0, 0);
-    } else {
-      workgroupBarrier();
-      for (var index = thread; index < TILE * VECTORS; index += THREADS) {
-        let start = startOfRow(batch, firstOfTile + index / VECTORS, head);
-        tileOne[index] = vectorOf(&q, start, index % VECTORS);
-        tileTwo[index] = gradientVectorOf(&outputGradient, start, index % VECTORS);
-      }
-      workgroupBarrier();
-    }
 
-    for (var first = 0u; first < TILE; first += GROUP) {
-      // Initial values written out: see attention_forward.wgsl.
-      var scores = array<f32, GROUP>();
-      var slopes = array<f32, GROUP>();
-      for (var i = 0u; i < VECTORS; i++) {
-        let key = rowOfK[i];
-        let value = rowOfV[i];
-        for (var j = 0u; j < GROUP; j++) {
-          var query: vec4f;
-          var gradient: vec4f;
-          if (SHUFFLE) {
-            query = shuffle(heldQ[i / LANES_PER_ROW], j * LANES_PER_ROW + i % LANES_PER_ROW);
-            gradient = shuffle(heldGradient[i / LANES_PER_ROW], j * LANES_PER_ROW + i % LANES_PER_ROW);
-          } else {
-            query = tileOne[(first + j) * VECTORS + i];
-            gradient = tileTwo[(first + j) * VECTORS + i];
+      for (var first = 0u; first < TILE; first += GROUP) {
+        // Initial values written out: see attention_forward.wgsl.
+        var scores = array<f32, GROUP>();
+        var slopes = array<f32, GROUP>();
+        for (var i = 0u; i < VECTORS; i++) {
+          let key = rowOfK[i];
+          let value = rowOfV[i];
+          for (var j = 0u; j < GROUP; j++) {
+            var query: vec4f;
+            var gradient: vec4f;
+            if (SHUFFLE) {
+              query = shuffle(heldQ[i / LANES_PER_ROW], j * LANES_PER_ROW + i % LANES_PER_ROW);
+              gradient = shuffle(heldGradient[i / LANES_PER_ROW], j * LANES_PER_ROW + i % LANES_PER_ROW);
+            } else {
+              query = tileOne[(first + j) * VECTORS + i];
+              gradient = tileTwo[(first + j) * VECTORS + i];
+            }
+            scores[j] += dot(key, query);
+            slopes[j] += dot(value, gradient);
           }
-          scores[j] += dot(key, query);
-          slopes[j] += dot(value, gradient);
         }
-      }
 
-      var weights = array<f32, GROUP>();
-      var scoreGradients = array<f32, GROUP>();
-      for (var j = 0u; j < GROUP; j++) {
-        let score = scores[j];
-        let query = firstOfTile + first + j;
-        var ofRow: vec2f;
-        if (SHUFFLE) {
-          ofRow = shuffle(heldStatistics, j * LANES_PER_ROW).xy;
-        } else {
-          ofRow = statistics[startOfStatistics + min(query, scalars.time - 1)];
-        }
-        weights[j] = select(0.0, probability(score - ofRow.x), query >= begin && query < scalars.time);
-        scoreGradients[j] = weights[j] * (slopes[j] - ofRow.y);
-      }
-
-      for (var i = 0u; i < VECTORS; i++) {
-        var sumOfK = sumsOfK[i];
-        var sumOfV = sumsOfV[i];
+        var weights = array<f32, GROUP>();
+        var scoreGradients = array<f32, GROUP>();
         for (var j = 0u; j < GROUP; j++) {
-          var query: vec4f;
-          var gradient: vec4f;
+          let score = scores[j];
+          let query = firstOfTile + first + j;
+          var ofRow: vec2f;
           if (SHUFFLE) {
-            query = shuffle(heldQ[i / LANES_PER_ROW], j * LANES_PER_ROW + i % LANES_PER_ROW);
-            gradient = shuffle(heldGradient[i / LANES_PER_ROW], j * LANES_PER_ROW + i % LANES_PER_ROW);
+            ofRow = shuffle(heldStatistics, j * LANES_PER_ROW).xy;
           } else {
-            query = tileOne[(first + j) * VECTORS + i];
-            gradient = tileTwo[(first + j) * VECTORS + i];
+            ofRow = statistics[startOfStatistics + min(query, scalars.time - 1)];
           }
-          sumOfK += scoreGradients[j] * query;
-          sumOfV += weights[j] * gradient;
+          weights[j] = select(0.0, probability(score - ofRow.x), query >= begin && query < end);
+          scoreGradients[j] = weights[j] * (slopes[j] - ofRow.y);
         }
-        sumsOfK[i] = sumOfK;
-        sumsOfV[i] = sumOfV;
+
+        for (var i = 0u; i < VECTORS; i++) {
+          var sumOfK = sumsOfK[i];
+          var sumOfV = sumsOfV[i];
+          for (var j = 0u; j < GROUP; j++) {
+            var query: vec4f;
+            var gradient: vec4f;
+            if (SHUFFLE) {
+              query = shuffle(heldQ[i / LANES_PER_ROW], j * LANES_PER_ROW + i % LANES_PER_ROW);
+              gradient = shuffle(heldGradient[i / LANES_PER_ROW], j * LANES_PER_ROW + i % LANES_PER_ROW);
+            } else {
+              query = tileOne[(first + j) * VECTORS + i];
+              gradient = tileTwo[(first + j) * VECTORS + i];
+            }
+            sumOfK += scoreGradients[j] * query;
+            sumOfV += weights[j] * gradient;
+          }
+          sumsOfK[i] = sumOfK;
+          sumsOfV[i] = sumOfV;
+        }
       }
     }
   }
 
-  if (key < scalars.time) {
+  if (key < scalars.keys) {
     for (var i = 0u; i < VECTORS; i++) {
       stagedOne[i] = sumsOfK[i] * scalars.scale;
       stagedTwo[i] = sumsOfV[i];
     }
     for (var i = 0u; i < vectors; i++) {
-      storeVector(&keyGradient, startOfKey, i, stagedOne[i]);
-      storeVector(&valueGradient, startOfKey, i, stagedTwo[i]);
+      storeVector(&keyGradient, keyStart, i, stagedOne[i]);
+      storeVector(&valueGradient, keyStart, i, stagedTwo[i]);
     }
   }
 }

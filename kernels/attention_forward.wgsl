@@ -2,8 +2,10 @@
 //   output[batch, t, head, :] = sum over s of softmax over s (scale * q[batch, t, head, :] . k[batch, s, head, :]) * v[batch, s, head, :]
 //   logSumExp[batch, head, t] = log of the sum over s of exp(scale * q . k): all that the backward pass needs to get the softmax back.
 //
-// q, k, v and output are contiguous (batch, time, heads, HEAD_SIZE), logSumExp is (batch, heads, time).
-// Which keys s a query t sees: s <= t where causal is 1; s < lengths[batch] where useLengths is 1.
+// q and output are contiguous (batch, time, heads, HEAD_SIZE), k and v (batch, keys, keyHeads, HEAD_SIZE), logSumExp is
+// (batch, heads, time). heads / keyHeads neighbouring heads of queries share one head of keys and values.
+// Query t stands at position p = keys - time + t. It sees the keys s <= p where causal is 1; s > p - window where window is
+// not 0; s < lengths[batch] where useLengths is 1.
 // A query that sees no key gets output 0.
 //
 // How the work is split. A thread owns one query: its row of q, its running output, maximum and sum stay in registers, so the softmax
@@ -48,6 +50,11 @@ fn startOfRow(batch: u32, time: u32, head: u32) -> u32 {
   return ((batch * scalars.time + min(time, scalars.time - 1)) * scalars.heads + head) * HEAD_SIZE;
 }
 
+// The same for a row of k or v: keyHeads heads, each shared by neighbouring heads of queries.
+fn startOfKey(batch: u32, position: u32, keyHead: u32) -> u32 {
+  return ((batch * scalars.keys + min(position, scalars.keys - 1)) * scalars.keyHeads + keyHead) * HEAD_SIZE;
+}
+
 // Elements 4 * i to 4 * i + 3 of the row that starts at `start`.
 fn vectorOf(source: ptr<storage, array<vec4<Element0>>, read>, start: u32, i: u32) -> vec4f {
   if (HEAD_SIZE % 4 == 0) { return vec4f(source[start / 4 + i]); }
@@ -81,16 +88,26 @@ fn main(
   let batch = workgroup.z;
   let firstQuery = workgroup.x * THREADS;
   let query = firstQuery + thread;
+  let keyHead = head * scalars.keyHeads / scalars.heads;
+  let firstPosition = firstQuery + scalars.keys - scalars.time;
+  let position = firstPosition + thread;
 
   // This query sees the keys before `end`; no query of the workgroup sees one at or after `lastEnd`.
-  var lastEnd = scalars.time;
+  var lastEnd = scalars.keys;
   if (scalars.useLengths != 0u) {
     lastEnd = min(lastEnd, u32(max(lengths[batch], 0)));
   }
   var end = lastEnd;
   if (scalars.causal != 0u) {
-    end = min(end, query + 1);
-    lastEnd = min(lastEnd, firstQuery + THREADS);
+    end = min(end, position + 1);
+    lastEnd = min(lastEnd, firstPosition + THREADS);
+  }
+  // A window ends it from below: no query of the workgroup sees a key before `firstBegin`.
+  var begin = 0u;
+  var firstBegin = 0u;
+  if (scalars.window != 0u) {
+    begin = position + 1 - min(scalars.window, position + 1);
+    firstBegin = firstPosition + 1 - min(scalars.window, firstPosition + 1);
   }
 
   var row: array<vec4f, VECTORS>;
@@ -109,11 +126,11 @@ fn main(
   var highest = LOWEST;
   var total = 0.0;
 
-  for (var firstKey = 0u; firstKey < lastEnd; firstKey += TILE) {
+  for (var firstKey = firstBegin; firstKey < lastEnd; firstKey += TILE) {
     var heldK: array<vec4f, READS>;
     var heldV: array<vec4f, READS>;
     if (SHUFFLE) {
-      let start = startOfRow(batch, firstKey + thread / LANES_PER_ROW, head);
+      let start = startOfKey(batch, firstKey + thread / LANES_PER_ROW, keyHead);
       for (var read = 0u; read < READS; read++) {
         let i = min(read * LANES_PER_ROW + thread % LANES_PER_ROW, VECTORS - 1);
         heldK[read] = vectorOf(&k, start, i);
@@ -122,7 +139,7 @@ fn main(
     } else {
       workgroupBarrier();
       for (var index = thread; index < TILE * VECTORS; index += THREADS) {
-        let start = startOfRow(batch, firstKey + index / VECTORS, head);
+        let start = startOfKey(batch, firstKey + index / VECTORS, keyHead);
         tileOfK[index] = vectorOf(&k, start, index % VECTORS);
         tileOfV[index] = vectorOf(&v, start, index % VECTORS);
       }
@@ -148,7 +165,8 @@ fn main(
       var newHighest = highest;
       for (var j = 0u; j < GROUP; j++) {
         let score = scores[j];
-        newHighest = max(newHighest, select(LOWEST, score, firstKey + first + j < end));
+        let key = firstKey + first + j;
+        newHighest = max(newHighest, select(LOWEST, score, key >= begin && key < end));
       }
       let shrink = exp(highest - newHighest);
       highest = newHighest;
@@ -156,7 +174,8 @@ fn main(
       var weights = array<f32, GROUP>();
       for (var j = 0u; j < GROUP; j++) {
         let score = scores[j];
-        weights[j] = select(0.0, exp(score - newHighest), firstKey + first + j < end);
+        let key = firstKey + first + j;
+        weights[j] = select(0.0, exp(score - newHighest), key >= begin && key < end);
         total += weights[j];
       }
 

@@ -2,13 +2,14 @@
 //   angle = (positionOffset + time) * frequency[j]
 //   result[…, j]        = x[…, j] * cos(angle) - x[…, j + half] * sin(angle)
 //   result[…, j + half] = x[…, j + half] * cos(angle) + x[…, j] * sin(angle)
-// x is (batch, time, heads, 2 * half) with any strides, result is dense. With `sign` -1 it turns back: the gradient.
+// x is (batch, time, heads, headSize) with any strides, result is dense. Elements behind 2 * half stay as they are. With `sign` -1
+// it turns back: the gradient.
 //
 // The angle goes up to thousands of radians, too far for f32 and for the sine of a GPU. So no angle is computed here:
 // `turns` holds (cos, sin) of the angles of positions 0 … FINE - 1, one line each, then of the positions 0, FINE,
 // 2 * FINE, …, all from the host in full precision, and the angle addition formula puts the two together.
 //
-// One thread per pair.
+// One thread per pair of elements, the pairs that stay included.
 //
 // Constant from the host: FINE (u32).
 
@@ -25,11 +26,20 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
   if (pair >= scalars.pairs) {
     return;
   }
-  let j = pair % scalars.half;
-  let vector = pair / scalars.half;
+  let pairsOfHead = scalars.headSize / 2;
+  let j = pair % pairsOfHead;
+  let vector = pair / pairsOfHead;
   let head = vector % scalars.heads;
   let time = vector / scalars.heads % scalars.time;
   let batch = vector / scalars.heads / scalars.time;
+
+  let start = scalars.xOffset + batch * scalars.xBatch + time * scalars.xTime + head * scalars.xHead;
+  if (j >= scalars.half) {
+    let to = vector * scalars.headSize + 2 * j;
+    result[to] = Element2(x[start + 2 * j * scalars.xElement]);
+    result[to + 1] = Element2(x[start + (2 * j + 1) * scalars.xElement]);
+    return;
+  }
 
   let position = scalars.positionOffset + time;
   let fine = turns[position % FINE * scalars.half + j];
@@ -37,10 +47,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
   let cosine = fine.x * coarse.x - fine.y * coarse.y;
   let sine = scalars.sign * (fine.x * coarse.y + fine.y * coarse.x);
 
-  let source = scalars.xOffset + batch * scalars.xBatch + time * scalars.xTime + head * scalars.xHead + j * scalars.xElement;
+  let source = start + j * scalars.xElement;
   let first = f32(x[source]);
   let second = f32(x[source + scalars.half * scalars.xElement]);
-  let to = vector * 2u * scalars.half + j;
+  let to = vector * scalars.headSize + j;
   result[to] = Element2(first * cosine - second * sine);
   result[to + scalars.half] = Element2(second * cosine + first * sine);
 }

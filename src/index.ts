@@ -37,7 +37,7 @@ export { layerNorm, type NormOptions, rmsNorm } from './autograd/operations/norm
 export * from './autograd/operations/pointwise/pointwise.ts';
 export type { Operand } from './autograd/operations/pointwise/row.ts';
 export * from './autograd/operations/reduction/reduction.ts';
-export { type RotaryOptions, rotary } from './autograd/operations/rotary.ts';
+export { type RotaryOptions, type RotaryScaling, rotary } from './autograd/operations/rotary.ts';
 export { logSoftmax, softmax } from './autograd/operations/softmax.ts';
 export { broadcastTo, concatenate, permute, reshape, slice, transpose } from './autograd/operations/views.ts';
 export { noGrad } from './autograd/record.ts';
@@ -77,8 +77,17 @@ export type { Signal } from './grades/signals/signal.ts';
 export { splitHalf } from './grades/signals/split-half.ts';
 export { weightChange } from './grades/signals/weight-change.ts';
 export { AdamW, type AdamWOptions } from './nn/adamw.ts';
+export {
+  Decoder,
+  DecoderBlock,
+  type DecoderCall,
+  type DecoderConfig,
+  GroupedAttention,
+  type RotaryPositions,
+} from './nn/decoder.ts';
 export { Dropout } from './nn/dropout.ts';
 export { Embedding } from './nn/embedding.ts';
+export { KeyValueCache } from './nn/key-value-cache.ts';
 export { Linear, type LinearOptions } from './nn/linear.ts';
 export {
   type AddLoRAOptions,
@@ -101,5 +110,11 @@ export { SGD, type SGDOptions } from './nn/sgd.ts';
 export type { StepReport } from './nn/step-report.ts';
 export type { SumWatch } from './nn/sum-watch.ts';
 export { Attention, Block, FeedForward, SwiGLU, Transformer, type TransformerConfig } from './nn/transformer.ts';
+export { type LoadAdapterOptions, loadAdapter, saveAdapter } from './pretrained/adapter.ts';
+export { type GenerateOptions, generate } from './pretrained/generate.ts';
+export { loadPretrained, type Pretrained } from './pretrained/load.ts';
+export type { SamplingOptions } from './pretrained/sampling.ts';
+export { type SaveOptions, savePretrained } from './pretrained/save.ts';
+export { type ChatMessage, loadTokenizer, TextStream, TextTokenizer } from './pretrained/tokenizer.ts';
 export { readCheckpoint, writeCheckpoint } from './training/checkpoint.ts';
 export { type Operations, type Stateful, Training, type TrainingOptions } from './training/training.ts';

@@ -7,7 +7,7 @@ import { describe, expect, test } from 'vitest';
 const root = fileURLToPath(new URL('..', import.meta.url));
 const folders = ['src', 'command', 'experiments', 'bench'].filter((folder) => existsSync(join(root, folder)));
 /** From the bottom to the top: a file imports from its own layer and from those below. */
-const layers = ['tensor', 'autograd', 'nn', 'grades', 'training', 'index.ts'];
+const layers = ['tensor', 'autograd', 'nn', 'pretrained', 'grades', 'training', 'index.ts'];
 
 const texts = new Map(
   folders

@@ -1,8 +1,7 @@
 /** The embedding layer. */
 import { embedding } from '../autograd/operations/embedding.ts';
-import { normal } from '../tensor/create.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { type BuildOptions, Module } from './module.ts';
+import { type BuildOptions, initialNormal, Module } from './module.ts';
 import { Parameter } from './parameter.ts';
 
 /** Rows of a table by index: i32 (…) → (…, width). The table starts normal with the given deviation. */
@@ -11,7 +10,7 @@ export class Embedding extends Module {
 
   constructor(count: number, width: number, { deviation = 1, ...options }: BuildOptions & { deviation?: number }) {
     super();
-    this.table = new Parameter(normal([count, width], { ...options, deviation }), 'embedding');
+    this.table = new Parameter(initialNormal([count, width], { ...options, deviation }), 'embedding');
   }
 
   forward(indices: Tensor): Tensor {

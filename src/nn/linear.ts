@@ -1,9 +1,9 @@
 /** The linear layer. */
 import { type MatmulOptions, matmul } from '../autograd/operations/matmul/matmul.ts';
 import { add, relu } from '../autograd/operations/pointwise/pointwise.ts';
-import { normal, zeros } from '../tensor/create.ts';
+import { zeros } from '../tensor/create.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { type BuildOptions, Module } from './module.ts';
+import { type BuildOptions, initialNormal, Module } from './module.ts';
 import { Parameter, type ParameterKind } from './parameter.ts';
 
 export interface LinearOptions extends BuildOptions {
@@ -28,7 +28,7 @@ export class Linear extends Module<[Tensor, MatmulOptions?]> {
   constructor(inputs: number, outputs: number, { bias = false, kind = 'weight', ...options }: LinearOptions) {
     super();
     const deviation = 1 / Math.sqrt(inputs);
-    this.weight = new Parameter(normal([inputs, outputs], { ...options, deviation }), kind);
+    this.weight = new Parameter(initialNormal([inputs, outputs], { ...options, deviation }), kind);
     this.bias = bias ? new Parameter(zeros([outputs], options), 'bias') : null;
   }
 

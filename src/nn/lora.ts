@@ -18,6 +18,8 @@ export interface LoRAOptions {
   rank: number;
   /** What the adapter's output is multiplied with is alpha / rank. */
   alpha?: number;
+  /** alpha / √rank instead, which keeps the size of the change alike for every rank (Kalajdzievski, arXiv 2312.03732). */
+  rankStabilized?: boolean;
   /** Share of the adapter's input that is dropped while training. */
   dropout?: number;
   /** Source of A's initial values and of the dropout masks. */
@@ -25,19 +27,25 @@ export interface LoRAOptions {
 }
 
 /**
- * A low-rank change of one Linear (Hu et al., arXiv 2106.09685): x → (alpha / rank) · (dropout(x) · A) · B, with A
+ * A low-rank change of one Linear (Hu et al., arXiv 2106.09685): x → scale · (dropout(x) · A) · B, with scale alpha / rank, A
  * (inputs, rank) normal with deviation 1/√inputs and B (rank, outputs) at 0, so that it begins by changing nothing.
  */
 export class LoRAAdapter extends Module {
   readonly a: Parameter;
   readonly b: Parameter;
+  readonly rank: number;
   readonly alpha: number;
+  readonly rankStabilized: boolean;
   readonly scale: number;
   readonly dropout: Dropout;
 
-  /** @throws ArgumentError for a rank that is no whole number from 1 to the smaller extent of W, or a bad alpha. */
-  constructor(weight: Parameter, { rank, alpha = rank, dropout = 0, random }: LoRAOptions) {
+  /**
+   * @param a of another adapter of the same input, which this one shares; by default it gets one of its own.
+   * @throws ArgumentError for a rank that is no whole number from 1 to the smaller extent of W, or a bad alpha.
+   */
+  constructor(weight: Parameter, options: LoRAOptions, a: Parameter | null = null) {
     super();
+    const { rank, alpha = rank, rankStabilized = false, dropout = 0, random } = options;
     const [inputs, outputs] = weight.shape;
     const largest = Math.min(inputs, outputs);
     if (!Number.isInteger(rank) || rank < 1 || rank > largest) {
@@ -47,22 +55,25 @@ export class LoRAAdapter extends Module {
       throw new ArgumentError(`LoRA: alpha ${alpha} is out of range (allowed: above 0)`);
     }
     const { device, dtype, kind } = weight;
-    this.a = new Parameter(normal([inputs, rank], { device, dtype, random, deviation: 1 / Math.sqrt(inputs) }), kind);
+    this.a =
+      a ?? new Parameter(normal([inputs, rank], { device, dtype, random, deviation: 1 / Math.sqrt(inputs) }), kind);
     this.b = new Parameter(zeros([rank, outputs], { device, dtype }), kind);
+    this.rank = rank;
     this.alpha = alpha;
-    this.scale = alpha / rank;
+    this.rankStabilized = rankStabilized;
+    this.scale = alpha / (rankStabilized ? Math.sqrt(rank) : rank);
     this.dropout = new Dropout(dropout, random);
   }
 
   override constants(): Record<string, number> {
-    return { alpha: this.alpha };
+    return { [this.rankStabilized ? 'rankStabilizedAlpha' : 'alpha']: this.alpha };
   }
 
   forward(x: Tensor): Tensor {
     return this.#scaled(matmul(matmul(this.dropout.call(x), this.a), this.b));
   }
 
-  /** (alpha / rank) · A · B, of the shape of W. */
+  /** scale · A · B, of the shape of W. */
   change(): Tensor {
     return this.#scaled(matmul(this.a, this.b));
   }
@@ -110,13 +121,18 @@ export function addLoRA(model: Module<never, unknown>, options: AddLoRAOptions):
   }
   const adapters = targets.map(([, { weight }]) => new LoRAAdapter(weight, options));
   targets.forEach(([path, linear], i) => {
-    linear.adapter = linear.training ? adapters[i] : adapters[i].eval();
-    for (const parameter of adapters[i].parameters()) parameter.group = path;
+    attachAdapter(linear, adapters[i], path);
   });
   const keeps = new Set(trained.map(([, parameter]) => parameter));
   for (const parameter of base.values()) if (!keeps.has(parameter)) parameter.freeze();
   // The new parameters get their names.
   model.namedParameters();
+}
+
+/** Gives a Linear an adapter, whose A and B are watched and frozen together under the name of the group. */
+export function attachAdapter(linear: Linear, adapter: LoRAAdapter, group: string): void {
+  linear.adapter = linear.training ? adapter : adapter.eval();
+  for (const parameter of adapter.parameters()) parameter.group = group;
 }
 
 /**

@@ -1,12 +1,12 @@
 /** A part of a model: its parameters, its sub-modules, and the function they compute. */
 import { copyInto } from '../tensor/copy.ts';
-import { tensor } from '../tensor/create.ts';
+import { normal, tensor, zeros } from '../tensor/create.ts';
 import type { Device } from '../tensor/device.ts';
 import type { DType, NumericArray } from '../tensor/dtype.ts';
 import { ArgumentError, ShapeError } from '../tensor/errors.ts';
 import type { Random } from '../tensor/random.ts';
 import { scope } from '../tensor/scope.ts';
-import { formatShape, sameShape } from '../tensor/shape.ts';
+import { formatShape, type Shape, sameShape } from '../tensor/shape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { Parameter } from './parameter.ts';
 import { type Saved, savedArray, savedList, savedNumber, savedObject } from './saved.ts';
@@ -15,8 +15,17 @@ import { type Saved, savedArray, savedList, savedNumber, savedObject } from './s
 export interface BuildOptions {
   device?: Device;
   dtype?: DType;
-  /** Source of the initial values; modules draw from it in the order they are built. */
-  random: Random;
+  /**
+   * Source of the initial values; modules draw from it in the order they are built. Null: zeros, for a model whose values come
+   * from a file.
+   */
+  random: Random | null;
+}
+
+/** Normal numbers of the given deviation as initial values, or zeros where there is no source of them. */
+export function initialNormal(shape: Shape, options: BuildOptions & { deviation: number }): Tensor {
+  const { random, ...others } = options;
+  return random ? normal(shape, { ...others, random }) : zeros(shape, others);
 }
 
 /** Values of parameters by name, as plain arrays: what a checkpoint holds. */

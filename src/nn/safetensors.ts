@@ -1,13 +1,60 @@
 /** Tensors in a file: the safetensors format. */
-import { bytesPerElement, type NumericArray, typedArray } from '../tensor/dtype.ts';
+import { type NumericArray, typedArray } from '../tensor/dtype.ts';
 import { FileFormatError } from '../tensor/errors.ts';
-import { sizeOf } from '../tensor/shape.ts';
+import { formatShape, sizeOf } from '../tensor/shape.ts';
 import type { StateDict } from './module.ts';
 
-const names = { F32: 'f32', F64: 'f64', I32: 'i32' } as const;
-type Name = keyof typeof names;
+/** Bits of an element by dtype, in the order of the format: a file holds the last of them first. */
+const bitsPerElement = {
+  BOOL: 8,
+  F4: 4,
+  F6_E2M3: 6,
+  F6_E3M2: 6,
+  U8: 8,
+  I8: 8,
+  F8_E5M2: 8,
+  F8_E4M3: 8,
+  F8_E8M0: 8,
+  F8_E4M3FNUZ: 8,
+  F8_E5M2FNUZ: 8,
+  I16: 16,
+  U16: 16,
+  F16: 16,
+  BF16: 16,
+  I32: 32,
+  U32: 32,
+  F32: 32,
+  C64: 64,
+  F64: 64,
+  I64: 64,
+  U64: 64,
+} as const;
 
-const headerLengthBytes = 8;
+/** How elements are stored in a file. */
+export type StoredDType = keyof typeof bitsPerElement;
+const storedDTypes = Object.keys(bitsPerElement) as readonly string[];
+const isStoredDType = (name: unknown): name is StoredDType => typeof name === 'string' && storedDTypes.includes(name);
+
+/** One tensor of a file: its dtype there, its shape, and where its bytes lie behind the header. */
+export interface StoredTensor {
+  readonly dtype: StoredDType;
+  readonly shape: readonly number[];
+  readonly start: number;
+  readonly end: number;
+}
+
+/** What the header of a file says. */
+export interface SafetensorsHeader {
+  readonly tensors: ReadonlyMap<string, StoredTensor>;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+/** The length of the header stands in front of it. */
+export const headerLengthBytes = 8;
+const largestHeader = 100_000_000;
+const metadataKey = '__metadata__';
+
+const broken = (what: string) => new FileFormatError(`safetensors: ${what}`);
 
 /**
  * The bytes of a state in the safetensors format, which other libraries read too: the length of the header (8 bytes, little
@@ -16,90 +63,224 @@ const headerLengthBytes = 8;
  * @param metadata free text by name, in the header.
  */
 export function writeSafetensors(state: StateDict, metadata: Readonly<Record<string, string>> = {}): Uint8Array {
-  const header: Record<string, unknown> = { __metadata__: metadata };
-  let end = 0;
-  for (const [name, { shape, data }] of Object.entries(state)) {
-    const start = end;
-    end += data.byteLength;
-    header[name] = { dtype: nameOf(data), shape, data_offsets: [start, end] };
-  }
-  let text = JSON.stringify(header);
-  // Values begin at a multiple of eight, so that they can be read where they lie.
-  text += ' '.repeat((headerLengthBytes - (Buffer.byteLength(text) % headerLengthBytes)) % headerLengthBytes);
-  const encoded = Buffer.from(text);
-  const bytes = new Uint8Array(headerLengthBytes + encoded.length + end);
-  new DataView(bytes.buffer).setBigUint64(0, BigInt(encoded.length), true);
-  bytes.set(encoded, headerLengthBytes);
-  let to = headerLengthBytes + encoded.length;
-  for (const { data } of Object.values(state)) {
+  const tensors = Object.entries(state).map(([name, { shape, data }]) => ({ name, dtype: dtypeOf(data), shape }));
+  const { header, order } = layOut(tensors, metadata);
+  const parts = order.map(({ name }) => state[name].data);
+  const bytes = new Uint8Array(header.length + parts.reduce((sum, { byteLength }) => sum + byteLength, 0));
+  bytes.set(header);
+  let to = header.length;
+  for (const data of parts) {
     bytes.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), to);
     to += data.byteLength;
   }
   return bytes;
 }
 
+/** A tensor that is to be written. */
+export interface TensorToStore {
+  readonly name: string;
+  readonly dtype: StoredDType;
+  readonly shape: readonly number[];
+}
+
 /**
- * Reads what `writeSafetensors`, or another library, wrote.
+ * The header of a file, its length in front, and the order in which the values follow it: the widest dtypes first, which
+ * keeps all of them aligned, then by name.
+ */
+export function layOut<T extends TensorToStore>(
+  tensors: readonly T[],
+  metadata: Readonly<Record<string, string>> = {},
+): { header: Uint8Array; order: T[] } {
+  const rank = ({ dtype }: T) => storedDTypes.indexOf(dtype);
+  const byBytes = (a: T, b: T) => Buffer.compare(Buffer.from(a.name), Buffer.from(b.name));
+  const order = tensors.toSorted((a, b) => rank(b) - rank(a) || byBytes(a, b));
+  let end = 0;
+  const entries = order.map(({ name, dtype, shape }): [string, unknown] => {
+    const start = end;
+    end += (sizeOf(shape) * bitsPerElement[dtype]) / 8;
+    return [name, { dtype, shape, data_offsets: [start, end] }];
+  });
+  const text = Buffer.from(JSON.stringify(Object.fromEntries([[metadataKey, metadata], ...entries])));
+  // Values begin at a multiple of eight, so that they can be read where they lie.
+  const header = Buffer.alloc(headerLengthBytes * Math.ceil(1 + text.length / headerLengthBytes), ' ');
+  header.writeBigUInt64LE(BigInt(header.length - headerLengthBytes));
+  header.set(text, headerLengthBytes);
+  return { header, order };
+}
+
+/**
+ * Reads what `writeSafetensors`, or another library, wrote. 16-bit floats become f32 and small integers i32, exactly.
  *
  * @throws FileFormatError that says what is wrong: a length, a dtype, a place beyond the end.
  */
 export function readSafetensors(bytes: Uint8Array): { state: StateDict; metadata: Record<string, string> } {
-  const broken = (what: string) => new FileFormatError(`safetensors: ${what}`);
-  if (bytes.length < headerLengthBytes) throw broken(`${bytes.length} bytes are too few for a header`);
-  const length = Number(new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true));
-  const start = headerLengthBytes + length;
-  if (start > bytes.length) throw broken(`the header is to have ${length} bytes, the file has ${bytes.length}`);
-  const header = parseHeader(bytes.subarray(headerLengthBytes, start));
-  if (!header) throw broken('the header is not the JSON of an object');
-  const state: StateDict = {};
-  let metadata: Record<string, string> = {};
-  for (const [name, value] of Object.entries(header)) {
-    if (name === '__metadata__') {
-      metadata = Object.fromEntries(Object.entries(value ?? {}).map(([key, text]) => [key, String(text)]));
-      continue;
-    }
-    const entry = readEntry(value);
-    if (!entry)
-      throw broken(`the entry ${name} has no dtype (${Object.keys(names).join(', ')}), shape and data_offsets`);
-    const { dtype, shape, from, to } = entry;
-    const count = sizeOf(shape);
-    if (to - from !== count * bytesPerElement[dtype] || start + to > bytes.length || from < 0) {
-      throw broken(
-        `${name} of shape [${shape}] and dtype ${dtype} is to stand at ${from} … ${to} of ${bytes.length - start} bytes`,
-      );
-    }
-    // A copy of its own, which is aligned whatever the file's header came to. (A Buffer's slice would be no copy.)
-    const own = new Uint8Array(bytes.subarray(start + from, start + to));
-    state[name] = { shape, data: typedArray(dtype, count, own.buffer) };
-  }
-  return { state, metadata };
+  const start = headerLengthBytes + headerLengthOf(bytes, bytes.length);
+  const header = parseHeader(bytes.subarray(headerLengthBytes, start), bytes.length - start);
+  const entries = [...header.tensors].map(([name, stored]): [string, StateDict[string]] => {
+    const data = decodeTensor(name, stored, bytes.subarray(start + stored.start, start + stored.end));
+    return [name, { shape: stored.shape, data }];
+  });
+  return { state: Object.fromEntries(entries), metadata: { ...header.metadata } };
 }
 
-function nameOf(data: NumericArray): Name {
+/** The length of the header, in bytes, from the first bytes of a file of `fileBytes`. @throws FileFormatError */
+export function headerLengthOf(firstBytes: Uint8Array, fileBytes: number): number {
+  if (firstBytes.length < headerLengthBytes) throw broken(`${firstBytes.length} bytes are too few for a header`);
+  const length = Number(new DataView(firstBytes.buffer, firstBytes.byteOffset).getBigUint64(0, true));
+  if (length > largestHeader) {
+    throw broken(`the header is to have ${length} bytes (allowed: at most ${largestHeader})`);
+  }
+  if (headerLengthBytes + length > fileBytes) {
+    throw broken(`the header is to have ${length} bytes, the file has ${fileBytes}`);
+  }
+  return length;
+}
+
+/**
+ * What a header says, with everything in it checked: the tensors lie one after the other without a hole or an overlap, each
+ * has as many bytes as its shape needs, and together they fill the file.
+ *
+ * @param valueBytes bytes of the file behind the header.
+ * @throws FileFormatError that names the tensor.
+ */
+export function parseHeader(text: Uint8Array, valueBytes: number): SafetensorsHeader {
+  const json = parseJson(text);
+  const tensors = new Map<string, StoredTensor>();
+  let metadata: Record<string, string> = {};
+  for (const [name, value] of Object.entries(json)) {
+    if (name === metadataKey) metadata = readMetadata(value);
+    else tensors.set(name, readEntry(name, value));
+  }
+  let end = 0;
+  const inOrder = [...tensors].toSorted(([, a], [, b]) => a.start - b.start || a.end - b.end);
+  for (const [name, { dtype, shape, start, end: ownEnd }] of inOrder) {
+    const bits = shape.reduce((product, extent) => product * BigInt(extent), BigInt(bitsPerElement[dtype]));
+    if (start !== end || bits !== 8n * BigInt(ownEnd - start) || ownEnd > valueBytes) {
+      throw broken(
+        `${name} of shape ${formatShape(shape)} and dtype ${dtype} is to stand at ${start} … ${ownEnd} of ` +
+          `${valueBytes} bytes, of which ${end} are taken`,
+      );
+    }
+    end = ownEnd;
+  }
+  if (end !== valueBytes) throw broken(`the tensors take ${end} bytes, and ${valueBytes} follow the header`);
+  return { tensors, metadata };
+}
+
+/**
+ * The values of a tensor from its bytes: f32 for F32, BF16 and F16, f64 for F64, i32 for integers and BOOL (0 and 1). Nothing is
+ * rounded. The array is a copy.
+ *
+ * @throws FileFormatError for a dtype that has no exact form here, or an integer beyond 32 bits.
+ */
+export function decodeTensor(name: string, { dtype, shape }: StoredTensor, bytes: Uint8Array): NumericArray {
+  const count = sizeOf(shape);
+  // A copy of its own, which is aligned whatever the header came to. (A Buffer's slice would be no copy.)
+  const { buffer } = new Uint8Array(bytes);
+  switch (dtype) {
+    case 'F32':
+      return typedArray('f32', count, buffer);
+    case 'F64':
+      return typedArray('f64', count, buffer);
+    case 'I32':
+      return typedArray('i32', count, buffer);
+    case 'BF16':
+      return widenBFloat16(new Uint16Array(buffer));
+    case 'F16':
+      return widenFloat16(new Uint16Array(buffer));
+    case 'I16':
+      return Int32Array.from(new Int16Array(buffer));
+    case 'U16':
+      return Int32Array.from(new Uint16Array(buffer));
+    case 'I8':
+      return Int32Array.from(new Int8Array(buffer));
+    case 'U8':
+    case 'BOOL':
+      return Int32Array.from(new Uint8Array(buffer));
+    case 'U32':
+    case 'I64':
+    case 'U64': {
+      const wide = { U32: Uint32Array, I64: BigInt64Array, U64: BigUint64Array }[dtype];
+      return Int32Array.from(new wide(buffer), (value: number | bigint) => {
+        if (value === BigInt(Number(value) | 0) || value === (Number(value) | 0)) return Number(value);
+        throw broken(`${name} of dtype ${dtype} holds ${value} (allowed: what 32 bits can hold)`);
+      });
+    }
+    default:
+      throw broken(
+        `${name} has dtype ${dtype} (allowed: BOOL, U8, I8, U16, I16, F16, BF16, U32, I32, F32, F64, I64, U64)`,
+      );
+  }
+}
+
+/** bf16 is the upper half of an f32. */
+function widenBFloat16(values: Uint16Array): Float32Array {
+  const bits = new Uint32Array(values.length);
+  for (let i = 0; i < values.length; i++) bits[i] = values[i] << 16;
+  return new Float32Array(bits.buffer);
+}
+
+/** The upper half of an f32, rounded to the nearest, ties to even; NaN stays NaN. */
+export function roundToBFloat16(values: Float32Array): Uint16Array {
+  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  return Uint16Array.from(bits, (each, i) => {
+    if (Number.isNaN(values[i])) return (each >>> 16) | 0x40;
+    return (each + 0x7fff + ((each >>> 16) & 1)) >>> 16;
+  });
+}
+
+/** Sign, 5 bits of exponent from 2^-14 on, 10 bits of fraction: Node 20 has no array of them. */
+function widenFloat16(values: Uint16Array): Float32Array {
+  return Float32Array.from(values, (bits) => {
+    const sign = bits & 0x8000 ? -1 : 1;
+    const exponent = (bits >>> 10) & 31;
+    const fraction = bits & 1023;
+    if (exponent === 31) return fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
+    return sign * (exponent === 0 ? fraction * 2 ** -24 : (1024 + fraction) * 2 ** (exponent - 25));
+  });
+}
+
+function dtypeOf(data: NumericArray): StoredDType {
   if (data instanceof Float32Array) return 'F32';
   return data instanceof Float64Array ? 'F64' : 'I32';
 }
 
-function parseHeader(bytes: Uint8Array): object | null {
+function parseJson(bytes: Uint8Array): object {
+  let json: unknown = null;
+  let text = '';
   try {
-    const header: unknown = JSON.parse(Buffer.from(bytes).toString('utf8'));
-    return typeof header === 'object' ? header : null;
+    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+    json = JSON.parse(text);
   } catch {
-    return null;
+    // It is none: see below.
   }
+  if (typeof json !== 'object' || json === null || Array.isArray(json)) {
+    throw broken('the header is not the JSON of an object');
+  }
+  // JSON.parse keeps the last of two entries of one name; two places of one tensor show in the holes they leave.
+  if ((text.match(/"__metadata__"\s*:/g) ?? []).length > 1) throw broken(`the header has ${metadataKey} twice`);
+  return json;
 }
 
-function readEntry(value: unknown) {
-  if (typeof value !== 'object' || value === null) return null;
-  if (!('dtype' in value && 'shape' in value && 'data_offsets' in value)) return null;
-  const name = Object.keys(names).find((each): each is Name => each === value.dtype);
-  const [shape, place] = [value.shape, value.data_offsets].map(wholeNumbers);
-  if (!name || !shape || place?.length !== 2) return null;
-  return { dtype: names[name], shape, from: place[0], to: place[1] };
+function readMetadata(value: unknown): Record<string, string> {
+  const entries = Object.entries(value ?? {});
+  if (typeof value === 'object' && !Array.isArray(value) && entries.every(([, text]) => typeof text === 'string')) {
+    return Object.fromEntries(entries);
+  }
+  throw broken(`${metadataKey} is ${JSON.stringify(value)} (allowed: texts by name)`);
+}
+
+function readEntry(name: string, value: unknown): StoredTensor {
+  if (typeof value === 'object' && value !== null && 'dtype' in value && 'shape' in value && 'data_offsets' in value) {
+    const { dtype } = value;
+    const [shape, place] = [value.shape, value.data_offsets].map(wholeNumbers);
+    if (isStoredDType(dtype) && shape && place?.length === 2) return { dtype, shape, start: place[0], end: place[1] };
+  }
+  throw broken(`the entry ${name} has no dtype (${storedDTypes.join(', ')}), shape and data_offsets`);
 }
 
 function wholeNumbers(value: unknown): number[] | null {
   if (!Array.isArray(value)) return null;
-  const numbers = value.filter((each): each is number => Number.isInteger(each) && each >= 0);
+  const numbers = value.filter((each): each is number => Number.isSafeInteger(each) && each >= 0);
   return numbers.length === value.length ? numbers : null;
 }

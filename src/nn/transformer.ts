@@ -42,6 +42,7 @@ export interface TransformerConfig {
   activations?: 'f16';
 }
 
+type FeedForwardSizes = Pick<TransformerConfig, 'width' | 'hidden'>;
 type Lengths = Tensor | null;
 /** What a block adds to the output of its part; null for nothing. */
 type Residual = Tensor | null;
@@ -90,7 +91,7 @@ export class SwiGLU extends Module<[Tensor, Residual?]> {
   readonly up: Linear;
   readonly down: Linear;
 
-  constructor({ width, hidden }: TransformerConfig, options: BuildOptions) {
+  constructor({ width, hidden }: FeedForwardSizes, options: BuildOptions & { bias?: boolean }) {
     super();
     this.gate = new Linear(width, hidden, { ...options, kind: 'gate' });
     this.up = new Linear(width, hidden, { ...options, kind: 'up' });
@@ -108,7 +109,10 @@ export class FeedForward extends Module<[Tensor, Residual?]> {
   readonly down: Linear;
   readonly activation: 'relu' | 'gelu';
 
-  constructor({ width, hidden, feedForward }: TransformerConfig, options: BuildOptions) {
+  constructor(
+    { width, hidden, feedForward }: FeedForwardSizes & Pick<TransformerConfig, 'feedForward'>,
+    options: BuildOptions & { bias?: boolean },
+  ) {
     super();
     this.up = new Linear(width, hidden, { ...options, kind: 'up' });
     this.down = new Linear(hidden, width, { ...options, kind: 'down' });

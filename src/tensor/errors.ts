@@ -45,6 +45,12 @@ export class KernelError extends FrostgradError {}
 /** A file that is not of the format it should be of, or cut short. */
 export class FileFormatError extends FrostgradError {}
 
+/** A pretrained model of a family, or with an option, that the library does not have. */
+export class UnsupportedModelError extends FrostgradError {}
+
+/** A chat that its template refuses, or a template that cannot be rendered. */
+export class ChatTemplateError extends FrostgradError {}
+
 /** The graph cannot be walked backwards: nothing in it is live, or it was walked before. */
 export class BackwardError extends FrostgradError {}
 

@@ -7,10 +7,10 @@ import { attention } from '../../../src/autograd/operations/attention/attention.
 import { matmul } from '../../../src/autograd/operations/matmul/matmul.ts';
 import { add, mul } from '../../../src/autograd/operations/pointwise/pointwise.ts';
 import { softmax } from '../../../src/autograd/operations/softmax.ts';
-import { permute, transpose } from '../../../src/autograd/operations/views.ts';
+import { broadcastTo, permute, reshape, slice, transpose } from '../../../src/autograd/operations/views.ts';
 import { normal, tensor } from '../../../src/tensor/create.ts';
 import type { Device } from '../../../src/tensor/device.ts';
-import { DTypeError, ShapeError } from '../../../src/tensor/errors.ts';
+import { ArgumentError, DTypeError, ShapeError } from '../../../src/tensor/errors.ts';
 import { Random } from '../../../src/tensor/random.ts';
 import { step } from '../../../src/tensor/scope.ts';
 import type { Tensor } from '../../../src/tensor/tensor.ts';
@@ -135,6 +135,86 @@ describe('kernels agree with the reference loops', () => {
     const device = await WebGpuDevice.open({ kernelSet: 'hardware' });
     for (const time of [1, 63, 64, 65, 130])
       for (const causal of [false, true]) await compare(device, time, 8, causal, true);
+  });
+});
+
+/** Heads of queries and of keys, and how many keys a query sees. */
+const sharedCases = [
+  { time: 9, keys: 9, heads: 4, keyHeads: 2, window: null },
+  { time: 70, keys: 70, heads: 6, keyHeads: 2, window: 5 },
+  { time: 130, keys: 130, heads: 3, keyHeads: 1, window: 66 },
+  { time: 130, keys: 130, heads: 2, keyHeads: 2, window: 1 },
+  { time: 1, keys: 67, heads: 4, keyHeads: 1, window: 3 },
+  { time: 3, keys: 140, heads: 2, keyHeads: 1, window: null },
+  { time: 66, keys: 140, heads: 2, keyHeads: 1, window: 9 },
+];
+
+describe('shared heads of keys, a window, and keys of earlier positions', () => {
+  const inputs = (device: Device, { time, keys, heads, keyHeads }: (typeof sharedCases)[number], headSize: number) => [
+    leaf([2, time, heads, headSize], { seed: 1, device }),
+    ...[2, 3].map((seed) => leaf([2, keys, keyHeads, headSize], { seed, device })),
+  ];
+
+  test('mean the same as copied heads, a mask, and the last queries of all', async () => {
+    await step(async () => {
+      const [time, keys, window] = [3, 7, 4];
+      const q = random([2, keys, 4, 3], { seed: 1, device: cpu, dtype: 'f64' });
+      const [k, v] = [2, 3].map((seed) => random([2, keys, 2, 3], { seed, device: cpu, dtype: 'f64' }));
+      const copied = (x: Tensor) => reshape(broadcastTo(reshape(x, [2, keys, 2, 1, 3]), [2, keys, 2, 2, 3]), q.shape);
+      const lengths = tensor([7, 5], { device: cpu, dtype: 'i32' });
+      const sees = (b: number, t: number, s: number) => s <= t && s > t - window && s < [7, 5][b];
+      const expected = composed(q, copied(k), copied(v), sees);
+      await expectClose(attention(q, k, v, { causal: true, window, lengths }), expected, { absolute: 1e-12 });
+      const last = slice(q, [0, keys - time]);
+      const actual = attention(last, k, v, { causal: true, window, lengths });
+      await expectClose(actual, slice(expected, [0, keys - time]), { absolute: 1e-12 });
+    });
+  });
+
+  test('gradients agree with central differences in f64', async () => {
+    for (const window of [null, 2]) {
+      const q = random([2, 3, 4, 2], { seed: 1, device: cpu, dtype: 'f64' });
+      const [k, v] = [2, 3].map((seed) => random([2, 5, 2, 2], { seed, device: cpu, dtype: 'f64' }));
+      const lengths = tensor([5, 3], { device: cpu, dtype: 'i32' });
+      await gradcheck((...each) => attention(each[0], each[1], each[2], { causal: true, window, lengths }), [q, k, v]);
+    }
+  });
+
+  const compareShared = async (device: Device, headSize: number) => {
+    for (const each of sharedCases) {
+      const { window, keys } = each;
+      for (const pads of [false, true]) {
+        await expectAgreement(
+          device,
+          (on) => {
+            const leaves = inputs(on, each, headSize);
+            const lengths = pads ? tensor([keys - 2, keys], { device: on, dtype: 'i32' }) : null;
+            const [q, k, v] = leaves;
+            return { output: attention(q, k, v, { causal: true, window, lengths }), leaves };
+          },
+          { absolute: 2e-5, relative: 2e-5 },
+        );
+      }
+    }
+  };
+  onEachDevice((device) => {
+    test.each([5, 8, 64])('kernels agree with the reference loops, head size %i', (size) =>
+      compareShared(device, size),
+    );
+  });
+  test.skipIf(!webgpu)('in the form for graphics hardware', async () =>
+    compareShared(await WebGpuDevice.open({ kernelSet: 'hardware' }), 8),
+  );
+
+  test('what does not fit is refused', () => {
+    const x = (shape: number[]) => random(shape, { seed: 1, device: cpu });
+    const [q, k] = [x([1, 4, 4, 2]), x([1, 4, 3, 2])];
+    expect(() => attention(q, k, k)).toThrow(/\[1, 4, 3, 2\].*heads a multiple of keyHeads/);
+    const short = x([1, 3, 4, 2]);
+    expect(() => attention(q, short, short)).toThrow(ShapeError);
+    expect(() => attention(q, q, q, { window: 2 })).toThrow('window is 2 with causal false');
+    for (const window of [0, -1, 1.5])
+      expect(() => attention(q, q, q, { causal: true, window })).toThrow(ArgumentError);
   });
 });
 

@@ -17,6 +17,8 @@ const cases = fc.record({
   kind: layout,
   base: fc.constantFrom(10000, 500, 1),
   positionOffset: fc.constantFrom(0, 1, 63, 64, 777),
+  size: fc.constantFrom(2, undefined),
+  scaling: fc.constantFrom(null, { type: 'linear', factor: 2.5 } as const),
   seed: fc.nat({ max: 1000 }),
 });
 
@@ -66,6 +68,40 @@ onEachDevice((device) => {
     });
   });
 
+  test('turns the first elements of a head alone where a size is given', async () => {
+    await step(async () => {
+      const x = random([2, 5, 3, 8], { seed: 1, device });
+      const part = rotary(x, { size: 4, base: 50 });
+      await expectClose(slice(part, [0, 0, 0, 4]), slice(x, [0, 0, 0, 4]), { absolute: 0, relative: 0 });
+      await expectClose(slice(part, [0], [2, 5, 3, 4]), rotary(slice(x, [0], [2, 5, 3, 4]), { base: 50 }));
+    });
+  });
+
+  test('scaled: linear brings positions closer together, llama3 the long waves alone', async () => {
+    await step(async () => {
+      const x = random([1, 9, 1, 8], { seed: 1, device });
+      const close = rotary(x, { scaling: { type: 'linear', factor: 2 } });
+      await expectClose(slice(close, [0, 8]), rotary(slice(x, [0, 8]), { positionOffset: 4 }));
+      const llama3 = { type: 'llama3', factor: 4, lowFrequencyFactor: 1, highFrequencyFactor: 4 } as const;
+      const position = (originalPositions: number) =>
+        rotary(x, { base: 500, scaling: { ...llama3, originalPositions } });
+      await expectClose(position(1e9), rotary(x, { base: 500 }));
+      await expectClose(position(1e-9), rotary(x, { base: 500, scaling: { type: 'linear', factor: 4 } }));
+      // With 32 positions the waves are 2π, 30, 140 and 663 long: kept, between (at 2 % of the way), divided, divided.
+      const kept = (32 / (2 * Math.PI * 500 ** 0.25) - 1) / 3;
+      const frequencies = [1, 500 ** -0.25 * (kept + (1 - kept) / 4), 500 ** -0.5 / 4, 500 ** -0.75 / 4];
+      const ones = tensor(new Float32Array(8).fill(1), { device, shape: [1, 1, 1, 8] });
+      const turned = await rotary(ones, {
+        base: 500,
+        positionOffset: 3,
+        scaling: { ...llama3, originalPositions: 32 },
+      }).data();
+      frequencies.forEach((frequency, j) => {
+        expect(turned[j]).toBeCloseTo(Math.cos(3 * frequency) - Math.sin(3 * frequency), 6);
+      });
+    });
+  });
+
   test('products of queries and keys depend on the distance alone', async () => {
     await step(async () => {
       const query = random([1, 1, 2, 8], { seed: 1, device });
@@ -105,6 +141,8 @@ test('what does not fit is refused', () => {
   for (const base of [0, -1, Number.NaN, Number.POSITIVE_INFINITY]) {
     expect(() => rotary(x, { base })).toThrow(ArgumentError);
   }
+  for (const size of [0, 3, 6, Number.NaN]) expect(() => rotary(x, { size })).toThrow(`size is ${size}`);
+  expect(() => rotary(x, { scaling: { type: 'linear', factor: 0 } })).toThrow('factor of the scaling is 0');
   for (const positionOffset of [-1, 0.5, Number.NaN, 2 ** 24 - 1]) {
     expect(() => rotary(x, { positionOffset })).toThrow(`positionOffset is ${positionOffset}`);
   }

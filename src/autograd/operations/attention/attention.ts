@@ -22,6 +22,8 @@ const largestHead = 128;
 export interface AttentionOptions {
   /** A query sees only keys at its own position and before. */
   causal?: boolean;
+  /** With `causal`: a query sees this many keys at most, its own and those just before it. All of them by default. */
+  window?: number | null;
   /** i32 (batch): how many keys of each row count; the rest is padding. All of them by default. */
   lengths?: Tensor | null;
   /** Factor of the scores; 1/√headSize by default. */
@@ -48,7 +50,9 @@ function makeKernels(headSize: number, { threads, keys, group, shuffle }: Attent
   });
   /** Rows must fill whole vectors. */
   const onVectors = (name: string, call: Pick<SimdCall<string, keyof typeof scalars>, 'run' | 'scalars'>) => {
-    const { batch, heads, time } = call.scalars;
+    const { batch, heads, time, keys, keyHeads, window } = call.scalars;
+    // Shared heads, windows and cached keys run in the plain loops.
+    if (keyHeads !== heads || window > 0 || keys !== time) return false;
     const parts = batch * heads * Math.ceil(time / positionsOfPart);
     // Two panels of up to 16 positions, and a row of theirs for each position that they meet, behind what is of a fixed size.
     const scratchBytes = 832 + 2 * 64 * (headSize + time + 4);
@@ -99,21 +103,37 @@ function kernelsFor(headSize: number, tile: AttentionTile): ReturnType<typeof ma
 }
 
 /**
- * softmax(scale · q kᵀ) v for every head, with q, k, v and the result of shape (batch, time, heads, headSize). Neither
- * direction ever holds the time × time scores: they are computed block by block (Dao et al., arXiv 2205.14135; Milakov &
+ * softmax(scale · q kᵀ) v for every head, with q and the result of shape (batch, time, heads, headSize), and k and v of shape
+ * (batch, keys, keyHeads, headSize). Fewer heads of keys than of queries are shared among them, neighbours together (Ainslie et
+ * al., arXiv 2305.13245); nothing is copied for it. Where there are more keys than queries, the queries stand at the last
+ * positions: the keys before them were kept from an earlier call. Neither direction ever holds the time × keys scores: they are computed block by block (Dao et al., arXiv 2205.14135; Milakov &
  * Gimelshein, arXiv 1805.02867), and all that is saved for the backward pass is the logarithm of each softmax's
  * denominator, from which it recomputes the probabilities. A query that sees no key gives 0.
  *
- * @throws ShapeError for shapes that differ or a head above 128; DTypeError or ShapeError for other `lengths`.
+ * @throws ShapeError for shapes that do not fit or a head above 128; DTypeError or ShapeError for other `lengths`; ArgumentError
+ * for a window without `causal`.
  */
 export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions = {}): Tensor {
   begin('attention', q, k, v);
   const [batch, time, heads, headSize] = q.shape;
-  const { causal = false, lengths = null, scale = 1 / Math.sqrt(headSize) } = options;
-  if (q.rank !== 4 || !sameShape(q.shape, k.shape) || !sameShape(q.shape, v.shape)) {
+  const { causal = false, window = null, lengths = null, scale = 1 / Math.sqrt(headSize) } = options;
+  const [, keys, keyHeads] = k.shape;
+  if (
+    q.rank !== 4 ||
+    !sameShape(k.shape, [batch, keys, keyHeads, headSize]) ||
+    !sameShape(k.shape, v.shape) ||
+    keys < time ||
+    (heads !== keyHeads && !(heads % keyHeads === 0))
+  ) {
     throw new ShapeError(
-      `attention: q ${formatShape(q.shape)}, k ${formatShape(k.shape)} and v ${formatShape(v.shape)} must have one ` +
-        'and the same shape (batch, time, heads, headSize)',
+      `attention: q ${formatShape(q.shape)}, k ${formatShape(k.shape)} and v ${formatShape(v.shape)} do not fit ` +
+        '(allowed: q [batch, time, heads, headSize], k and v [batch, keys, keyHeads, headSize], with keys at least time ' +
+        'and heads a multiple of keyHeads)',
+    );
+  }
+  if (window !== null && !(causal && Number.isInteger(window) && window > 0)) {
+    throw new ArgumentError(
+      `attention: window is ${window} with causal ${causal} (allowed: whole numbers of at least 1, with causal true)`,
     );
   }
   if (headSize < 1 || headSize > largestHead) {
@@ -129,17 +149,29 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOpt
 
   const tile = chooseAttentionTile(q.device, headSize);
   const kernels = kernelsFor(headSize, tile);
-  const settings = { batch, time, heads, scale, causal: causal ? 1 : 0, useLengths: lengths ? 1 : 0 };
-  const pairs = (causal ? 0.5 : 1) * batch * heads * time * time;
+  const settings = {
+    batch,
+    time,
+    keys,
+    heads,
+    keyHeads,
+    scale,
+    causal: causal ? 1 : 0,
+    window: window ?? 0,
+    useLengths: lengths ? 1 : 0,
+  };
+  const keysOfQuery = Math.min(causal ? keys - time / 2 : keys, window ?? keys);
+  const pairs = batch * heads * time * keysOfQuery;
   const run = <Operand extends string>(
     kernel: Kernel<Operand, keyof typeof scalars>,
     operands: Readonly<Record<NoInfer<Operand>, Tensor>>,
     flops: number,
+    [rows, rowHeads]: readonly [number, number] = [time, heads],
   ) =>
     dispatch(kernel, {
       operands,
       scalars: settings,
-      workgroups: q.size === 0 ? [0, 0, 0] : [Math.ceil(time / tile.threads), heads, batch],
+      workgroups: q.size === 0 ? [0, 0, 0] : [Math.ceil(rows / tile.threads), rowHeads, batch],
       flops,
     });
 
@@ -161,13 +193,14 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOpt
     run(kernels.delta, delta, 2 * output.size);
     const keyCounts = lengths ? saved[5] : constant(g.device, dtype, 0);
     const operands = { q, k, v, lengths: keyCounts, outputGradient, statistics };
-    const like = () => allocate(g.device, dtype, q.shape, 'attention');
-    const queryGradient = wantsQuery ? like() : null;
+    const like = (x: Tensor) => allocate(g.device, dtype, x.shape, 'attention');
+    const queryGradient = wantsQuery ? like(q) : null;
     if (queryGradient) run(kernels.queryGradient, { ...operands, queryGradient }, (6 * headSize + 4) * pairs);
     if (!wantsKey && !wantsValue) return [queryGradient, null, null];
-    const keyGradient = like();
-    const valueGradient = like();
-    run(kernels.keyValueGradient, { ...operands, keyGradient, valueGradient }, (8 * headSize + 4) * pairs);
+    const keyGradient = like(k);
+    const valueGradient = like(v);
+    const ofKeys = { ...operands, keyGradient, valueGradient };
+    run(kernels.keyValueGradient, ofKeys, (8 * headSize + 4) * pairs, [keys, keyHeads]);
     return [queryGradient, wantsKey ? keyGradient : null, wantsValue ? valueGradient : null];
   };
   const saves = [denseQ, denseK, denseV, output, logSumExp, ...(lengths ? [keyCounts] : [])];

@@ -4,10 +4,17 @@ import type { NumericArray } from '../../../tensor/dtype.ts';
 /** Sizes of the heads, and which keys a query sees. */
 export const attentionScalars = {
   batch: 'u32',
+  /** Queries: the last of the positions that have a key. */
   time: 'u32',
+  /** Positions that have a key. */
+  keys: 'u32',
   heads: 'u32',
+  /** Each serves heads / keyHeads heads of queries. */
+  keyHeads: 'u32',
   scale: 'f32',
   causal: 'u32',
+  /** How many keys a query sees, its own and those before; 0: all. */
+  window: 'u32',
   /** 0: the lengths are a placeholder. */
   useLengths: 'u32',
 } as const;
@@ -18,20 +25,23 @@ type Arrays<Name extends string> = Readonly<Record<Name, NumericArray>>;
 /** Stands in the logSumExp of a query that sees no key: exp(score - 1e30) is 0. */
 const nothingSeen = 1e30;
 
-type Visit = (query: number, rowOfQuery: number, end: number, rowOfKey: (s: number) => number) => void;
+type Visit = (query: number, rowOfQuery: number, begin: number, end: number, rowOfKey: (s: number) => number) => void;
 
 /**
  * Calls `visit` for every query: its index in (batch, heads, time), where its row starts in (batch, time, heads, size),
- * how many keys it sees, and where their rows start.
+ * which keys it sees (from `begin` to before `end`), and where their rows start in (batch, keys, keyHeads, size).
  */
 function forEachQuery(s: AttentionScalars, lengths: NumericArray, headSize: number, visit: Visit): void {
   for (let b = 0; b < s.batch; b++) {
-    const length = s.useLengths === 1 ? Math.min(Math.max(lengths[b], 0), s.time) : s.time;
+    const length = s.useLengths === 1 ? Math.min(Math.max(lengths[b], 0), s.keys) : s.keys;
     for (let h = 0; h < s.heads; h++) {
-      const row = (t: number) => ((b * s.time + t) * s.heads + h) * headSize;
+      const keyHead = Math.floor((h * s.keyHeads) / s.heads);
+      const rowOfKey = (j: number) => ((b * s.keys + j) * s.keyHeads + keyHead) * headSize;
       for (let t = 0; t < s.time; t++) {
-        const end = s.causal === 1 ? Math.min(length, t + 1) : length;
-        visit((b * s.heads + h) * s.time + t, row(t), end, row);
+        const position = s.keys - s.time + t;
+        const end = s.causal === 1 ? Math.min(length, position + 1) : length;
+        const begin = s.window > 0 ? Math.max(0, position + 1 - s.window) : 0;
+        visit((b * s.heads + h) * s.time + t, ((b * s.time + t) * s.heads + h) * headSize, begin, end, rowOfKey);
       }
     }
   }
@@ -49,24 +59,24 @@ export function attentionForward(
   s: AttentionScalars,
 ): void {
   const size = headSizeOf(q, s);
-  const weights = new Float64Array(s.time);
+  const weights = new Float64Array(s.keys);
   const sums = new Float64Array(size);
-  forEachQuery(s, lengths, size, (query, rowOfQuery, end, rowOfKey) => {
+  forEachQuery(s, lengths, size, (query, rowOfQuery, begin, end, rowOfKey) => {
     let highest = Number.NEGATIVE_INFINITY;
-    for (let j = 0; j < end; j++) {
+    for (let j = begin; j < end; j++) {
       weights[j] = s.scale * dot(q, rowOfQuery, k, rowOfKey(j), size);
       if (weights[j] > highest) highest = weights[j];
     }
     let total = 0;
     sums.fill(0);
-    for (let j = 0; j < end; j++) {
+    for (let j = begin; j < end; j++) {
       const weight = Math.exp(weights[j] - highest);
       const row = rowOfKey(j);
       total += weight;
       for (let d = 0; d < size; d++) sums[d] += weight * v[row + d];
     }
-    for (let d = 0; d < size; d++) output[rowOfQuery + d] = end > 0 ? sums[d] / total : 0;
-    logSumExp[query] = end > 0 ? highest + Math.log(total) : nothingSeen;
+    for (let d = 0; d < size; d++) output[rowOfQuery + d] = end > begin ? sums[d] / total : 0;
+    logSumExp[query] = end > begin ? highest + Math.log(total) : nothingSeen;
   });
 }
 
@@ -93,9 +103,9 @@ export function attentionQueryGradient(arrays: Arrays<Saved | 'queryGradient'>, 
   const { q, k, v, lengths, outputGradient, statistics, queryGradient } = arrays;
   const size = headSizeOf(q, s);
   const sums = new Float64Array(size);
-  forEachQuery(s, lengths, size, (query, rowOfQuery, end, rowOfKey) => {
+  forEachQuery(s, lengths, size, (query, rowOfQuery, begin, end, rowOfKey) => {
     sums.fill(0);
-    for (let j = 0; j < end; j++) {
+    for (let j = begin; j < end; j++) {
       const row = rowOfKey(j);
       const p = probability(s.scale * dot(q, rowOfQuery, k, row, size) - statistics[2 * query]);
       const change = s.scale * p * (dot(outputGradient, rowOfQuery, v, row, size) - statistics[2 * query + 1]);
@@ -114,8 +124,8 @@ export function attentionKeyValueGradient(
   const size = headSizeOf(q, s);
   keyGradient.fill(0);
   valueGradient.fill(0);
-  forEachQuery(s, lengths, size, (query, rowOfQuery, end, rowOfKey) => {
-    for (let j = 0; j < end; j++) {
+  forEachQuery(s, lengths, size, (query, rowOfQuery, begin, end, rowOfKey) => {
+    for (let j = begin; j < end; j++) {
       const row = rowOfKey(j);
       const p = probability(s.scale * dot(q, rowOfQuery, k, row, size) - statistics[2 * query]);
       const change = s.scale * p * (dot(outputGradient, rowOfQuery, v, row, size) - statistics[2 * query + 1]);

@@ -1,0 +1,122 @@
+/** The decoder by itself. Whole models are held against transformers in test/pretrained. */
+import { describe, expect, test } from 'vitest';
+import {
+  ArgumentError,
+  crossEntropy,
+  Decoder,
+  type DecoderConfig,
+  type Device,
+  gradientOf,
+  KeyValueCache,
+  noGrad,
+  Random,
+  ShapeError,
+  step,
+  tensor,
+} from '../../src/index.ts';
+import { cpu, onEachDevice } from '../devices.ts';
+import { expectClose } from '../shapes.ts';
+
+const config: DecoderConfig = {
+  vocabulary: 11,
+  width: 8,
+  blocks: 2,
+  heads: 4,
+  keyHeads: 2,
+  headSize: 4,
+  hidden: 12,
+  contextLength: 32,
+  positions: { base: 100, size: 4, scaling: null },
+  normalization: 'rms',
+  epsilon: 1e-5,
+  headNorms: true,
+  biases: { queryKeyValue: true, output: false, feedForward: false },
+  feedForward: 'swiglu',
+  windows: [null, 3],
+  tiedHead: true,
+};
+const learned: DecoderConfig = { ...config, positions: 'learned', normalization: 'layer', feedForward: 'gelu' };
+
+function tokensOf(batch: number, time: number, device: Device) {
+  const values = Int32Array.from({ length: batch * time }, (_, i) => (i * i + 3) % 11);
+  return { values, tokens: tensor(values, { device, shape: [batch, time] }) };
+}
+
+onEachDevice((device) => {
+  test.each([config, learned])('pieces through a cache give what the whole gives', async (each) => {
+    const model = new Decoder(each, { device, random: new Random(1) });
+    const cache = new KeyValueCache(each.blocks, 10);
+    const { values, tokens } = tokensOf(2, 10, device);
+    const whole = await step(() => noGrad(() => model.call(tokens)).data());
+    let start = 0;
+    for (const length of [4, 1, 3, 2]) {
+      await step(async () => {
+        const piece = [0, 1].flatMap((row) => [...values.slice(10 * row + start, 10 * row + start + length)]);
+        const part = tensor(Int32Array.from(piece), { device, shape: [2, length] });
+        const logits = noGrad(() => model.call(part, { cache, lastOnly: true }));
+        const expected = [0, 1].flatMap((row) => {
+          const end = 11 * (10 * row + start + length);
+          return [...whole.slice(end - 11, end)];
+        });
+        await expectClose(logits, tensor(expected, { device, shape: [2, 1, 11] }), { absolute: 2e-6 });
+      });
+      start += length;
+    }
+    expect(() => cache.makeRoom(1)).toThrow('10 and 1 more positions exceed its capacity of 10');
+    cache.release();
+  });
+
+  test('padding behind a row changes nothing before it', async () => {
+    const model = new Decoder(config, { device, random: new Random(1) });
+    await step(async () => {
+      const { values, tokens } = tokensOf(1, 6, device);
+      const lengths = tensor([4], { device, dtype: 'i32' });
+      const padded = await noGrad(() => model.call(tokens, { lengths })).data();
+      const short = await noGrad(() => model.call(tensor(values.slice(0, 4), { device, shape: [1, 4] }))).data();
+      for (let i = 0; i < short.length; i++) expect(Math.abs(padded[i] - short[i])).toBeLessThan(2e-6);
+    });
+  });
+});
+
+test('a tied head is the table itself, which gets both gradients', async () => {
+  const tied = new Decoder(config, { device: cpu, random: new Random(1) });
+  const parted = new Decoder({ ...config, tiedHead: false }, { device: cpu, random: new Random(1) });
+  expect(tied.head).toBeNull();
+  const state = await tied.stateDict();
+  const { data } = state['tokens.table'];
+  const turned = Float32Array.from(data, (_, i) => data[(i % 11) * 8 + Math.floor(i / 11)]);
+  parted.loadStateDict({ ...state, 'head.weight': { shape: [8, 11], data: turned } });
+  await step(async () => {
+    const { tokens } = tokensOf(2, 5, cpu);
+    for (const model of [tied, parted]) crossEntropy(model.call(tokens), tokens).backward();
+    const gradient = async (of: Parameters<typeof gradientOf>[0]) =>
+      (await gradientOf(of)?.data()) ?? new Float32Array(0);
+    const [both, ofTable] = [await gradient(tied.tokens.table), await gradient(parted.tokens.table)];
+    const ofHead = parted.head ? await gradient(parted.head.weight) : new Float32Array(0);
+    expect(both).toHaveLength(88);
+    for (let i = 0; i < both.length; i++) {
+      expect(Math.abs(both[i] - ofTable[i] - ofHead[(i % 8) * 11 + Math.floor(i / 8)])).toBeLessThan(1e-6);
+    }
+  });
+});
+
+describe('bad input', () => {
+  test.each<[Partial<DecoderConfig>, string]>([
+    [{ width: 0 }, 'width is 0'],
+    [{ headSize: 2.5 }, 'headSize is 2.5'],
+    [{ keyHeads: 3 }, 'keyHeads is 3 (allowed: what divides 4, the heads)'],
+    [{ windows: [null] }, 'windows are 1'],
+  ])('%j', (change, message) => {
+    const build = () => new Decoder({ ...config, ...change }, { device: cpu, random: new Random(1) });
+    expect(build).toThrow(ArgumentError);
+    expect(build).toThrow(message);
+  });
+
+  test('too many tokens for learned positions, and none', async () => {
+    const model = new Decoder(learned, { device: cpu, random: null });
+    await step(() => {
+      expect(() => model.call(tokensOf(1, 33, cpu).tokens)).toThrow('33 tokens exceed the 32 learned positions');
+      expect(() => model.call(tensor(new Int32Array(0), { device: cpu, shape: [1, 0] }))).toThrow(ShapeError);
+    });
+  });
+});
