@@ -83,6 +83,7 @@ export {
   type DecoderCall,
   type DecoderConfig,
   GroupedAttention,
+  parameterCount,
   type RotaryPositions,
 } from './nn/decoder.ts';
 export { Dropout } from './nn/dropout.ts';

@@ -54,6 +54,25 @@ export interface RotaryPositions {
   scaling: RotaryScaling | null;
 }
 
+/** How many numbers the parameters of such a decoder are, before it is built. */
+export function parameterCount(config: DecoderConfig): number {
+  const { vocabulary, width, blocks, heads, keyHeads, headSize, hidden, biases } = config;
+  const queries = heads * headSize;
+  const keysAndValues = 2 * keyHeads * headSize;
+  const norm = config.normalization === 'layer' ? 2 * width : width;
+  const attention =
+    width * (queries + keysAndValues) +
+    (biases.queryKeyValue ? queries + keysAndValues : 0) +
+    (config.headNorms ? 2 * headSize : 0) +
+    queries * width +
+    (biases.output ? width : 0);
+  const inner = config.feedForward === 'swiglu' ? 2 * hidden : hidden;
+  const feedForward = width * (inner + hidden) + (biases.feedForward ? inner + width : 0);
+  const positions = config.positions === 'learned' ? config.contextLength * width : 0;
+  const tables = (config.tiedHead ? 1 : 2) * vocabulary * width + positions;
+  return tables + blocks * (attention + feedForward + 2 * norm) + norm;
+}
+
 /** How a decoder is called. */
 export interface DecoderCall {
   /** i32 (batch): how many tokens of each row count; keys beyond are not seen. */

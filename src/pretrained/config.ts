@@ -35,12 +35,17 @@ export class ConfigReader {
   }
 
   /** A whole number above 0. @throws FileFormatError where it is missing without a default, or something else. */
-  size(key: string, standard?: number): number {
+  size(key: string, standard?: number, largest = 2 ** 31): number {
     const value = this.get(key) ?? standard;
-    if (typeof value === 'number' && Number.isSafeInteger(value) && value > 0) return value;
+    if (typeof value === 'number' && Number.isInteger(value) && value > 0 && value <= largest) return value;
     throw new FileFormatError(
-      `config.json: ${key} is ${JSON.stringify(value) ?? 'missing'} (allowed: whole numbers of at least 1)`,
+      `config.json: ${key} is ${JSON.stringify(value) ?? 'missing'} (allowed: whole numbers from 1 to ${largest})`,
     );
+  }
+
+  /** The number of blocks, which is what lists are made of before any file is opened. */
+  blocks(key: string): number {
+    return this.size(key, undefined, 4096);
   }
 
   /** The same, or null. */

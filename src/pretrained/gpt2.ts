@@ -8,7 +8,7 @@ export const gpt2: Family = {
     reader.expect('scale_attn_weights', true);
     const width = reader.size('n_embd');
     const heads = reader.size('n_head');
-    const blocks = reader.size('n_layer');
+    const blocks = reader.blocks('n_layer');
     return {
       vocabulary: reader.size('vocab_size'),
       width,

@@ -21,7 +21,7 @@ export function readLlamaLike(reader: ConfigReader): DecoderConfig {
   const width = reader.size('hidden_size');
   const heads = reader.size('num_attention_heads');
   const headSize = reader.size('head_dim', width / heads);
-  const blocks = reader.size('num_hidden_layers');
+  const blocks = reader.blocks('num_hidden_layers');
   return {
     vocabulary: reader.size('vocab_size'),
     width,

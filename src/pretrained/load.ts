@@ -1,10 +1,10 @@
 /** A Hugging Face folder becomes a model. */
 import { join } from 'node:path';
-import { Decoder, type DecoderConfig } from '../nn/decoder.ts';
+import { Decoder, type DecoderConfig, parameterCount } from '../nn/decoder.ts';
 import type { CreateOptions } from '../tensor/create.ts';
 import { FileFormatError, UnsupportedModelError } from '../tensor/errors.ts';
 import { scope } from '../tensor/scope.ts';
-import { formatShape, sameShape } from '../tensor/shape.ts';
+import { formatShape, sameShape, sizeOf } from '../tensor/shape.ts';
 import { ConfigReader } from './config.ts';
 import type { Family, StoredWeight } from './family.ts';
 import { type JsonObject, readJsonFile } from './folder.ts';
@@ -49,6 +49,7 @@ export async function loadPretrained(folder: string, options: CreateOptions = {}
   try {
     const weights = family.weights(description);
     const nameInFile = namesOf(files, weights, description);
+    checkCount(folder, files, description);
     const model = new Decoder(description, { ...options, random: null });
     const parameters = model.namedParameters();
     for (const weight of weights) {
@@ -103,6 +104,16 @@ function namesOf(files: WeightFiles, weights: readonly StoredWeight[], { tiedHea
   throw new FileFormatError(
     `weights: the tensors do not fit config.json; missing: ${missing.join(', ') || 'none'}; ` +
       `not expected: ${extra.join(', ') || 'none'}`,
+  );
+}
+
+/** Before anything is allocated: a configuration of a giant beside small weights is not built to find that out. */
+function checkCount(folder: string, files: WeightFiles, config: DecoderConfig): void {
+  const described = parameterCount(config);
+  const stored = files.names.reduce((sum, name) => sum + sizeOf(files.find(name)?.shape ?? []), 0);
+  if (described <= stored) return;
+  throw new FileFormatError(
+    `${folder}: config.json describes a model of ${described} parameters, and the weights are ${stored} numbers`,
   );
 }
 

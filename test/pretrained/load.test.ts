@@ -3,10 +3,16 @@ import { readFileSync } from 'node:fs';
 import { cp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { FileFormatError, loadPretrained, UnsupportedModelError, writeSafetensors } from '../../src/index.ts';
+import {
+  FileFormatError,
+  loadPretrained,
+  parameterCount,
+  UnsupportedModelError,
+  writeSafetensors,
+} from '../../src/index.ts';
 import { cpu } from '../devices.ts';
 import { temporaryFolder } from '../temporary-folder.ts';
-import { fixture, readFixture } from './fixtures.ts';
+import { fixture, models, readFixture } from './fixtures.ts';
 
 /** A copy of a fixture with a changed configuration; undefined takes a key out. */
 async function changed(name: string, change: Record<string, unknown>, file = 'config.json'): Promise<string> {
@@ -45,6 +51,13 @@ describe('files that do not fit', () => {
     ['a size that is missing', 'llama', { hidden_size: undefined }, /hidden_size is missing/],
     ['a size that is none', 'llama', { vocab_size: -1 }, /vocab_size is -1/],
     ['heads that do not divide', 'gpt2', { n_head: 5 }, /head/],
+    [
+      'a giant',
+      'llama',
+      { intermediate_size: 3e7 },
+      /describes a model of \d{10} parameters, and the weights are 22\d+ numbers/,
+    ],
+    ['a billion blocks', 'gpt2', { n_layer: 1e9 }, /n_layer is 1000000000 \(allowed: whole numbers from 1 to 4096\)/],
     ['another width', 'llama', { intermediate_size: 47 }, /gate_proj.weight has shape \[48, 32\].* \[47, 32\]/],
     ['a block too many', 'llama', { num_hidden_layers: 3 }, /missing: model.layers.2.input_layernorm.weight/],
     ['a block too few', 'llama', { num_hidden_layers: 1 }, /not expected: model.layers.1/],
@@ -53,6 +66,11 @@ describe('files that do not fit', () => {
     ['a list of another length', 'qwen3', { layer_types: [] }, /layer_types must be a list of 2/],
   ])('%s', async (_, name, change, message) => {
     await loading(await changed(name, change)).toThrow(message);
+  });
+
+  test.each(models)('%s: the parameters are counted before they are made', async (name) => {
+    const { model } = await loadPretrained(fixture(`models/${name}`), { device: cpu });
+    expect(parameterCount(model.config)).toBe(model.parameters().reduce((sum, { size }) => sum + size, 0));
   });
 
   test('no folder, no config.json, no weights', async () => {
