@@ -28,7 +28,7 @@ type OperandDerivative = Derivative | 'identity' | null;
  * Numbers among which a row is smooth, for the tests of its gradient. `grid` and `off-grid` are multiples of 0.3 and the middles between
  * them, which come near neither each other nor (the middles) 0; `bit` is 0 or 1.
  */
-export type Domain = 'any' | 'positive' | 'nonzero' | 'grid' | 'off-grid' | 'bit';
+export type Domain = 'any' | 'positive' | 'negative' | 'nonzero' | 'grid' | 'off-grid' | 'bit';
 
 export interface PointwiseRow<Derivatives extends readonly OperandDerivative[] = readonly OperandDerivative[]> {
   wgsl: string;
