@@ -36,7 +36,9 @@ export { type MatmulOptions, matmul } from './autograd/operations/matmul/matmul.
 export { layerNorm, type NormOptions, rmsNorm } from './autograd/operations/normalization.ts';
 export * from './autograd/operations/pointwise/pointwise.ts';
 export type { Operand } from './autograd/operations/pointwise/row.ts';
+export type { ReduceOptions } from './autograd/operations/reduction/reduce-options.ts';
 export * from './autograd/operations/reduction/reduction.ts';
+export * from './autograd/operations/reduction/statistics.ts';
 export { type RotaryOptions, rotary } from './autograd/operations/rotary.ts';
 export { logSoftmax, softmax } from './autograd/operations/softmax.ts';
 export { broadcastTo, concatenate, permute, reshape, slice, transpose } from './autograd/operations/views.ts';

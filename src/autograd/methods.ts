@@ -9,6 +9,7 @@ import { cast } from './operations/cast.ts';
 import { matmul } from './operations/matmul/matmul.ts';
 import * as pointwise from './operations/pointwise/pointwise.ts';
 import * as reduction from './operations/reduction/reduction.ts';
+import * as statistics from './operations/reduction/statistics.ts';
 import { permute, reshape, slice, transpose } from './operations/views.ts';
 
 const others = { matmul, cast, reshape, transpose, permute, slice };
@@ -21,7 +22,11 @@ type Methods<Functions> = {
 };
 
 declare module '../tensor/tensor.ts' {
-  interface Tensor extends Methods<typeof pointwise>, Methods<typeof reduction>, Methods<typeof others> {
+  interface Tensor
+    extends Methods<typeof pointwise>,
+      Methods<typeof reduction>,
+      Methods<typeof statistics>,
+      Methods<typeof others> {
     /** A copy on another device, without a gradient; f16 becomes f32 where the device lacks it. Waits for this one. */
     to(device: Device): Promise<Tensor>;
     /** Leaves the gradient of this tensor in every live leaf below it. */
@@ -31,7 +36,7 @@ declare module '../tensor/tensor.ts' {
   }
 }
 
-for (const [name, operation] of Object.entries({ ...pointwise, ...reduction, ...others })) {
+for (const [name, operation] of Object.entries({ ...pointwise, ...reduction, ...statistics, ...others })) {
   install(name, {
     value(this: Tensor, ...rest: readonly unknown[]): unknown {
       return Reflect.apply(operation, undefined, [this, ...rest]);

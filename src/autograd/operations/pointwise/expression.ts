@@ -5,6 +5,7 @@ import { getOrCreate } from '../../../tensor/get-or-create.ts';
 import { elementwise, flatWorkgroups, kernel } from '../../../tensor/kernel.ts';
 import { broadcastShapes, broadcastStrides, collapseAxes, sameShape, sizeOf } from '../../../tensor/shape.ts';
 import { allocate, copy, dense, type Tensor } from '../../../tensor/tensor.ts';
+import { isNaNFunction } from '../not-a-number.ts';
 
 /** One formula in its two forms. `parameters` names the operands, in order, as the WGSL expression uses them. */
 export interface Expression {
@@ -74,9 +75,7 @@ fn errorFunction(x: f32) -> f32 {
   }
   return 1.128379167 * exp(-x * x) * sum;
 }`,
-  // By its bits: compilers of shaders may take it that no number is NaN.
-  isNaN: `
-fn isNaN(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u; }`,
+  isNaN: isNaNFunction,
 } as const;
 
 /** The helpers that `wgsl` calls, and those which these call. */
