@@ -5,14 +5,31 @@ import { computeDType } from '../tensor/dtype.ts';
 import { Tensor } from '../tensor/tensor.ts';
 import { backward } from './backward.ts';
 import { gradientOf } from './leaf-gradient.ts';
+import { expand, flatten, split, squeeze, unsqueeze } from './operations/axes.ts';
 import { cast } from './operations/cast.ts';
+import { flip } from './operations/flip.ts';
 import { matmul } from './operations/matmul/matmul.ts';
+import { pad } from './operations/pad.ts';
 import * as pointwise from './operations/pointwise/pointwise.ts';
 import * as reduction from './operations/reduction/reduction.ts';
 import * as statistics from './operations/reduction/statistics.ts';
-import { permute, reshape, slice, transpose } from './operations/views.ts';
+import { broadcastTo, permute, reshape, slice, transpose } from './operations/views.ts';
 
-const others = { matmul, cast, reshape, transpose, permute, slice };
+const rearranging = {
+  reshape,
+  transpose,
+  permute,
+  slice,
+  broadcastTo,
+  expand,
+  flatten,
+  squeeze,
+  unsqueeze,
+  split,
+  flip,
+  pad,
+};
+const others = { matmul, cast, ...rearranging };
 
 /** Functions of a tensor, as methods of their first operand. */
 type Methods<Functions> = {

@@ -108,6 +108,7 @@ export function slice(x: Tensor, starts: readonly number[], ends: readonly numbe
 /** x stretched to `shape` by the rules of broadcasting. A view. */
 export function broadcastTo(x: Tensor, shape: Shape): Tensor {
   beginView('broadcastTo', x);
+  checkShape('broadcastTo', shape);
   if (!sameShape(broadcastShapes('broadcastTo', x.shape, shape), shape)) {
     throw new ShapeError(`broadcastTo: ${formatShape(x.shape)} does not stretch to ${formatShape(shape)}`);
   }
