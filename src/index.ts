@@ -1,8 +1,10 @@
 /** The whole public interface of frostgrad, on one page. */
 
 export {
+  arange,
   type CreateOptions,
   defaultDevice,
+  eye,
   full,
   normal,
   ones,
@@ -34,6 +36,20 @@ export { type CrossEntropyOptions, crossEntropy } from './autograd/operations/cr
 export { dropout } from './autograd/operations/dropout.ts';
 export { embedding } from './autograd/operations/embedding.ts';
 export { flip } from './autograd/operations/flip.ts';
+export { cumsum } from './autograd/operations/indexing/cumulative-sum.ts';
+export { gather, indexSelect, scatterAdd } from './autograd/operations/indexing/gather.ts';
+export { type MultinomialOptions, multinomial } from './autograd/operations/indexing/multinomial.ts';
+export { oneHot } from './autograd/operations/indexing/one-hot.ts';
+export {
+  argmax,
+  argmin,
+  type ExtremeIndexOptions,
+  type Sorted,
+  type SortOptions,
+  sort,
+  type TopkOptions,
+  topk,
+} from './autograd/operations/indexing/order.ts';
 export { type MatmulOptions, matmul } from './autograd/operations/matmul/matmul.ts';
 export { layerNorm, type NormOptions, rmsNorm } from './autograd/operations/normalization.ts';
 export { type PadOptions, pad } from './autograd/operations/pad.ts';
@@ -44,6 +60,7 @@ export * from './autograd/operations/reduction/reduction.ts';
 export * from './autograd/operations/reduction/statistics.ts';
 export { type RotaryOptions, rotary } from './autograd/operations/rotary.ts';
 export { logSoftmax, softmax } from './autograd/operations/softmax.ts';
+export { tril, triu } from './autograd/operations/triangle.ts';
 export { broadcastTo, concatenate, permute, reshape, slice, transpose } from './autograd/operations/views.ts';
 export { noGrad } from './autograd/record.ts';
 export { type Check, GradES, type GradESOptions } from './grades/grades.ts';

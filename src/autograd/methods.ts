@@ -8,11 +8,16 @@ import { gradientOf } from './leaf-gradient.ts';
 import { expand, flatten, split, squeeze, unsqueeze } from './operations/axes.ts';
 import { cast } from './operations/cast.ts';
 import { flip } from './operations/flip.ts';
+import { cumsum } from './operations/indexing/cumulative-sum.ts';
+import { gather, indexSelect, scatterAdd } from './operations/indexing/gather.ts';
+import { multinomial } from './operations/indexing/multinomial.ts';
+import { argmax, argmin, sort, topk } from './operations/indexing/order.ts';
 import { matmul } from './operations/matmul/matmul.ts';
 import { pad } from './operations/pad.ts';
 import * as pointwise from './operations/pointwise/pointwise.ts';
 import * as reduction from './operations/reduction/reduction.ts';
 import * as statistics from './operations/reduction/statistics.ts';
+import { tril, triu } from './operations/triangle.ts';
 import { broadcastTo, permute, reshape, slice, transpose } from './operations/views.ts';
 
 const rearranging = {
@@ -29,7 +34,8 @@ const rearranging = {
   flip,
   pad,
 };
-const others = { matmul, cast, ...rearranging };
+const indexing = { argmax, argmin, gather, indexSelect, scatterAdd, cumsum, sort, topk, multinomial };
+const others = { matmul, cast, tril, triu, ...rearranging, ...indexing };
 
 /** Functions of a tensor, as methods of their first operand. */
 type Methods<Functions> = {

@@ -4,6 +4,7 @@ import { CpuDevice } from './cpu/cpu-device.ts';
 import type { Device } from './device.ts';
 import { computeDType, type DType, dtypes, type NumericArray, typedArray } from './dtype.ts';
 import { ArgumentError, DTypeError, ShapeError } from './errors.ts';
+import { checkOptions } from './options.ts';
 import type { Random } from './random.ts';
 import { currentScope, type Scope } from './scope.ts';
 import { checkShape, formatShape, type Shape, sizeOf } from './shape.ts';
@@ -16,6 +17,8 @@ export interface CreateOptions {
   /** f32 unless the data says otherwise (Float64Array: f64, Int32Array: i32). */
   dtype?: DType;
 }
+
+const createOptions = ['device', 'dtype'];
 
 /** Set once by a program, so that its creations need not name a device. */
 let standard: Device | null = null;
@@ -80,6 +83,33 @@ export function zeros(shape: Shape, options: CreateOptions = {}): Tensor {
 
 export function ones(shape: Shape, options: CreateOptions = {}): Tensor {
   return full(shape, 1, options);
+}
+
+/**
+ * The numbers start, start + step, … below `end` (above it for a negative step); f32 unless another dtype is asked for.
+ *
+ * @throws ArgumentError for numbers that are not finite, and a step of 0.
+ */
+export function arange(end: number, options: CreateOptions & { start?: number; step?: number } = {}): Tensor {
+  checkOptions('arange', options, [...createOptions, 'start', 'step'], null);
+  const { start = 0, step = 1, device, dtype = 'f32' } = options;
+  for (const [name, value] of Object.entries({ end, start, step })) {
+    if (Number.isFinite(value) && !(name === 'step' && value === 0)) continue;
+    throw new ArgumentError(`arange: ${name} is ${value} (allowed: finite numbers, and no step of 0)`);
+  }
+  const count = Math.max(0, Math.ceil((end - start) / step));
+  const values = Float64Array.from({ length: count }, (_, i) => start + i * step);
+  return tensor(values, { device, dtype, name: 'arange' });
+}
+
+/** The identity matrix (rows, columns): 1 on the main diagonal, else 0; square by default. */
+export function eye(rows: number, options: CreateOptions & { columns?: number } = {}): Tensor {
+  checkOptions('eye', options, [...createOptions, 'columns'], 'columns');
+  const { columns = rows, device, dtype = 'f32' } = options;
+  checkShape('eye', [rows, columns]);
+  const values = typedArray(computeDType(dtype), rows * columns);
+  for (let i = 0; i < Math.min(rows, columns); i++) values[i * columns + i] = 1;
+  return tensor(values, { device, dtype, shape: [rows, columns], name: 'eye' });
 }
 
 /** Independent numbers, uniform in [low, high). */

@@ -17,19 +17,19 @@ const otherNames: Readonly<Record<string, readonly string[]>> = {
 };
 
 /**
- * @param first the option that a plain argument in the place of the options likely means.
+ * @param first the option that a plain argument in the place of the options likely means; null where it may be any.
  * @throws ArgumentError that names `operation` for options that are no object, and for one that is not in `allowed`.
  */
 export function checkOptions(
   operation: string,
   options: unknown,
   allowed: readonly string[],
-  first: string | undefined = allowed[0],
+  first: string | null = allowed[0] ?? null,
 ): void {
   const list = allowed.join(', ') || 'none';
   if (typeof options !== 'object' || options === null || Array.isArray(options) || ArrayBuffer.isView(options)) {
     const shown = Array.isArray(options) ? `[${options.join(', ')}]` : String(options);
-    const likely = first === undefined ? '' : `; did you mean { ${first}: ${shown} }?`;
+    const likely = first === null ? '' : `; did you mean { ${first}: ${shown} }?`;
     throw new ArgumentError(`${operation}: got ${shown} where options belong (allowed: ${list})${likely}`);
   }
   for (const name in options) {
