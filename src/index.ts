@@ -60,7 +60,7 @@ export type { ReduceOptions } from './autograd/operations/reduction/reduce-optio
 export * from './autograd/operations/reduction/reduction.ts';
 export * from './autograd/operations/reduction/statistics.ts';
 export { type RotaryOptions, rotary } from './autograd/operations/rotary.ts';
-export { logSoftmax, softmax } from './autograd/operations/softmax.ts';
+export { logSoftmax, type SoftmaxOptions, softmax } from './autograd/operations/softmax.ts';
 export { tril, triu } from './autograd/operations/triangle.ts';
 export { broadcastTo, concatenate, permute, reshape, slice, transpose } from './autograd/operations/views.ts';
 export { noGrad } from './autograd/record.ts';

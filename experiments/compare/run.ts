@@ -64,7 +64,8 @@ export class Run {
     this.options = options;
     this.model = model;
     const trained = model.parameters().filter((parameter) => !parameter.isFrozen);
-    this.optimizer = new AdamW(trained, { ...training, learningRate });
+    const { weightDecay, maxGradientNorm } = training;
+    this.optimizer = new AdamW(trained, { learningRate, weightDecay, maxGradientNorm });
     this.#schedule = warmupCosine({ peak: learningRate, steps, warmup: Math.floor(training.warmup * steps) });
     const registry = new ParameterRegistry(model);
     this.#matrices = registry.active(registry.select(projectionKinds)).flatMap(({ parameters }) => parameters);

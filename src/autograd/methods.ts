@@ -17,6 +17,7 @@ import { pad } from './operations/pad.ts';
 import * as pointwise from './operations/pointwise/pointwise.ts';
 import * as reduction from './operations/reduction/reduction.ts';
 import * as statistics from './operations/reduction/statistics.ts';
+import { logSoftmax, softmax } from './operations/softmax.ts';
 import { tril, triu } from './operations/triangle.ts';
 import { broadcastTo, permute, reshape, slice, transpose } from './operations/views.ts';
 
@@ -35,7 +36,7 @@ const rearranging = {
   pad,
 };
 const indexing = { argmax, argmin, gather, indexSelect, scatterAdd, cumsum, sort, topk, multinomial };
-const others = { matmul, cast, tril, triu, ...rearranging, ...indexing };
+const others = { matmul, cast, softmax, logSoftmax, tril, triu, ...rearranging, ...indexing };
 
 /** Functions of a tensor, as methods of their first operand. */
 type Methods<Functions> = {

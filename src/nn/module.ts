@@ -19,6 +19,9 @@ export interface BuildOptions {
   random: Random;
 }
 
+/** Their names. */
+export const buildOptions = ['device', 'dtype', 'random'] as const satisfies readonly (keyof BuildOptions)[];
+
 /** Values of parameters by name, as plain arrays: what a checkpoint holds. */
 export type StateDict = Record<string, { shape: readonly number[]; data: NumericArray }>;
 

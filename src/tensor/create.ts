@@ -5,7 +5,7 @@ import type { Device } from './device.ts';
 import { computeDType, type DType, dtypes, type NumericArray, typedArray } from './dtype.ts';
 import { ArgumentError, DTypeError, ShapeError } from './errors.ts';
 import { checkOptions } from './options.ts';
-import type { Random } from './random.ts';
+import { Random } from './random.ts';
 import { currentScope, type Scope } from './scope.ts';
 import { checkShape, formatShape, type Shape, sizeOf } from './shape.ts';
 import { Storage } from './storage.ts';
@@ -42,6 +42,7 @@ export function tensor(
   data: NestedArray | NumericArray,
   options: CreateOptions & { shape?: Shape; name?: string; owner?: Scope | null } = {},
 ): Tensor {
+  checkOptions('tensor', options, [...createOptions, 'shape', 'name', 'owner'], null);
   const { device = defaultDevice(), name = 'tensor', owner = currentScope() } = options;
   const isTyped = ArrayBuffer.isView(data);
   const shape = options.shape ?? (isTyped ? [data.length] : nestedShape(data));
@@ -70,19 +71,25 @@ export function tensor(
 }
 
 export function full(shape: Shape, value: number, options: CreateOptions = {}): Tensor {
+  return filled('full', shape, value, options);
+}
+
+function filled(operation: string, shape: Shape, value: number, options: CreateOptions): Tensor {
+  checkShape(operation, shape);
+  // Modules hand on all that they are built with, and constants need no random numbers.
+  checkOptions(operation, options, [...createOptions, 'random'], null);
   const { device = defaultDevice(), dtype = 'f32' } = options;
-  checkShape('full', shape);
-  checkDType('full', device, dtype);
-  if (dtype === 'i32') return tensor(new Int32Array(sizeOf(shape)).fill(value), { device, shape, name: 'full' });
-  return fill(allocate(device, dtype, shape, 'full'), value);
+  checkDType(operation, device, dtype);
+  if (dtype === 'i32') return tensor(new Int32Array(sizeOf(shape)).fill(value), { device, shape, name: operation });
+  return fill(allocate(device, dtype, shape, operation), value);
 }
 
 export function zeros(shape: Shape, options: CreateOptions = {}): Tensor {
-  return full(shape, 0, options);
+  return filled('zeros', shape, 0, options);
 }
 
 export function ones(shape: Shape, options: CreateOptions = {}): Tensor {
-  return full(shape, 1, options);
+  return filled('ones', shape, 1, options);
 }
 
 /**
@@ -117,6 +124,7 @@ export function uniform(
   shape: Shape,
   options: CreateOptions & { random: Random; low?: number; high?: number },
 ): Tensor {
+  checkOptions('uniform', options, [...createOptions, 'random', 'low', 'high'], null);
   const { random, low = 0, high = 1 } = options;
   return sample('uniform', shape, options, () => low + (high - low) * random.uniform());
 }
@@ -126,16 +134,24 @@ export function normal(
   shape: Shape,
   options: CreateOptions & { random: Random; mean?: number; deviation?: number },
 ): Tensor {
+  checkOptions('normal', options, [...createOptions, 'random', 'mean', 'deviation'], null);
   const { random, mean = 0, deviation = 1 } = options;
   return sample('normal', shape, options, () => mean + deviation * random.normal());
 }
 
-function sample(name: string, shape: Shape, options: CreateOptions, draw: () => number): Tensor {
+function sample(name: string, shape: Shape, options: CreateOptions & { random: Random }, draw: () => number): Tensor {
   checkShape(name, shape);
+  checkRandom(name, options.random);
   const { device, dtype = 'f32' } = options;
   const values = typedArray(computeDType(dtype), sizeOf(shape));
   for (let i = 0; i < values.length; i++) values[i] = draw();
   return tensor(values, { device, dtype, shape, name });
+}
+
+/** @throws ArgumentError where a caller without types passed none. */
+export function checkRandom(operation: string, random: unknown): void {
+  if (random instanceof Random) return;
+  throw new ArgumentError(`${operation}: random is ${String(random)} (allowed: a Random, such as new Random(seed))`);
 }
 
 export function checkDType(operation: string, device: Device, dtype: DType): void {

@@ -6,14 +6,17 @@ const otherNames: Readonly<Record<string, readonly string[]>> = {
   axes: ['axis', 'dim', 'dims'],
   axis: ['dim', 'dims', 'axes'],
   correction: ['unbiased', 'ddof'],
-  probability: ['p', 'rate'],
   causal: ['isCausal', 'mask'],
   learningRate: ['lr', 'rate'],
   epsilon: ['eps'],
   random: ['generator', 'seed', 'rng'],
   deviation: ['std', 'standardDeviation'],
-  transposeSecond: ['transpose', 'transposeB'],
-  transposeFirst: ['transposeA'],
+  maxGradientNorm: ['maxNorm', 'clip', 'maxGradNorm', 'clipGradNorm'],
+  rank: ['r'],
+  alpha: ['loraAlpha'],
+  dropout: ['loraDropout'],
+  target: ['targetModules'],
+  peak: ['lr', 'learningRate'],
 };
 
 /**
@@ -29,7 +32,7 @@ export function checkOptions(
   const list = allowed.join(', ') || 'none';
   if (typeof options !== 'object' || options === null || Array.isArray(options) || ArrayBuffer.isView(options)) {
     const shown = Array.isArray(options) ? `[${options.join(', ')}]` : String(options);
-    const likely = first === null ? '' : `; did you mean { ${first}: ${shown} }?`;
+    const likely = first === null || options === undefined ? '' : `; did you mean { ${first}: ${shown} }?`;
     throw new ArgumentError(`${operation}: got ${shown} where options belong (allowed: ${list})${likely}`);
   }
   for (const name in options) {

@@ -184,7 +184,7 @@ onEachDevice((device) => {
       for (const shape of [[-1], [2.5], [Number.NaN], [Number.POSITIVE_INFINITY]]) {
         for (const [name, act] of [
           ['tensor', () => tensor([1], { device, shape })],
-          ['full', () => zeros(shape, { device })],
+          ['zeros', () => zeros(shape, { device })],
           ['uniform', () => uniform(shape, { device, random: new Random(0) })],
           ['normal', () => normal(shape, { device, random: new Random(0) })],
         ] as const) {
@@ -224,7 +224,7 @@ onWebGpu((webgpu) => {
     for (const [name, act] of [
       ['tensor', () => tensor(Float64Array.of(1), { device: webgpu })],
       ['tensor', () => tensor([1], { device: webgpu, dtype: 'f64' })],
-      ['full', () => zeros([1], { device: webgpu, dtype: 'f64' })],
+      ['zeros', () => zeros([1], { device: webgpu, dtype: 'f64' })],
       ['normal', () => normal([1], { device: webgpu, dtype: 'f64', random: new Random(0) })],
     ] as const) {
       expect(act).toThrow(DTypeError);

@@ -1,6 +1,6 @@
 /** Axes that come, go, join and part: views made of `reshape`, `slice` and `broadcastTo`, whose gradients they have. */
 import { ArgumentError, ShapeError } from '../../tensor/errors.ts';
-import { formatShape, normalizeAxis, type Shape, sameShape, sizeOf } from '../../tensor/shape.ts';
+import { checkShapeList, formatShape, normalizeAxis, type Shape, sameShape, sizeOf } from '../../tensor/shape.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import { beginView } from '../record.ts';
 import { broadcastTo, concatenate, reshape, slice } from './views.ts';
@@ -41,6 +41,7 @@ export function flatten(x: Tensor, first = 0, last = -1): Tensor {
 
 /** x stretched to `shape` by the rules of broadcasting; -1 keeps the extent of x. A view. */
 export function expand(x: Tensor, shape: Shape): Tensor {
+  checkShapeList('expand', shape);
   const added = shape.length - x.rank;
   return broadcastTo(
     x,

@@ -6,6 +6,7 @@ import { computeDType, type HostDType, typedArray } from '../../tensor/dtype.ts'
 import { ArgumentError, ShapeError } from '../../tensor/errors.ts';
 import { getOrCreate } from '../../tensor/get-or-create.ts';
 import { flatWorkgroups, kernel } from '../../tensor/kernel.ts';
+import { checkOptions } from '../../tensor/options.ts';
 import { formatShape } from '../../tensor/shape.ts';
 import { allocate, type Tensor } from '../../tensor/tensor.ts';
 import { begin, record } from '../record.ts';
@@ -70,8 +71,10 @@ export interface RotaryOptions {
  * @throws ShapeError for another rank or an odd headSize; ArgumentError for a base that is not positive, or a
  * positionOffset that is no whole number of at least 0.
  */
-export function rotary(x: Tensor, { base = 10000, positionOffset = 0 }: RotaryOptions = {}): Tensor {
+export function rotary(x: Tensor, options: RotaryOptions = {}): Tensor {
   begin('rotary', x);
+  checkOptions('rotary', options, ['base', 'positionOffset'], 'positionOffset');
+  const { base = 10000, positionOffset = 0 } = options;
   if (x.rank !== 4 || x.shape[3] % 2 !== 0) {
     throw new ShapeError(
       `rotary: x has shape ${formatShape(x.shape)} (allowed: [batch, time, heads, headSize], headSize even)`,

@@ -1,5 +1,5 @@
 /** Categories drawn at random. */
-import { tensor } from '../../../tensor/create.ts';
+import { checkRandom, tensor } from '../../../tensor/create.ts';
 import { dispatch } from '../../../tensor/dispatch.ts';
 import { ArgumentError } from '../../../tensor/errors.ts';
 import { flatWorkgroups, kernel } from '../../../tensor/kernel.ts';
@@ -58,9 +58,7 @@ export function multinomial(weights: Tensor, count: number, options: Multinomial
       : `1 … ${categories}, the categories; more with replacement`;
     throw new ArgumentError(`multinomial: count is ${count} (allowed: ${most})`);
   }
-  if (typeof random?.uniform !== 'function') {
-    throw new ArgumentError(`multinomial: random is ${String(random)} (allowed: a Random, such as new Random(seed))`);
-  }
+  checkRandom('multinomial', random);
   const { device } = weights;
   const shape = [...weights.shape.slice(0, -1), count];
   const numbers = Float32Array.from({ length: rows * count }, () => random.uniform());
