@@ -183,7 +183,7 @@ function tile(
       const offset = <usize>row * width + ((<usize>column) << 2);
       let sum = load<f32>(edge + ((<usize>(row * panelColumns + column)) << 2));
       if (from != 0) sum += load<f32>(from + offset);
-      store<f32>(c + offset, rectifies && !(sum > 0) ? 0 : sum);
+      store<f32>(c + offset, rectifies && sum <= 0 ? 0 : sum);
     }
   }
 }
@@ -196,9 +196,9 @@ function writeWhole(to: usize, from: usize, first: v128, second: v128, rectifies
     second = f32x4.add(v128.load(from, 16), second);
   }
   if (rectifies) {
-    // pmax answers its first argument where the second is not larger, so NaN becomes 0 as in the other forms.
-    first = f32x4.pmax(f32x4.splat(0), first);
-    second = f32x4.pmax(f32x4.splat(0), second);
+    // max, and not pmax: NaN stays.
+    first = f32x4.max(f32x4.splat(0), first);
+    second = f32x4.max(f32x4.splat(0), second);
   }
   v128.store(to, first);
   v128.store(to, second, 16);

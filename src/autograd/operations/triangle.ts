@@ -5,6 +5,7 @@ import { ArgumentError, ShapeError } from '../../tensor/errors.ts';
 import { formatShape } from '../../tensor/shape.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import { begin } from '../record.ts';
+import { evaluate } from './pointwise/expression.ts';
 import { greaterEqual, lessEqual, where } from './pointwise/pointwise.ts';
 
 /** The lower triangle of matrices (…, rows, columns), 0 above it. `diagonal` says where it ends: 0 at the main diagonal, 1 one above it. */
@@ -26,6 +27,6 @@ function triangle(operation: string, x: Tensor, diagonal: number, compare: typeo
     throw new ArgumentError(`${operation}: diagonal is ${diagonal} (allowed: a whole number)`);
   const [rows, columns] = x.shape.slice(-2);
   const options = { device: x.device, dtype: computeDType(x.dtype) };
-  const row = arange(rows, options).reshape([rows, 1]);
-  return where(compare(arange(columns, options), row.add(diagonal)), x, 0);
+  const [columnNumbers, rowNumbers] = [arange(columns, options), arange(rows, options).reshape([rows, 1])];
+  return where(evaluate(compare.forward, [columnNumbers, rowNumbers.add(diagonal)], x.dtype), x, 0);
 }
