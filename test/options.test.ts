@@ -68,6 +68,17 @@ test.each([
   expect(() => calls[name](given)).toThrow(`did you mean ${meant}`);
 });
 
+test('functions that wait refuse them too', async () => {
+  const waiting: Readonly<Record<string, (options: unknown) => unknown>> = {
+    gradcheck: (options) => Reflect.apply(library.gradcheck, undefined, [() => x, [], options]),
+    openDevice: (options) => Reflect.apply(library.openDevice, undefined, ['cpu', options]),
+  };
+  for (const [name, call] of Object.entries(waiting)) {
+    await expect(call({ colour: 1 })).rejects.toThrow(`${name}: there is no option 'colour'`);
+    await expect(call(4)).rejects.toThrow(`${name}: got 4 where options belong`);
+  }
+});
+
 test('random numbers need a source', () => {
   for (const name of ['normal', 'uniform']) {
     expect(() => calls[name]({})).toThrow(
@@ -90,6 +101,6 @@ test('extents one by one, and operands that are no tensors, are told', () => {
     'matmul: operand 3 is object',
   );
   expect(() => Reflect.apply(library.add, undefined, [x, undefined])).toThrow(ArgumentError);
-  expect(() => Reflect.apply(library.add, undefined, [x, [1]])).toThrow(ArgumentError);
+  expect(() => Reflect.apply(library.add, undefined, [1, [1]])).toThrow('add: operand 2 is an array');
   expect(() => Reflect.apply(library.sum, undefined, [[1]])).toThrow('sum: operand 1 is an array');
 });

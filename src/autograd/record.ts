@@ -68,9 +68,9 @@ export function beginView(operation: string, ...operands: readonly Tensor[]): vo
 }
 
 /** @throws ArgumentError for what a caller without types may pass. */
-function checkTensors(operation: string, operands: readonly unknown[]): void {
+export function checkTensors(operation: string, operands: readonly unknown[], takesNumbers = false): void {
   for (const [i, operand] of operands.entries()) {
-    if (operand instanceof Tensor) continue;
+    if (operand instanceof Tensor || (takesNumbers && typeof operand === 'number')) continue;
     const kind = Array.isArray(operand) ? 'an array' : typeof operand;
     throw new ArgumentError(
       `${operation}: operand ${i + 1} is ${kind} (allowed: a tensor; tensor(…) makes one of numbers)`,

@@ -3,7 +3,7 @@ import { computeDType, isFloat } from '../../../tensor/dtype.ts';
 import { ArgumentError, DTypeError } from '../../../tensor/errors.ts';
 import type { Tensor } from '../../../tensor/tensor.ts';
 import type { GradientRule } from '../../node.ts';
-import { begin, beginView, record } from '../../record.ts';
+import { begin, checkTensors, record } from '../../record.ts';
 import { constant } from '../constant.ts';
 import { sumToShape } from '../reduction/reduce-axes.ts';
 import { type Expression, evaluate, widestDType } from './expression.ts';
@@ -112,7 +112,7 @@ function asTensors(name: string, operands: readonly Operand[], count: number): T
   }
   const model = operands.find((operand) => typeof operand !== 'number');
   if (model === undefined) throw new DTypeError(`${name}: at least one operand must be a tensor`);
-  beginView(name, ...operands.filter((operand) => typeof operand !== 'number'));
+  checkTensors(name, operands, true);
   if (!isFloat(model.dtype))
     throw new DTypeError(`${name}: operands have dtype ${model.dtype} (allowed: f16, f32, f64)`);
   return operands.map((operand) =>
