@@ -6,7 +6,7 @@ const otherNames: Readonly<Record<string, readonly string[]>> = {
   axes: ['axis', 'dim', 'dims'],
   axis: ['dim', 'dims', 'axes'],
   correction: ['unbiased', 'ddof'],
-  causal: ['isCausal', 'mask'],
+  causal: ['isCausal'],
   learningRate: ['lr', 'rate'],
   epsilon: ['eps'],
   random: ['generator', 'seed', 'rng'],

@@ -24,7 +24,7 @@ const cumulativeSumKernel = kernel({
   },
 });
 
-/** Sums along an axis up to each element, itself included; in f32 for f16. */
+/** Sums along an axis up to each element, itself included; in f32 for f16. One is added after the other, so rounding grows with the length. */
 export function cumsum(x: Tensor, axis: number): Tensor {
   begin('cumsum', x);
   const along = alongAxis('cumsum', x, axis);
