@@ -2,9 +2,10 @@
 // targets are i32, (rows).
 //
 //   forward        logSumExp[row] = max + log(sum of exp(logits - max)), over the row
-//                  losses[row] = (logSumExp[row] - logits[row, target]) / divisor;  0 where the target is ignoreIndex
-//   backward       inputGradient[row, class] = (exp(logits - logSumExp[row]) - [class is the target])
+//                  losses[row] = (logSumExp[row] - sum of wanted * logits) / divisor;  0 where the target is ignoreIndex
+//   backward       inputGradient[row, class] = (exp(logits - logSumExp[row]) - wanted)
 //                  * outputGradient[row] / divisor;  0 where the target is ignoreIndex
+//   (wanted is 1 - labelSmoothing at the target and 0 elsewhere, and labelSmoothing / classes more for every class)
 //   countTargets   divisor = the number of targets that are not ignoreIndex; where it is 0, nothing is divided
 //
 // A target that is neither a class nor ignoreIndex gives NaN. `divisor` is one number; outputGradient is one for each
@@ -34,6 +35,7 @@
 
 var<workgroup> partialMaxima: array<f32, WORKGROUP_SIZE>;
 var<workgroup> partialSums: array<f32, WORKGROUP_SIZE>;
+var<workgroup> partialBelow: array<f32, WORKGROUP_SIZE>;
 
 // 0, or NaN for a target that is neither a class nor ignored. (WGSL refuses a NaN it can compute beforehand.)
 fn invalidTarget(classOfRow: i32) -> f32 {
@@ -67,6 +69,13 @@ fn forward(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) wor
     sum += exp(f32(logits[begin + column]) - largest);
   }
   partialSums[thread] = sum;
+  var below = 0.0;
+  if (scalars.labelSmoothing > 0.0) {
+    for (var column = lane; column < end; column += scalars.lanes) {
+      below += largest - f32(logits[begin + column]);
+    }
+  }
+  partialBelow[thread] = below;
   workgroupBarrier();
 
   if (isRow && lane == 0u) {
@@ -80,7 +89,16 @@ fn forward(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) wor
     var loss = 0.0;
     if (classOfRow != scalars.ignoreIndex) {
       // In this order the difference loses nothing where the target's logit is large.
-      loss = (largest - f32(logits[begin + u32(classOfRow)]) + logarithm) / divisor[0] + invalidTarget(classOfRow);
+      loss = largest - f32(logits[begin + u32(classOfRow)]) + logarithm;
+      if (scalars.labelSmoothing > 0.0) {
+        var totalBelow = 0.0;
+        for (var other = 0u; other < scalars.lanes; other++) {
+          totalBelow += partialBelow[thread + other];
+        }
+        let spread = totalBelow / f32(scalars.classes) + logarithm;
+        loss = (1.0 - scalars.labelSmoothing) * loss + scalars.labelSmoothing * spread;
+      }
+      loss = loss / divisor[0] + invalidTarget(classOfRow);
     }
     losses[row] = loss;
   }
@@ -98,9 +116,10 @@ fn backward(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) wo
   var gradient = 0.0;
   if (classOfRow != scalars.ignoreIndex) {
     let probability = exp(f32(logits[i]) - savedLogSumExp[row]);
-    let onehot = select(0.0, 1.0, i % scalars.classes == u32(classOfRow));
+    let onehot = select(0.0, 1.0 - scalars.labelSmoothing, i % scalars.classes == u32(classOfRow));
+    let wanted = onehot + scalars.labelSmoothing / f32(scalars.classes);
     let scale = outputGradient[row * scalars.gradientStep] / divisor[0];
-    gradient = (probability - onehot) * scale + invalidTarget(classOfRow);
+    gradient = (probability - wanted) * scale + invalidTarget(classOfRow);
   }
   inputGradient[i] = gradient;
 }

@@ -50,6 +50,11 @@ fn elementOfB(base: u32, k: u32, column: u32) -> f32 {
   return select(0.0, f32(b[select(0u, base + k * scalars.bRow + column * scalars.bColumn, inside)]), inside);
 }
 
+// By their bits: compilers of shaders may take it that no number is NaN.
+fn areNaN(values: vec4f) -> vec4<bool> {
+  return (bitcast<vec4u>(values) & vec4u(0x7fffffffu)) > vec4u(0x7f800000u);
+}
+
 @compute @workgroup_size(THREADS_N, THREADS_M)
 fn main(
   @builtin(workgroup_id) workgroup: vec3u,
@@ -122,7 +127,7 @@ fn main(
           values += vec4f(f32(residual[index]), f32(residual[index + 1]), f32(residual[index + 2]), f32(residual[index + 3]));
         }
         if (scalars.rectify != 0u) {
-          values = select(vec4f(), values, values > vec4f());
+          values = select(vec4f(), values, (values > vec4f()) | areNaN(values));
         }
         if (row < scalars.m) {
           if (column < scalars.n) { c[index] = Element4(values.x); }

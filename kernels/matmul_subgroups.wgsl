@@ -31,6 +31,11 @@ const COLUMN_GROUPS = TILE_N / LANES / 4;
 @group(0) @binding(3) var<storage, read> residual: array<vec4<Element3>>;
 @group(0) @binding(4) var<storage, read_write> c: array<vec4<Element4>>;
 
+// By their bits: compilers of shaders may take it that no number is NaN.
+fn areNaN(values: vec4f) -> vec4<bool> {
+  return (bitcast<vec4u>(values) & vec4u(0x7fffffffu)) > vec4u(0x7f800000u);
+}
+
 @compute @workgroup_size(LANES)
 fn main(
   @builtin(workgroup_id) workgroup: vec3u,
@@ -120,7 +125,7 @@ fn main(
     for (var i = 0u; i < TILE_M; i++) {
       let row = firstRow + i;
       var values = sums[i][j] + biases + before[i];
-      values = select(vec4f(), values, (values > vec4f()) | vec4<bool>(scalars.rectify == 0u));
+      values = select(vec4f(), values, (values > vec4f()) | areNaN(values) | vec4<bool>(scalars.rectify == 0u));
       if (row < m && column < n) {
         c[((workgroup.z * m + row) * n + column) / 4] = vec4<Element4>(values);
       }

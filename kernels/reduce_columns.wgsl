@@ -1,7 +1,7 @@
 // result[i, c, j] = scale · combine over k in chunk c of source[i, k, j];
 // source (outer, length, inner), result (outer, chunks, inner).
 //
-// A template: the host appends `combine` and its `START` (sum or maximum). One thread per result: neighbouring threads
+// A template: the host appends `combine` and its `start()` (sum, product, maximum or minimum). One thread per result: neighbouring threads
 // walk neighbouring columns, so that each step of their common loop is one coalesced load.
 
 const WORKGROUP_SIZE = 64u;
@@ -22,7 +22,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
   let chunk = group % scalars.chunks;
   let chunkLength = (scalars.length + scalars.chunks - 1u) / scalars.chunks;
   let end = min(scalars.length, (chunk + 1u) * chunkLength);
-  var value = START;
+  var value = start();
   for (var k = chunk * chunkLength; k < end; k++) {
     value = combine(value, f32(source[(row * scalars.length + k) * scalars.inner + column]));
   }

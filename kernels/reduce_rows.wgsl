@@ -1,6 +1,6 @@
 // result[i, c] = scale · combine over k in chunk c of source[i, k];  source (outer, length), result (outer, chunks).
 //
-// A template: the host appends `combine` and its `START` (sum or maximum). One workgroup per result: its threads walk
+// A template: the host appends `combine` and its `start()` (sum, product, maximum or minimum). One workgroup per result: its threads walk
 // the chunk side by side, so that loads are coalesced, and a tree in workgroup memory combines their partial results.
 
 const WORKGROUP_SIZE = 64u;
@@ -18,7 +18,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
   let chunk = group % scalars.chunks;
   let chunkLength = (scalars.length + scalars.chunks - 1u) / scalars.chunks;
   let end = min(scalars.length, (chunk + 1u) * chunkLength);
-  var value = START;
+  var value = start();
   if (row < scalars.outer) {
     for (var k = chunk * chunkLength + thread; k < end; k += WORKGROUP_SIZE) {
       value = combine(value, f32(source[row * scalars.length + k]));

@@ -1,8 +1,10 @@
 /** The whole public interface of frostgrad, on one page. */
 
 export {
+  arange,
   type CreateOptions,
   defaultDevice,
+  eye,
   full,
   normal,
   ones,
@@ -28,17 +30,38 @@ export { Graph, type GraphSummary, traced } from './autograd/graph.ts';
 export { gradientOf } from './autograd/leaf-gradient.ts';
 export { detach, requireGradient } from './autograd/node.ts';
 export { type AttentionOptions, attention } from './autograd/operations/attention/attention.ts';
+export { expand, flatten, split, squeeze, stack, unsqueeze } from './autograd/operations/axes.ts';
 export { cast } from './autograd/operations/cast.ts';
 export { type CrossEntropyOptions, crossEntropy } from './autograd/operations/cross-entropy.ts';
 export { dropout } from './autograd/operations/dropout.ts';
 export { embedding } from './autograd/operations/embedding.ts';
+export { flip } from './autograd/operations/flip.ts';
+export { cumsum } from './autograd/operations/indexing/cumulative-sum.ts';
+export { gather, indexSelect, scatterAdd } from './autograd/operations/indexing/gather.ts';
+export { type MultinomialOptions, multinomial } from './autograd/operations/indexing/multinomial.ts';
+export { oneHot } from './autograd/operations/indexing/one-hot.ts';
+export {
+  argmax,
+  argmin,
+  type ExtremeIndexOptions,
+  type Sorted,
+  type SortOptions,
+  sort,
+  type TopkOptions,
+  topk,
+} from './autograd/operations/indexing/order.ts';
+export { binaryCrossEntropy, type LossOptions, meanSquaredError } from './autograd/operations/losses.ts';
 export { type MatmulOptions, matmul } from './autograd/operations/matmul/matmul.ts';
 export { layerNorm, type NormOptions, rmsNorm } from './autograd/operations/normalization.ts';
+export { type PadOptions, pad } from './autograd/operations/pad.ts';
 export * from './autograd/operations/pointwise/pointwise.ts';
 export type { Operand } from './autograd/operations/pointwise/row.ts';
+export type { ReduceOptions } from './autograd/operations/reduction/reduce-options.ts';
 export * from './autograd/operations/reduction/reduction.ts';
+export * from './autograd/operations/reduction/statistics.ts';
 export { type RotaryOptions, type RotaryScaling, rotary } from './autograd/operations/rotary.ts';
-export { logSoftmax, softmax } from './autograd/operations/softmax.ts';
+export { logSoftmax, type SoftmaxOptions, softmax } from './autograd/operations/softmax.ts';
+export { tril, triu } from './autograd/operations/triangle.ts';
 export { broadcastTo, concatenate, permute, reshape, slice, transpose } from './autograd/operations/views.ts';
 export { noGrad } from './autograd/record.ts';
 export { type Check, GradES, type GradESOptions } from './grades/grades.ts';

@@ -66,7 +66,8 @@ export class Run {
     this.source = source;
     this.model = model;
     const trained = model.parameters().filter((parameter) => !parameter.isFrozen);
-    this.optimizer = new AdamW(trained, { ...training, learningRate });
+    const { weightDecay, maxGradientNorm } = training;
+    this.optimizer = new AdamW(trained, { learningRate, weightDecay, maxGradientNorm });
     this.registry = new ParameterRegistry(model);
     if (inHalves) {
       for (const { parameters } of this.registry.active(this.registry.select(projectionKinds))) {

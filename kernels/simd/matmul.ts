@@ -214,7 +214,7 @@ function writeEdge(tile: usize, before: usize, c: usize, rows: i32, columns: i32
       const offset = at(<usize>row * cBytes, column);
       let sum = load<f32>(at(tile, row * panelColumns + column));
       if (before != 0) sum += load<f32>(before + offset);
-      store<f32>(c + offset, rectifies && !(sum > 0) ? 0 : sum);
+      store<f32>(c + offset, rectifies && sum <= 0 ? 0 : sum);
     }
   }
 }

@@ -71,18 +71,18 @@ export function swigluGradientY(x: usize, y: usize, result: usize, count: i32): 
   swiglu(y, x, result, count);
 }
 
-/** x where it is above 0, else 0, also for NaN. */
+/** `kept`, but 0 where `sign` is at most 0; NaN is not. */
 // @ts-ignore: decorator
 @inline
 function keepWhere(kept: v128, sign: v128): v128 {
-  return v128.and(kept, f32x4.gt(sign, f32x4.splat(0)));
+  return v128.andnot(kept, f32x4.le(sign, f32x4.splat(0)));
 }
 
 export function relu(x: usize, result: usize, count: i32): void {
   reluGradient(x, x, result, count);
 }
 
-/** The gradient x where the result y was above 0. */
+/** The gradient x where the result y was above 0, or NaN. */
 export function reluGradient(x: usize, y: usize, result: usize, count: i32): void {
   const whole = count & ~3;
   const end = (<usize>whole) << 2;

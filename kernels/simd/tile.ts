@@ -28,11 +28,12 @@ export function storeTransposed(to: usize, distance: usize, x0: v128, x1: v128, 
   v128.store(to + 3 * distance, v128.shuffle<f32>(high01, high23, 2, 3, 6, 7));
 }
 
-/** x > 0 ? x : 0, so NaN becomes 0 as in the other forms of ReLU. */
+/** x > 0 ? x : 0, but NaN where x is. */
 // @ts-ignore: decorator
 @inline
 function rectified(x: v128): v128 {
-  return v128.and(x, f32x4.gt(x, f32x4.splat(0)));
+  // NaN stays: it is not at most 0.
+  return v128.andnot(x, f32x4.le(x, f32x4.splat(0)));
 }
 
 /**

@@ -1,6 +1,7 @@
 /** Gradients held against central differences. */
 import { tensor } from '../tensor/create.ts';
 import { FrostgradError } from '../tensor/errors.ts';
+import { checkOptions } from '../tensor/options.ts';
 import { Random } from '../tensor/random.ts';
 import { step } from '../tensor/scope.ts';
 import { formatShape } from '../tensor/shape.ts';
@@ -25,6 +26,8 @@ export interface GradcheckOptions {
   seed?: number;
 }
 
+const gradcheckOptions = ['epsilon', 'absoluteTolerance', 'relativeTolerance', 'elements', 'seed'];
+
 /**
  * Compares the gradients of `f` with central differences, element by element. The outputs are weighted with fixed random
  * numbers, so that errors of different outputs cannot cancel. Give f64 tensors of the `cpu` device: in f32 differences
@@ -38,6 +41,7 @@ export async function gradcheck(
   inputs: readonly Tensor[],
   options: GradcheckOptions = {},
 ): Promise<void> {
+  checkOptions('gradcheck', options, gradcheckOptions);
   const { epsilon = 1e-5, absoluteTolerance = 1e-7, relativeTolerance = 1e-5, elements = 64, seed = 0 } = options;
   const values = await Promise.all(inputs.map((input) => input.data()));
   const random = new Random(seed, 1);

@@ -5,13 +5,38 @@ import { computeDType } from '../tensor/dtype.ts';
 import { Tensor } from '../tensor/tensor.ts';
 import { backward } from './backward.ts';
 import { gradientOf } from './leaf-gradient.ts';
+import { expand, flatten, split, squeeze, unsqueeze } from './operations/axes.ts';
 import { cast } from './operations/cast.ts';
+import { flip } from './operations/flip.ts';
+import { cumsum } from './operations/indexing/cumulative-sum.ts';
+import { gather, indexSelect, scatterAdd } from './operations/indexing/gather.ts';
+import { multinomial } from './operations/indexing/multinomial.ts';
+import { argmax, argmin, sort, topk } from './operations/indexing/order.ts';
 import { matmul } from './operations/matmul/matmul.ts';
+import { pad } from './operations/pad.ts';
 import * as pointwise from './operations/pointwise/pointwise.ts';
 import * as reduction from './operations/reduction/reduction.ts';
-import { permute, reshape, slice, transpose } from './operations/views.ts';
+import * as statistics from './operations/reduction/statistics.ts';
+import { logSoftmax, softmax } from './operations/softmax.ts';
+import { tril, triu } from './operations/triangle.ts';
+import { broadcastTo, permute, reshape, slice, transpose } from './operations/views.ts';
 
-const others = { matmul, cast, reshape, transpose, permute, slice };
+const rearranging = {
+  reshape,
+  transpose,
+  permute,
+  slice,
+  broadcastTo,
+  expand,
+  flatten,
+  squeeze,
+  unsqueeze,
+  split,
+  flip,
+  pad,
+};
+const indexing = { argmax, argmin, gather, indexSelect, scatterAdd, cumsum, sort, topk, multinomial };
+const others = { matmul, cast, softmax, logSoftmax, tril, triu, ...rearranging, ...indexing };
 
 /** Functions of a tensor, as methods of their first operand. */
 type Methods<Functions> = {
@@ -21,7 +46,11 @@ type Methods<Functions> = {
 };
 
 declare module '../tensor/tensor.ts' {
-  interface Tensor extends Methods<typeof pointwise>, Methods<typeof reduction>, Methods<typeof others> {
+  interface Tensor
+    extends Methods<typeof pointwise>,
+      Methods<typeof reduction>,
+      Methods<typeof statistics>,
+      Methods<typeof others> {
     /** A copy on another device, without a gradient; f16 becomes f32 where the device lacks it. Waits for this one. */
     to(device: Device): Promise<Tensor>;
     /** Leaves the gradient of this tensor in every live leaf below it. */
@@ -31,7 +60,7 @@ declare module '../tensor/tensor.ts' {
   }
 }
 
-for (const [name, operation] of Object.entries({ ...pointwise, ...reduction, ...others })) {
+for (const [name, operation] of Object.entries({ ...pointwise, ...reduction, ...statistics, ...others })) {
   install(name, {
     value(this: Tensor, ...rest: readonly unknown[]): unknown {
       return Reflect.apply(operation, undefined, [this, ...rest]);

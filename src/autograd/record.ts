@@ -1,10 +1,10 @@
 /** How operations enter the graph: what each begins and ends with. */
 import { snapshotWork, type WorkReport, workSince } from '../tensor/device.ts';
 import { computeDType } from '../tensor/dtype.ts';
-import { DeviceMismatchError, DTypeError } from '../tensor/errors.ts';
+import { ArgumentError, DeviceMismatchError, DTypeError } from '../tensor/errors.ts';
 import { currentStep } from '../tensor/scope.ts';
 import { formatShape } from '../tensor/shape.ts';
-import type { Tensor } from '../tensor/tensor.ts';
+import { Tensor } from '../tensor/tensor.ts';
 import { type GradientRule, isLive, OperationNode, type RecordedRule } from './node.ts';
 
 /** How many `noGrad` are open: module state, as the call stack is. */
@@ -54,6 +54,7 @@ export function begin(operation: string, ...operands: readonly Tensor[]): void {
 
 /** The same for operations that only rearrange elements, and so take integers too. */
 export function beginView(operation: string, ...operands: readonly Tensor[]): void {
+  checkTensors(operation, operands);
   const [first] = operands;
   for (const operand of operands) {
     operand.assertUsable(operation);
@@ -64,6 +65,17 @@ export function beginView(operation: string, ...operands: readonly Tensor[]): vo
     );
   }
   workBefore = tracing ? snapshotWork(first.device) : null;
+}
+
+/** @throws ArgumentError for what a caller without types may pass. */
+export function checkTensors(operation: string, operands: readonly unknown[], takesNumbers = false): void {
+  for (const [i, operand] of operands.entries()) {
+    if (operand instanceof Tensor || (takesNumbers && typeof operand === 'number')) continue;
+    const kind = Array.isArray(operand) ? 'an array' : typeof operand;
+    throw new ArgumentError(
+      `${operation}: operand ${i + 1} is ${kind} (allowed: a tensor; tensor(…) makes one of numbers)`,
+    );
+  }
 }
 
 /** One for all graphs, as `noGrad` is. */

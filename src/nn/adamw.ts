@@ -1,7 +1,8 @@
 /** AdamW, and its kernel. */
 import { dispatch } from '../tensor/dispatch.ts';
 import { byWidth, elementwise, flatWorkgroups } from '../tensor/kernel.ts';
-import { checkRange, Optimizer, type OptimizerOptions, type Update } from './optimizer.ts';
+import { checkOptions } from '../tensor/options.ts';
+import { checkRange, Optimizer, type OptimizerOptions, optimizerOptions, type Update } from './optimizer.ts';
 import type { Parameter } from './parameter.ts';
 
 export interface AdamWOptions extends OptimizerOptions {
@@ -47,6 +48,7 @@ export class AdamW extends Optimizer {
   readonly #epsilon: number;
 
   constructor(parameters: readonly Parameter[], options: AdamWOptions) {
+    checkOptions('AdamW', options, [...optimizerOptions, 'betas', 'epsilon']);
     const { betas = [0.9, 0.999], epsilon = 1e-8 } = options;
     checkRange('AdamW', 'betas[0]', betas[0], 0, 1 - Number.EPSILON);
     checkRange('AdamW', 'betas[1]', betas[1], 0, 1 - Number.EPSILON);

@@ -2,8 +2,9 @@
 import { type MatmulOptions, matmul } from '../autograd/operations/matmul/matmul.ts';
 import { add, relu } from '../autograd/operations/pointwise/pointwise.ts';
 import { zeros } from '../tensor/create.ts';
+import { checkOptions } from '../tensor/options.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { type BuildOptions, initialNormal, Module } from './module.ts';
+import { type BuildOptions, buildOptions, initialNormal, Module } from './module.ts';
 import { Parameter, type ParameterKind } from './parameter.ts';
 
 export interface LinearOptions extends BuildOptions {
@@ -25,11 +26,13 @@ export class Linear extends Module<[Tensor, MatmulOptions?]> {
   readonly bias: Parameter | null;
   adapter: LinearAdapter | null = null;
 
-  constructor(inputs: number, outputs: number, { bias = false, kind = 'weight', ...options }: LinearOptions) {
+  constructor(inputs: number, outputs: number, options: LinearOptions) {
     super();
+    checkOptions('Linear', options, [...buildOptions, 'bias', 'kind'], 'bias');
+    const { bias = false, kind = 'weight', ...build } = options;
     const deviation = 1 / Math.sqrt(inputs);
-    this.weight = new Parameter(initialNormal([inputs, outputs], { ...options, deviation }), kind);
-    this.bias = bias ? new Parameter(zeros([outputs], options), 'bias') : null;
+    this.weight = new Parameter(initialNormal([inputs, outputs], { ...build, deviation }), kind);
+    this.bias = bias ? new Parameter(zeros([outputs], build), 'bias') : null;
   }
 
   /** Whether W holds the adapter's change. */

@@ -5,6 +5,7 @@ import { noGrad } from '../autograd/record.ts';
 import { copyInto } from '../tensor/copy.ts';
 import { normal, zeros } from '../tensor/create.ts';
 import { ArgumentError } from '../tensor/errors.ts';
+import { checkOptions } from '../tensor/options.ts';
 import type { Random } from '../tensor/random.ts';
 import { scope } from '../tensor/scope.ts';
 import { copy, type Tensor } from '../tensor/tensor.ts';
@@ -103,6 +104,7 @@ const projections: readonly ParameterKind[] = ['query', 'key', 'value', 'output'
  * changed then. The adapters take the mode of their Linear, training or evaluation.
  */
 export function addLoRA(model: Module<never, unknown>, options: AddLoRAOptions): void {
+  checkOptions('addLoRA', options, ['rank', 'alpha', 'rankStabilized', 'dropout', 'random', 'target', 'alsoTrain']);
   const { target = projections, alsoTrain } = options;
   const linears = linearsOf(model);
   const targets = linears.filter(([path, linear]) => matches(target, `${path}.weight`, linear.weight));

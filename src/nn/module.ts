@@ -28,6 +28,9 @@ export function initialNormal(shape: Shape, options: BuildOptions & { deviation:
   return random ? normal(shape, { ...others, random }) : zeros(shape, others);
 }
 
+/** Their names. */
+export const buildOptions = ['device', 'dtype', 'random'] as const satisfies readonly (keyof BuildOptions)[];
+
 /** Values of parameters by name, as plain arrays: what a checkpoint holds. */
 export type StateDict = Record<string, { shape: readonly number[]; data: NumericArray }>;
 

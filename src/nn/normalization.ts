@@ -1,8 +1,9 @@
 /** The normalization layers. */
 import { layerNorm, rmsNorm } from '../autograd/operations/normalization.ts';
 import { ones, zeros } from '../tensor/create.ts';
+import { checkOptions } from '../tensor/options.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { type BuildOptions, Module } from './module.ts';
+import { type BuildOptions, buildOptions, Module } from './module.ts';
 import { Parameter } from './parameter.ts';
 
 /** Scales the last axis to unit root mean square, times a learned gain (arXiv 1910.07467). */
@@ -10,9 +11,11 @@ export class RMSNorm extends Module {
   readonly gain: Parameter;
   readonly epsilon: number;
 
-  constructor(width: number, { epsilon = 1e-6, ...options }: Omit<BuildOptions, 'random'> & { epsilon?: number }) {
+  constructor(width: number, options: Omit<BuildOptions, 'random'> & { epsilon?: number }) {
     super();
-    this.gain = new Parameter(ones([width], options), 'norm');
+    checkOptions('RMSNorm', options, [...buildOptions, 'epsilon'], 'epsilon');
+    const { epsilon = 1e-6, ...build } = options;
+    this.gain = new Parameter(ones([width], build), 'norm');
     this.epsilon = epsilon;
   }
 
@@ -27,13 +30,12 @@ export class LayerNorm extends Module {
   readonly bias: Parameter | null;
   readonly epsilon: number;
 
-  constructor(
-    width: number,
-    { epsilon = 1e-5, bias = true, ...options }: Omit<BuildOptions, 'random'> & { epsilon?: number; bias?: boolean },
-  ) {
+  constructor(width: number, options: Omit<BuildOptions, 'random'> & { epsilon?: number; bias?: boolean }) {
     super();
-    this.gain = new Parameter(ones([width], options), 'norm');
-    this.bias = bias ? new Parameter(zeros([width], options), 'norm') : null;
+    checkOptions('LayerNorm', options, [...buildOptions, 'epsilon', 'bias'], 'epsilon');
+    const { epsilon = 1e-5, bias = true, ...build } = options;
+    this.gain = new Parameter(ones([width], build), 'norm');
+    this.bias = bias ? new Parameter(zeros([width], build), 'norm') : null;
     this.epsilon = epsilon;
   }
 

@@ -23,6 +23,14 @@ export interface OptimizerOptions {
   decays?: (parameter: Parameter) => boolean;
 }
 
+/** Their names. */
+export const optimizerOptions = [
+  'learningRate',
+  'maxGradientNorm',
+  'weightDecay',
+  'decays',
+] as const satisfies readonly (keyof OptimizerOptions)[];
+
 /** What an update of one parameter works with. */
 export interface Update {
   gradient: Tensor;

@@ -1,5 +1,6 @@
 /** Learning rates over the steps of a training. */
 import { ArgumentError } from '../tensor/errors.ts';
+import { checkOptions } from '../tensor/options.ts';
 
 /** The learning rate of step 1, 2, …, `steps`. */
 export type Schedule = (step: number) => number;
@@ -26,11 +27,9 @@ export function warmupLinear(options: ScheduleOptions): Schedule {
 }
 
 /** `shape` falls from 1 to 0 while progress goes from 0 to 1. */
-function schedule(
-  name: string,
-  { peak, steps, warmup = 0, final = 0 }: ScheduleOptions,
-  shape: (progress: number) => number,
-): Schedule {
+function schedule(name: string, options: ScheduleOptions, shape: (progress: number) => number): Schedule {
+  checkOptions(name, options, ['peak', 'steps', 'warmup', 'final']);
+  const { peak, steps, warmup = 0, final = 0 } = options;
   if (!(peak > 0 && peak < Number.POSITIVE_INFINITY) || !(final >= 0) || final > peak) {
     throw new ArgumentError(`${name}: need 0 <= final <= peak and peak > 0, got peak ${peak} and final ${final}`);
   }

@@ -1,7 +1,8 @@
 /** SGD, and its kernel. */
 import { dispatch } from '../tensor/dispatch.ts';
 import { byWidth, elementwise, flatWorkgroups } from '../tensor/kernel.ts';
-import { checkRange, Optimizer, type OptimizerOptions, type Update } from './optimizer.ts';
+import { checkOptions } from '../tensor/options.ts';
+import { checkRange, Optimizer, type OptimizerOptions, optimizerOptions, type Update } from './optimizer.ts';
 import type { Parameter } from './parameter.ts';
 
 export interface SGDOptions extends OptimizerOptions {
@@ -29,6 +30,7 @@ export class SGD extends Optimizer {
   readonly #momentum: number;
 
   constructor(parameters: readonly Parameter[], options: SGDOptions) {
+    checkOptions('SGD', options, [...optimizerOptions, 'momentum']);
     const { momentum = 0 } = options;
     checkRange('SGD', 'momentum', momentum, 0, 1 - Number.EPSILON);
     super(parameters, options);

@@ -254,7 +254,7 @@ export class StepReporter {
     const rows = this.#rows.size + extraRows;
     const grown = (old: Tensor, shape: readonly number[]): Tensor => {
       if (old.shape[0] >= shape[0]) return old;
-      const larger = persistent(zeros(shape, old));
+      const larger = persistent(zeros(shape, { device: old.device, dtype: old.dtype }));
       copyInto(old, larger, larger.strides);
       old.release('more is summed now');
       return larger;

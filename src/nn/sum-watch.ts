@@ -85,7 +85,10 @@ export class SumWatch {
     this.#companions.get(parameter)?.tensor.release(`${parameter.name} was frozen, or thawed`);
     this.#companions.delete(parameter);
     if (parameter.isFrozen) return;
-    const kept = over === 'weights-before' ? copy(parameter) : zeros(parameter.shape, parameter);
+    const kept =
+      over === 'weights-before'
+        ? copy(parameter)
+        : zeros(parameter.shape, { device: parameter.device, dtype: parameter.dtype });
     kept.persist();
     this.#companions.set(parameter, { tensor: kept, step: 0 });
   }

@@ -4,7 +4,8 @@ import { CpuDevice } from './cpu/cpu-device.ts';
 import type { Device } from './device.ts';
 import { bytesPerElement, computeDType, type DType, dtypes, type NumericArray, typedArray } from './dtype.ts';
 import { ArgumentError, DTypeError, ShapeError } from './errors.ts';
-import type { Random } from './random.ts';
+import { checkOptions } from './options.ts';
+import { Random } from './random.ts';
 import { currentScope, type Scope } from './scope.ts';
 import { checkShape, formatShape, type Shape, sizeOf } from './shape.ts';
 import { Storage } from './storage.ts';
@@ -16,6 +17,8 @@ export interface CreateOptions {
   /** f32 unless the data says otherwise (Float64Array: f64, Int32Array: i32). */
   dtype?: DType;
 }
+
+const createOptions = ['device', 'dtype'];
 
 /** Set once by a program, so that its creations need not name a device. */
 let standard: Device | null = null;
@@ -39,6 +42,7 @@ export function tensor(
   data: NestedArray | NumericArray,
   options: CreateOptions & { shape?: Shape; name?: string; owner?: Scope | null } = {},
 ): Tensor {
+  checkOptions('tensor', options, [...createOptions, 'shape', 'name', 'owner'], null);
   const { device = defaultDevice(), name = 'tensor', owner = currentScope() } = options;
   const isTyped = ArrayBuffer.isView(data);
   const ownShape = isTyped ? [data.length] : nestedShape(data);
@@ -93,20 +97,53 @@ function fromHost(
 }
 
 export function full(shape: Shape, value: number, options: CreateOptions = {}): Tensor {
+  return filled('full', shape, value, options);
+}
+
+function filled(operation: string, shape: Shape, value: number, options: CreateOptions): Tensor {
+  checkShape(operation, shape);
+  // Modules hand on all that they are built with, and constants need no random numbers.
+  checkOptions(operation, options, [...createOptions, 'random'], null);
   const { device = defaultDevice(), dtype = 'f32' } = options;
-  checkShape('full', shape);
-  checkDType('full', device, dtype);
-  if (dtype !== 'i32') return fill(allocate(device, dtype, shape, 'full'), value);
-  checkInteger('full', value);
-  return fromHost({ name: 'full', device, dtype, shape, owner: currentScope() }, (values) => values.fill(value));
+  checkDType(operation, device, dtype);
+  if (dtype !== 'i32') return fill(allocate(device, dtype, shape, operation), value);
+  checkInteger(operation, value);
+  return fromHost({ name: operation, device, dtype, shape, owner: currentScope() }, (values) => values.fill(value));
 }
 
 export function zeros(shape: Shape, options: CreateOptions = {}): Tensor {
-  return full(shape, 0, options);
+  return filled('zeros', shape, 0, options);
 }
 
 export function ones(shape: Shape, options: CreateOptions = {}): Tensor {
-  return full(shape, 1, options);
+  return filled('ones', shape, 1, options);
+}
+
+/**
+ * The numbers start, start + step, … below `end` (above it for a negative step); f32 unless another dtype is asked for.
+ *
+ * @throws ArgumentError for numbers that are not finite, and a step of 0.
+ */
+export function arange(end: number, options: CreateOptions & { start?: number; step?: number } = {}): Tensor {
+  checkOptions('arange', options, [...createOptions, 'start', 'step'], null);
+  const { start = 0, step = 1, device, dtype = 'f32' } = options;
+  for (const [name, value] of Object.entries({ end, start, step })) {
+    if (Number.isFinite(value) && !(name === 'step' && value === 0)) continue;
+    throw new ArgumentError(`arange: ${name} is ${value} (allowed: finite numbers, and no step of 0)`);
+  }
+  const count = Math.max(0, Math.ceil((end - start) / step));
+  const values = Float64Array.from({ length: count }, (_, i) => start + i * step);
+  return tensor(values, { device, dtype, name: 'arange' });
+}
+
+/** The identity matrix (rows, columns): 1 on the main diagonal, else 0; square by default. */
+export function eye(rows: number, options: CreateOptions & { columns?: number } = {}): Tensor {
+  checkOptions('eye', options, [...createOptions, 'columns'], 'columns');
+  const { columns = rows, device, dtype = 'f32' } = options;
+  checkShape('eye', [rows, columns]);
+  const values = typedArray(computeDType(dtype), rows * columns);
+  for (let i = 0; i < Math.min(rows, columns); i++) values[i * columns + i] = 1;
+  return tensor(values, { device, dtype, shape: [rows, columns], name: 'eye' });
 }
 
 /** Independent numbers, uniform in [low, high). */
@@ -114,6 +151,7 @@ export function uniform(
   shape: Shape,
   options: CreateOptions & { random: Random; low?: number; high?: number },
 ): Tensor {
+  checkOptions('uniform', options, [...createOptions, 'random', 'low', 'high'], null);
   const { random, low = 0, high = 1 } = options;
   return sample('uniform', shape, options, () => low + (high - low) * random.uniform());
 }
@@ -123,16 +161,24 @@ export function normal(
   shape: Shape,
   options: CreateOptions & { random: Random; mean?: number; deviation?: number },
 ): Tensor {
+  checkOptions('normal', options, [...createOptions, 'random', 'mean', 'deviation'], null);
   const { random, mean = 0, deviation = 1 } = options;
   return sample('normal', shape, options, () => mean + deviation * random.normal());
 }
 
-function sample(name: string, shape: Shape, options: CreateOptions, draw: () => number): Tensor {
+function sample(name: string, shape: Shape, options: CreateOptions & { random: Random }, draw: () => number): Tensor {
   checkShape(name, shape);
+  checkRandom(name, options.random);
   const { device = defaultDevice(), dtype = 'f32' } = options;
   return fromHost({ name, device, dtype, shape, owner: currentScope() }, (values) => {
     for (let i = 0; i < values.length; i++) values[i] = dtype === 'i32' ? checkInteger(name, draw()) : draw();
   });
+}
+
+/** @throws ArgumentError where a caller without types passed none. */
+export function checkRandom(operation: string, random: unknown): void {
+  if (random instanceof Random) return;
+  throw new ArgumentError(`${operation}: random is ${String(random)} (allowed: a Random, such as new Random(seed))`);
 }
 
 export function checkDType(operation: string, device: Device, dtype: DType): void {

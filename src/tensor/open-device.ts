@@ -2,6 +2,7 @@
 import { CpuDevice, type CpuOptions } from './cpu/cpu-device.ts';
 import type { Device } from './device.ts';
 import { ArgumentError, NoAdapterError } from './errors.ts';
+import { checkOptions } from './options.ts';
 import { findAdapter } from './webgpu/adapter.ts';
 import { WebGpuDevice, type WebGpuOptions } from './webgpu/webgpu-device.ts';
 
@@ -13,7 +14,7 @@ export type DeviceKind = (typeof deviceKinds)[number];
  * computes on the same cores, and mostly more slowly). The options bound its memory, choose the kernels of `webgpu`, and for
  * `cpu` the number of threads and the form of the vector loops.
  *
- * @throws NoAdapterError for `webgpu` on a machine without an adapter; ArgumentError for another kind, and where
+ * @throws NoAdapterError for `webgpu` on a machine without an adapter; ArgumentError for another kind, an unknown option, and where
  *   it opens `cpu` for another number of threads than 1 to 64, or in a form that cannot run.
  */
 export async function openDevice(
@@ -23,6 +24,7 @@ export async function openDevice(
   if (!deviceKinds.includes(kind)) {
     throw new ArgumentError(`openDevice: '${kind}' is no kind of device (allowed: ${deviceKinds.join(', ')})`);
   }
+  checkOptions('openDevice', options, ['memoryBudget', 'kernelSet', 'threads', 'form'], null);
   const takesCpu = kind === 'cpu' || (kind === 'auto' && !(await hasGraphicsHardware()));
   return takesCpu ? new CpuDevice(options) : WebGpuDevice.open(options);
 }

@@ -40,12 +40,20 @@ export function formatShape(shape: Shape): string {
   return `[${shape.join(', ')}]`;
 }
 
+/** @throws ShapeError for what is no list, or holds other than whole numbers of at least 0. */
 export function checkShape(operation: string, shape: Shape): void {
+  checkShapeList(operation, shape);
   for (const extent of shape) {
     if (!Number.isInteger(extent) || extent < 0) {
       throw new ShapeError(`${operation}: shape ${formatShape(shape)} must hold whole numbers of at least 0`);
     }
   }
+}
+
+/** @throws ShapeError for what a caller without types may pass: extents one by one. */
+export function checkShapeList(operation: string, shape: unknown): void {
+  if (Array.isArray(shape)) return;
+  throw new ShapeError(`${operation}: shape is ${shape} (allowed: a list of extents, such as [2, 3])`);
 }
 
 /** The axis counted from the front; negative axes count from the back. */

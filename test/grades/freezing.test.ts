@@ -534,7 +534,8 @@ function optimizerLike(
   const example = make(parameters);
   const isAdamW = example instanceof AdamW;
   example.release();
-  return isAdamW ? new AdamW(parameters, options) : new SGD(parameters, options);
+  const { learningRate } = options;
+  return isAdamW ? new AdamW(parameters, { learningRate }) : new SGD(parameters, options);
 }
 
 onWebGpu(() => {

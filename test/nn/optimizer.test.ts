@@ -182,7 +182,7 @@ describe.each(settings)('%s', (_what, dtype, device, tolerance) => {
     ],
   ];
 
-  test.each(variants)('AdamW %s follows the plain formulas', (_variant, options, decays) =>
+  test.each(variants)('AdamW %s follows the plain formulas', (_variant, { momentum: _, ...options }, decays) =>
     follow(
       ({ parameters }) => new AdamW(parameters, options),
       (start) =>
@@ -194,7 +194,7 @@ describe.each(settings)('%s', (_what, dtype, device, tolerance) => {
     ),
   );
 
-  test.each(variants)('SGD %s follows the plain formulas', (_variant, options, decays) =>
+  test.each(variants)('SGD %s follows the plain formulas', (_variant, { betas: _, ...options }, decays) =>
     follow(
       ({ parameters }) => new SGD(parameters, options),
       (start) =>

@@ -1,8 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import {
   ArgumentError,
+  arange,
   DTypeError,
   defaultDevice,
+  eye,
   full,
   type NestedArray,
   normal,
@@ -50,6 +52,38 @@ onEachDevice((device) => {
         expect(x.dtype).toBe('f32');
         expect(await x.toArray()).toEqual(data);
       }
+    });
+  });
+
+  test('arange counts up to its end, by steps of whatever sign', async () => {
+    await step(async () => {
+      expect(await arange(4, { device }).toArray()).toEqual([0, 1, 2, 3]);
+      expect(await arange(7, { start: 2, step: 2, device, dtype: 'i32' }).toArray()).toEqual([2, 4, 6]);
+      expect(await arange(-1, { start: 1, step: -0.5, device }).toArray()).toEqual([1, 0.5, 0, -0.5]);
+      expect(await arange(0, { device }).toArray()).toEqual([]);
+      expect(await arange(-3, { device }).toArray()).toEqual([]);
+      for (const step of [0, Number.NaN]) expect(() => arange(3, { step, device })).toThrow(ArgumentError);
+      expect(() => arange(Number.POSITIVE_INFINITY, { device })).toThrow('arange: end is Infinity');
+      expect(() => Reflect.apply(arange, undefined, [2, 10])).toThrow(
+        new ArgumentError('arange: got 10 where options belong (allowed: device, dtype, start, step)'),
+      );
+    });
+  });
+
+  test('eye has ones on its diagonal', async () => {
+    await step(async () => {
+      expect(await eye(2, { device }).toArray()).toEqual([
+        [1, 0],
+        [0, 1],
+      ]);
+      expect(await eye(2, { columns: 3, device, dtype: 'i32' }).toArray()).toEqual([
+        [1, 0, 0],
+        [0, 1, 0],
+      ]);
+      expect(await eye(3, { columns: 1, device }).toArray()).toEqual([[1], [0], [0]]);
+      expect(eye(0, { device }).shape).toEqual([0, 0]);
+      expect(() => eye(-1, { device })).toThrow(ShapeError);
+      expect(() => eye(1, { columns: 1.5, device })).toThrow(ShapeError);
     });
   });
 
@@ -153,7 +187,7 @@ onEachDevice((device) => {
       for (const shape of [[-1], [2.5], [Number.NaN], [Number.POSITIVE_INFINITY]]) {
         for (const [name, act] of [
           ['tensor', () => tensor([1], { device, shape })],
-          ['full', () => zeros(shape, { device })],
+          ['zeros', () => zeros(shape, { device })],
           ['uniform', () => uniform(shape, { device, random: new Random(0) })],
           ['normal', () => normal(shape, { device, random: new Random(0) })],
         ] as const) {
@@ -193,7 +227,7 @@ onWebGpu((webgpu) => {
     for (const [name, act] of [
       ['tensor', () => tensor(Float64Array.of(1), { device: webgpu })],
       ['tensor', () => tensor([1], { device: webgpu, dtype: 'f64' })],
-      ['full', () => zeros([1], { device: webgpu, dtype: 'f64' })],
+      ['zeros', () => zeros([1], { device: webgpu, dtype: 'f64' })],
       ['normal', () => normal([1], { device: webgpu, dtype: 'f64', random: new Random(0) })],
     ] as const) {
       expect(act).toThrow(DTypeError);

@@ -3,15 +3,24 @@ import { dispatch } from '../../tensor/dispatch.ts';
 import { computeDType } from '../../tensor/dtype.ts';
 import { ArgumentError, ShapeError } from '../../tensor/errors.ts';
 import { flatWorkgroups, kernel } from '../../tensor/kernel.ts';
+import { checkOptions } from '../../tensor/options.ts';
 import { formatShape, sameShape } from '../../tensor/shape.ts';
 import { allocate, dense, type Tensor } from '../../tensor/tensor.ts';
 import { begin, record } from '../record.ts';
 import { constant } from './constant.ts';
 import { checkIndexOperand } from './index-operand.ts';
+import { checkReduction, type LossReduction } from './loss-reduction.ts';
 import { reduceAxes } from './reduction/reduce-axes.ts';
 import { rowsOf, rowWork, rowWorkgroupSize } from './row-kernel.ts';
 
-const scalars = { rows: 'u32', classes: 'u32', ignoreIndex: 'i32', lanes: 'u32', gradientStep: 'u32' } as const;
+const scalars = {
+  rows: 'u32',
+  classes: 'u32',
+  ignoreIndex: 'i32',
+  lanes: 'u32',
+  gradientStep: 'u32',
+  labelSmoothing: 'f32',
+} as const;
 
 function wgsl(entry: 'forward' | 'backward' | 'countTargets') {
   return { file: 'cross_entropy', entry, constants: { WORKGROUP_SIZE: `${rowWorkgroupSize}u` } };
@@ -22,7 +31,7 @@ const forwardKernel = kernel({
   operands: { targets: 'read', divisor: 'read', logits: 'read', losses: 'write', logSumExp: 'write' },
   scalars,
   wgsl: wgsl('forward'),
-  reference({ targets, divisor, logits, losses, logSumExp }, { rows, classes, ignoreIndex }) {
+  reference({ targets, divisor, logits, losses, logSumExp }, { rows, classes, ignoreIndex, labelSmoothing }) {
     for (let row = 0; row < rows; row++) {
       const start = row * classes;
       let maximum = Number.NEGATIVE_INFINITY;
@@ -32,7 +41,12 @@ const forwardKernel = kernel({
       logSumExp[row] = maximum + Math.log(sum);
       const target = targets[row];
       const isClass = target >= 0 && target < classes;
-      const loss = isClass ? maximum - logits[start + target] + Math.log(sum) : Number.NaN;
+      let loss = isClass ? maximum - logits[start + target] + Math.log(sum) : Number.NaN;
+      if (labelSmoothing > 0) {
+        let below = 0;
+        for (let i = start; i < start + classes; i++) below += maximum - logits[i];
+        loss = (1 - labelSmoothing) * loss + labelSmoothing * (below / classes + Math.log(sum));
+      }
       losses[row] = target === ignoreIndex ? 0 : loss / divisor[0];
     }
   },
@@ -58,7 +72,8 @@ const backwardKernel = kernel({
       for (let column = 0; column < s.classes; column++) {
         const i = row * s.classes + column;
         const probability = Math.exp(logits[i] - savedLogSumExp[row]);
-        inputGradient[i] = target === s.ignoreIndex ? 0 : (probability - (column === target ? 1 : 0)) * scale;
+        const wanted = (column === target ? 1 - s.labelSmoothing : 0) + s.labelSmoothing / s.classes;
+        inputGradient[i] = target === s.ignoreIndex ? 0 : (probability - wanted) * scale;
       }
     }
   },
@@ -77,13 +92,15 @@ const countKernel = kernel({
   },
 });
 
-const reductions = ['mean', 'sum', 'none'] as const;
-
 export interface CrossEntropyOptions {
   /** Rows with this target do not count: their loss and gradient are 0. */
   ignoreIndex?: number;
   /** `mean` over the rows that count (0 if there is none), `sum` of them, or `none`: the loss of each row. */
-  reduction?: (typeof reductions)[number];
+  reduction?: LossReduction;
+  /**
+   * This share of each target is spread evenly over all classes (Szegedy et al., arXiv 1512.00567); 0 by default, at most 1.
+   */
+  labelSmoothing?: number;
 }
 
 /**
@@ -93,15 +110,13 @@ export interface CrossEntropyOptions {
  * The forward pass keeps one number a row, log Σ exp(logits), with which the gradient takes a single pass.
  *
  * @throws ShapeError where targets do not fit the logits, or there is no class; DTypeError for targets that are not
- * i32; ArgumentError for an unknown reduction, an ignoreIndex that is no i32, or a target outside 0 … classes - 1, if the
+ * i32; ArgumentError for an unknown reduction, a labelSmoothing outside 0 … 1, an ignoreIndex that is no i32, or a target outside 0 … classes - 1, if the
  * targets came from the host (others give NaN).
  */
-export function crossEntropy(
-  logits: Tensor,
-  targets: Tensor,
-  { ignoreIndex = -100, reduction = 'mean' }: CrossEntropyOptions = {},
-): Tensor {
+export function crossEntropy(logits: Tensor, targets: Tensor, options: CrossEntropyOptions = {}): Tensor {
   begin('crossEntropy', logits);
+  checkOptions('crossEntropy', options, ['ignoreIndex', 'reduction', 'labelSmoothing'], null);
+  const { ignoreIndex = -100, reduction = 'mean', labelSmoothing = 0 } = options;
   const { rows, columns: classes } = rowsOf('crossEntropy', logits);
   if (classes === 0 || !sameShape(targets.shape, logits.shape.slice(0, -1))) {
     throw new ShapeError(
@@ -109,8 +124,9 @@ export function crossEntropy(
         '(allowed: logits […, classes] with at least one class, targets of the leading shape)',
     );
   }
-  if (!reductions.includes(reduction)) {
-    throw new ArgumentError(`crossEntropy: reduction is '${reduction}' (allowed: ${reductions.join(', ')})`);
+  checkReduction('crossEntropy', reduction);
+  if (!(labelSmoothing >= 0 && labelSmoothing <= 1)) {
+    throw new ArgumentError(`crossEntropy: labelSmoothing is ${labelSmoothing} (allowed: 0 … 1)`);
   }
   if ((ignoreIndex | 0) !== ignoreIndex) {
     throw new ArgumentError(`crossEntropy: ignoreIndex is ${ignoreIndex} (allowed: a whole number of 32 bits)`);
@@ -120,7 +136,8 @@ export function crossEntropy(
   const { device } = logits;
   const dtype = computeDType(logits.dtype);
   const { lanes, workgroups } = rowWork({ rows, columns: classes });
-  const settings = { rows, classes, ignoreIndex, lanes, gradientStep: reduction === 'none' ? 1 : 0 };
+  const gradientStep = reduction === 'none' ? 1 : 0;
+  const settings = { rows, classes, ignoreIndex, lanes, gradientStep, labelSmoothing };
 
   const countTargets = (): Tensor => {
     const { hostIntegers } = targets.storage;

@@ -3,6 +3,7 @@ import { dispatch } from '../../tensor/dispatch.ts';
 import { computeDType } from '../../tensor/dtype.ts';
 import { ArgumentError, ShapeError } from '../../tensor/errors.ts';
 import { flatWorkgroups, kernel } from '../../tensor/kernel.ts';
+import { checkOptions } from '../../tensor/options.ts';
 import { formatShape } from '../../tensor/shape.ts';
 import { allocate, dense, type Tensor } from '../../tensor/tensor.ts';
 import type { GradientRule } from '../node.ts';
@@ -119,8 +120,8 @@ export interface NormOptions {
  *
  * @throws ShapeError where gain does not fit the last axis; ArgumentError for a negative epsilon.
  */
-export function rmsNorm(x: Tensor, gain: Tensor, { epsilon = 1e-6 }: NormOptions = {}): Tensor {
-  return normalize('rmsNorm', x, gain, null, epsilon, false);
+export function rmsNorm(x: Tensor, gain: Tensor, options: NormOptions = {}): Tensor {
+  return normalize('rmsNorm', x, gain, null, options, 1e-6);
 }
 
 /**
@@ -129,23 +130,21 @@ export function rmsNorm(x: Tensor, gain: Tensor, { epsilon = 1e-6 }: NormOptions
  *
  * @throws ShapeError where gain or bias does not fit the last axis; ArgumentError for a negative epsilon.
  */
-export function layerNorm(
-  x: Tensor,
-  gain: Tensor,
-  bias: Tensor | null = null,
-  { epsilon = 1e-5 }: NormOptions = {},
-): Tensor {
-  return normalize('layerNorm', x, gain, bias, epsilon, true);
+export function layerNorm(x: Tensor, gain: Tensor, bias: Tensor | null = null, options: NormOptions = {}): Tensor {
+  return normalize('layerNorm', x, gain, bias, options, 1e-5);
 }
 
 function normalize(
-  operation: string,
+  operation: 'rmsNorm' | 'layerNorm',
   x: Tensor,
   gain: Tensor,
   bias: Tensor | null,
-  epsilon: number,
-  isCentered: boolean,
+  options: NormOptions,
+  defaultEpsilon: number,
 ): Tensor {
+  checkOptions(operation, options, ['epsilon']);
+  const { epsilon = defaultEpsilon } = options;
+  const isCentered = operation === 'layerNorm';
   begin(operation, x, gain, ...(bias ? [bias] : []));
   const { rows, columns } = rowsOf(operation, x);
   for (const [name, parameter] of Object.entries({ gain, bias })) {

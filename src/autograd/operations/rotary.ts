@@ -6,6 +6,7 @@ import { computeDType, type HostDType, typedArray } from '../../tensor/dtype.ts'
 import { ArgumentError, ShapeError } from '../../tensor/errors.ts';
 import { getOrCreate } from '../../tensor/get-or-create.ts';
 import { flatWorkgroups, kernel } from '../../tensor/kernel.ts';
+import { checkOptions } from '../../tensor/options.ts';
 import { formatShape } from '../../tensor/shape.ts';
 import { allocate, type Tensor } from '../../tensor/tensor.ts';
 import { begin, record } from '../record.ts';
@@ -95,8 +96,9 @@ export interface RotaryOptions {
  * even number up to headSize, factors that are not positive, or a positionOffset that is no whole number of at least 0.
  */
 export function rotary(x: Tensor, options: RotaryOptions = {}): Tensor {
-  const { base = 10000, size = x.shape[3], scaling = null, positionOffset = 0 } = options;
   begin('rotary', x);
+  checkOptions('rotary', options, ['base', 'size', 'scaling', 'positionOffset'], 'positionOffset');
+  const { base = 10000, size = x.shape[3], scaling = null, positionOffset = 0 } = options;
   if (x.rank !== 4 || x.shape[3] % 2 !== 0) {
     throw new ShapeError(
       `rotary: x has shape ${formatShape(x.shape)} (allowed: [batch, time, heads, headSize], headSize even)`,

@@ -1,9 +1,12 @@
 /** Softmax and its logarithm, and their gradients. */
 import { dispatch } from '../../tensor/dispatch.ts';
 import { type Kernel, kernel } from '../../tensor/kernel.ts';
+import { checkOptions } from '../../tensor/options.ts';
+import { normalizeAxis } from '../../tensor/shape.ts';
 import { allocate, dense, type Tensor } from '../../tensor/tensor.ts';
 import { begin, record } from '../record.ts';
 import { rowsOf, rowWork, rowWorkgroupSize } from './row-kernel.ts';
+import { transpose } from './views.ts';
 
 const scalars = { rows: 'u32', columns: 'u32', lanes: 'u32' } as const;
 const forwardOperands = { x: 'read', result: 'write' } as const;
@@ -80,23 +83,44 @@ const logSoftmaxGradientKernel = kernel({
   },
 });
 
-/**
- * exp(x) / Σ exp(x) over the last axis; any leading shape, any floating dtype. The maximum of a row is taken off first, so no
- * exponential overflows. A row that holds NaN, +Infinity or nothing but -Infinity becomes NaN.
- *
- * @throws ShapeError for a scalar.
- */
-export function softmax(x: Tensor): Tensor {
-  return alongRows('softmax', x, softmaxKernel, softmaxGradientKernel);
+export interface SoftmaxOptions {
+  /** The axis that adds up to 1; the last by default. */
+  axis?: number;
 }
 
 /**
- * log(softmax(x)) over the last axis, as x - max - log Σ exp(x - max): exact also where a probability underflows.
+ * exp(x) / Σ exp(x) over an axis; any leading shape, any floating dtype. The maximum of a row is taken off first, so no
+ * exponential overflows. A row that holds NaN, +Infinity or nothing but -Infinity becomes NaN.
  *
- * @throws ShapeError for a scalar.
+ * @throws ShapeError for a scalar; ArgumentError for an axis that x does not have.
  */
-export function logSoftmax(x: Tensor): Tensor {
-  return alongRows('logSoftmax', x, logSoftmaxKernel, logSoftmaxGradientKernel);
+export function softmax(x: Tensor, options: SoftmaxOptions = {}): Tensor {
+  return alongAxis('softmax', x, options, softmaxKernel, softmaxGradientKernel);
+}
+
+/**
+ * log(softmax(x)) over an axis, as x - max - log Σ exp(x - max): exact also where a probability underflows.
+ *
+ * @throws ShapeError for a scalar; ArgumentError for an axis that x does not have.
+ */
+export function logSoftmax(x: Tensor, options: SoftmaxOptions = {}): Tensor {
+  return alongAxis('logSoftmax', x, options, logSoftmaxKernel, logSoftmaxGradientKernel);
+}
+
+/** An axis that is not the last changes places with it, and back. */
+function alongAxis(
+  operation: string,
+  x: Tensor,
+  options: SoftmaxOptions,
+  forward: ForwardKernel,
+  backward: BackwardKernel,
+): Tensor {
+  checkOptions(operation, options, ['axis']);
+  const { axis = -1 } = options;
+  if (x.rank === 0 || normalizeAxis(operation, axis, x.rank) === x.rank - 1) {
+    return alongRows(operation, x, forward, backward);
+  }
+  return transpose(alongRows(operation, transpose(x, axis), forward, backward), axis);
 }
 
 /** Both gradients need the result alone, and x not at all. */

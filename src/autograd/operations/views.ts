@@ -5,6 +5,7 @@ import {
   broadcastShapes,
   broadcastStrides,
   checkShape,
+  checkShapeList,
   formatShape,
   normalizeAxis,
   rowMajorStrides,
@@ -34,6 +35,7 @@ export function broadcastView(x: Tensor, shape: Shape, operation = 'broadcastTo'
  */
 export function reshape(x: Tensor, shape: Shape): Tensor {
   beginView('reshape', x);
+  checkShapeList('reshape', shape);
   const known = sizeOf(shape.filter((extent) => extent !== -1));
   const free = shape.filter((extent) => extent === -1).length;
   const target = shape.map((extent) => (extent === -1 ? (known === 0 ? 0 : x.size / known) : extent));
@@ -49,6 +51,7 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
 /** The axes of x in another order: axis i of the result is axis `order[i]` of x. A view. */
 export function permute(x: Tensor, order: readonly number[]): Tensor {
   beginView('permute', x);
+  if (!Array.isArray(order)) throw new ArgumentError(`permute: order is ${order} (allowed: a list of all axes)`);
   const axes = order.map((axis) => normalizeAxis('permute', axis, x.rank));
   if (axes.length !== x.rank || new Set(axes).size !== x.rank) {
     throw new ArgumentError(`permute: order [${order.join(', ')}] must name each axis of ${formatShape(x.shape)} once`);
@@ -108,6 +111,7 @@ export function slice(x: Tensor, starts: readonly number[], ends: readonly numbe
 /** x stretched to `shape` by the rules of broadcasting. A view. */
 export function broadcastTo(x: Tensor, shape: Shape): Tensor {
   beginView('broadcastTo', x);
+  checkShape('broadcastTo', shape);
   if (!sameShape(broadcastShapes('broadcastTo', x.shape, shape), shape)) {
     throw new ShapeError(`broadcastTo: ${formatShape(x.shape)} does not stretch to ${formatShape(shape)}`);
   }

@@ -5,7 +5,7 @@ import { gradcheck } from '../../../src/autograd/gradcheck.ts';
 import { gradientOf } from '../../../src/autograd/leaf-gradient.ts';
 import { OperationNode, requireGradient } from '../../../src/autograd/node.ts';
 import { type CrossEntropyOptions, crossEntropy } from '../../../src/autograd/operations/cross-entropy.ts';
-import { mul } from '../../../src/autograd/operations/pointwise/pointwise.ts';
+import { add, mul } from '../../../src/autograd/operations/pointwise/pointwise.ts';
 import { sum } from '../../../src/autograd/operations/reduction/reduction.ts';
 import { logSoftmax } from '../../../src/autograd/operations/softmax.ts';
 import { tensor } from '../../../src/tensor/create.ts';
@@ -34,6 +34,7 @@ function someTargets(
 const options = fc.record({
   ignoreIndex: fc.constantFrom(-100, -1, 0),
   reduction: fc.constantFrom('mean', 'sum', 'none'),
+  labelSmoothing: fc.constantFrom(0, 0.1, 1),
 }) satisfies fc.Arbitrary<CrossEntropyOptions>;
 /** Whether the host still knows the targets, so that it can count them. */
 const onHost = fc.boolean();
@@ -46,11 +47,12 @@ test('the gradient agrees with central differences in f64', async () => {
     options,
     onHost,
     seeds,
-    async (shape, kind, { ignoreIndex, reduction }, known, seed) => {
+    async (shape, kind, { ignoreIndex, reduction, labelSmoothing }, known, seed) => {
       const made = someTargets(shape.slice(0, -1), shape[shape.length - 1], { seed, device: cpu, ignoreIndex });
       const targets = known ? made : copy(made);
       const logits = random(baseShape(shape, kind), { seed, device: cpu, dtype: 'f64' });
-      const f = (base: Tensor) => crossEntropy(inLayout(base, kind), targets, { ignoreIndex, reduction });
+      const f = (base: Tensor) =>
+        crossEntropy(inLayout(base, kind), targets, { ignoreIndex, reduction, labelSmoothing });
       await gradcheck(f, [logits], { elements: 6, seed });
     },
   );
@@ -67,7 +69,7 @@ describe('kernels agree with the reference loops', () => {
         options,
         onHost,
         seeds,
-        (rows, classes, kind, { ignoreIndex, reduction }, known, seed) =>
+        (rows, classes, kind, { ignoreIndex, reduction, labelSmoothing }, known, seed) =>
           expectAgreement(
             webgpu,
             (device) => {
@@ -75,7 +77,7 @@ describe('kernels agree with the reference loops', () => {
               const targets = inLayout(known ? made : copy(made), kind);
               const base = leaf(baseShape([rows, classes], kind), { seed, device, scale: 6 });
               return {
-                output: crossEntropy(inLayout(base, kind), targets, { ignoreIndex, reduction }),
+                output: crossEntropy(inLayout(base, kind), targets, { ignoreIndex, reduction, labelSmoothing }),
                 leaves: [base],
               };
             },
@@ -120,6 +122,27 @@ onEachDevice((device) => {
       const mean = mul(sum(rows), 1 / 3);
       await expectClose(crossEntropy(logits, targets), mean);
       await expectClose(crossEntropy(logits, copy(targets)), mean);
+    });
+  });
+
+  test('label smoothing mixes the loss with the mean over all classes', async () => {
+    await step(async () => {
+      const logits = random([2, 2, 3], { seed: 1, device });
+      const labelSmoothing = 0.2;
+      const plain = crossEntropy(logits, targets, { reduction: 'sum' });
+      const counts = tensor([[1, 0], [1, 1]], { device }); // biome-ignore format: a matrix
+      const spread = mul(sum(mul(sum(logSoftmax(logits), { axes: -1 }), counts)), -1 / 3);
+      await expectClose(
+        crossEntropy(logits, targets, { reduction: 'sum', labelSmoothing }),
+        add(mul(plain, 1 - labelSmoothing), mul(spread, labelSmoothing)),
+      );
+    });
+  });
+
+  test('without label smoothing a masked class costs nothing', async () => {
+    await step(async () => {
+      const logits = tensor([[0, Number.NEGATIVE_INFINITY, 0]], { device });
+      expect(await crossEntropy(logits, tensor(Int32Array.of(0), { device })).item()).toBeCloseTo(Math.log(2), 6);
     });
   });
 
@@ -206,6 +229,7 @@ test('what does not fit is refused', () => {
   expect(() => crossEntropy(tensor(new Int32Array(6), { device: cpu, shape: [2, 3] }), targets)).toThrow(DTypeError);
   // @ts-expect-error: what a caller without types may pass
   expect(refused({ reduction: 'median' })).toThrow(/reduction is 'median' \(allowed: mean, sum, none\)/);
+  for (const labelSmoothing of [-0.1, 1.1, Number.NaN]) expect(refused({ labelSmoothing })).toThrow(ArgumentError);
   for (const ignoreIndex of [0.5, Number.NaN, 2 ** 31]) expect(refused({ ignoreIndex })).toThrow(ArgumentError);
   if (webgpu) {
     const elsewhere = tensor(Int32Array.of(0, 1), { device: webgpu });

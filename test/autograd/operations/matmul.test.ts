@@ -285,6 +285,27 @@ describe('the form for graphics hardware', () => {
 });
 
 onEachDevice((device) => {
+  test('NaN passes a ReLU that is applied on the way', async () => {
+    for (const [m, n, k] of [
+      [1, 1, 1],
+      [5, 7, 3],
+      [32, 64, 32],
+      [33, 36, 8],
+    ]) {
+      await step(async () => {
+        const values = new Float32Array(m * k).fill(1);
+        values[k * (m - 1)] = Number.NaN;
+        const a = tensor(values, { device, shape: [m, k] });
+        const b = tensor(new Float32Array(k * n).fill(1), { device, shape: [k, n] });
+        const found = await matmul(a, b, null, { activation: 'relu' }).data();
+        const expected = found.map((_, i) => (i < (m - 1) * n ? k : Number.NaN));
+        expect(found).toEqual(expected);
+      });
+    }
+  });
+});
+
+onEachDevice((device) => {
   test('a product by hand, with and without bias', async () => {
     await step(async () => {
       const a = tensor(

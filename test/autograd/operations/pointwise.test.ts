@@ -39,6 +39,7 @@ const onGrid =
 const draws: Readonly<Record<Domain, Draw>> = {
   any: between(-2, 2),
   positive: between(0.5, 3),
+  negative: between(-3, -0.5),
   nonzero: (source) => (source.uniform() < 0.5 ? -1 : 1) * between(0.5, 2)(source),
   grid: onGrid(0),
   'off-grid': onGrid(0.15),
@@ -257,13 +258,92 @@ onEachDevice((device) => {
     });
   });
 
-  test('infinities pass through, and relu takes NaN for 0', async () => {
+  test('infinities pass through, and NaN', async () => {
     await step(async () => {
       const x = tensor([Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, Number.NaN, -3, 3], { device });
-      expect(await x.relu().toArray()).toEqual([Number.POSITIVE_INFINITY, 0, 0, 0, 3]);
+      expect(await x.relu().toArray()).toEqual([Number.POSITIVE_INFINITY, 0, Number.NaN, 0, 3]);
       expect(await x.add(1).toArray()).toEqual([Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, Number.NaN, -2, 4]);
       const [first, second, third] = await x.mul(0).data();
       expect([first, second, third]).toEqual([Number.NaN, Number.NaN, Number.NaN]);
+    });
+  });
+
+  // More than four, and not a multiple of four: every form of a kernel, its vectors and its rest.
+  test('NaN in an operand gives NaN, and reaches the loss', async () => {
+    for (const [name, operation] of rows) {
+      if (operation.row.derivatives.includes(null)) continue;
+      for (const i of operation.row.derivatives.keys()) {
+        if (operation === pointwise.leakyRelu && i === 1) continue; // The slope does not count above 0.
+        await step(async () => {
+          const operands = operation.row.derivatives.map((_, j) => {
+            const values = Float32Array.of(1, 2, 3, 1, 2, 3);
+            return tensor(j === i ? values.fill(Number.NaN, 1, 2).fill(Number.NaN, 5) : values, { device });
+          });
+          const found = Array.from(await applyPointwise(operation, operands).data(), Number.isNaN);
+          expect(found, `${name}, operand ${i}`).toEqual([false, true, false, false, false, true]);
+        });
+      }
+    }
+  });
+
+  test('the gradient of relu passes where its result is NaN', async () => {
+    await step(async () => {
+      const x = requireGradient(tensor([1, -1, Number.NaN, 0, Number.NaN], { device }));
+      x.relu().backward(tensor([1, 2, 3, 4, 5], { device }));
+      expect(await x.gradient?.toArray()).toEqual([1, 0, 3, 0, 5]);
+    });
+  });
+
+  test('NaN is unequal to all numbers, and neither less nor greater', async () => {
+    await step(async () => {
+      const [x, y] = [tensor([Number.NaN, 1, Number.NaN], { device }), tensor([Number.NaN, Number.NaN, 1], { device })];
+      expect(await operations.notEqual(x, y).toArray()).toEqual([1, 1, 1]);
+      const { equal, less, lessEqual, greater, greaterEqual } = operations;
+      for (const compare of [equal, less, lessEqual, greater, greaterEqual]) {
+        expect(await compare(x, y).toArray(), compare.operation).toEqual([0, 0, 0]);
+      }
+      expect(await operations.where(x, 1, 2).toArray()).toEqual([1, 1, 1]);
+    });
+  });
+
+  test('sin and cos of many turns, log1p of little, erf, softplus and clamp at their ends', async () => {
+    await step(async () => {
+      const turns = [-9999, -100.5, -3, 0, 1e-4, 20, 1234.5, 9999];
+      const angles = tensor(turns, { device });
+      const rounded = turns.map(Math.fround);
+      await expectClose(angles.sin(), tensor(rounded.map(Math.sin), { device }), { absolute: 1e-6 });
+      await expectClose(angles.cos(), tensor(rounded.map(Math.cos), { device }), { absolute: 1e-6 });
+      const small = [1e-10, -1e-6, 0.29, 0.31, -0.29, -0.31, -0.999, 1e10].map(Math.fround);
+      await expectClose(tensor(small, { device }).log1p(), tensor(small.map(Math.log1p), { device }), {
+        absolute: 0,
+        relative: 3e-6,
+      });
+      const { NEGATIVE_INFINITY, POSITIVE_INFINITY } = Number;
+      const ends = tensor([NEGATIVE_INFINITY, -5, -1, 0, 1e-6, 0.5, 3, POSITIVE_INFINITY], { device });
+      await expectClose(
+        ends.erf(),
+        tensor([-1, -1, -0.8427007929497149, 0, 1.1283791671e-6, 0.5204998778130465, 0.9999779095030014, 1], {
+          device,
+        }),
+        { absolute: 1e-12, relative: 1e-6 },
+      );
+      await expectClose(
+        tensor([NEGATIVE_INFINITY, -100, -10, 0, 100, POSITIVE_INFINITY], { device }).softplus(),
+        tensor([0, 0, 4.539889921686465e-5, Math.log(2), 100, POSITIVE_INFINITY], { device }),
+        { absolute: 1e-12 },
+      );
+      expect(await ends.clamp(-1, POSITIVE_INFINITY).toArray()).toEqual([
+        ...[-1, -1, -1, 0, Math.fround(1e-6), 0.5, 3],
+        POSITIVE_INFINITY,
+      ]);
+    });
+  });
+
+  test('clamp passes the gradient at a bound, and keeps it beyond', async () => {
+    await step(async () => {
+      const x = requireGradient(tensor([-2, -1, 0, 1, 2], { device }));
+      x.clamp(-1, 1).sum().backward();
+      expect(await x.gradient?.toArray()).toEqual([0, 1, 1, 1, 0]);
     });
   });
 

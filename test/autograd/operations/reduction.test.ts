@@ -2,21 +2,37 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
   ArgumentError,
+  broadcastTo,
+  concatenate,
   DTypeError,
+  full,
   gradcheck,
+  logSumExp,
   max,
   mean,
+  min,
+  norm,
+  prod,
+  type Random,
   type ReduceOptions,
   requireGradient,
+  standardDeviation,
   step,
   sum,
   type Tensor,
   tensor,
+  variance,
 } from '../../../src/index.ts';
 import { cpu, onEachDevice, onWebGpu, reference } from '../../devices.ts';
 import { baseShape, expectClose, inLayout, layout, random, runs, shapes } from '../../shapes.ts';
 
-const operations = { sum, mean, max } satisfies Record<string, (x: Tensor, options?: ReduceOptions) => Tensor>;
+const simple = { sum, mean, max, min, prod, norm, logSumExp };
+const withCorrection = { variance, standardDeviation };
+const operations = {
+  ...simple,
+  variance: (x: Tensor, options: ReduceOptions = {}) => variance(x, { correction: 0, ...options }),
+  standardDeviation: (x: Tensor, options: ReduceOptions = {}) => standardDeviation(x, { correction: 0, ...options }),
+} satisfies Record<string, (x: Tensor, options?: ReduceOptions) => Tensor>;
 
 /** A shape of up to four axes, some of its axes counted from either end, and whether they are kept. */
 const cases = fc.oneof(shapes(), shapes({ minRank: 3, maxRank: 4 })).chain((shape) =>
@@ -49,11 +65,20 @@ function distinct(shape: readonly number[], seed: number): Tensor {
   });
 }
 
+/** Some zeros among numbers whose product stays in sight. */
+function around1(shape: readonly number[], seed: number): Tensor {
+  const draw = (source: Random) => (source.integer(8) === 0 ? 0 : 0.6 + 0.8 * source.uniform());
+  return random(shape, { seed, device: cpu, dtype: 'f64', draw });
+}
+
 describe('gradients agree with central differences in f64', () => {
   for (const [name, operation] of Object.entries(operations)) {
     test(name, async () => {
       const property = fc.asyncProperty(cases, async ({ shape, axes, keepDims, kind, seed }) => {
-        const x = distinct(baseShape(shape, kind), seed);
+        const x =
+          name === 'max' || name === 'min'
+            ? distinct(baseShape(shape, kind), seed)
+            : around1(baseShape(shape, kind), seed);
         await gradcheck((x) => operation(inLayout(x, kind), { axes, keepDims }), [x], {
           elements: 6,
           seed,
@@ -98,6 +123,26 @@ describe('kernels agree with the reference loops', () => {
         }
       });
     }
+
+    test('a long sum is as exact over columns as over rows', async () => {
+      await step(async () => {
+        const [length, width] = [8000, 4096];
+        const values = Float32Array.from({ length: 1000 }, (_, i) => ((i * 7919) % 1000) / 1000);
+        const block = tensor(values, { device: webgpu, shape: [1000, 1] });
+        const x = broadcastTo(block, [1000, width]);
+        const sums = await concatenate(Array.from({ length: length / 1000 }, () => x))
+          .sum({ axes: 0 })
+          .data();
+        const exact = 8 * values.reduce((total, value) => total + value, 0);
+        for (const value of sums) expect(Math.abs(value / exact - 1)).toBeLessThan(3e-7);
+      });
+      await step(async () => {
+        const x = full([2 ** 20 + 1, 3], 0.1, { device: webgpu });
+        const exact = Math.fround(0.1) * (2 ** 20 + 1);
+        for (const value of await x.sum({ axes: 0 }).data()) expect(Math.abs(value / exact - 1)).toBeLessThan(5e-7);
+      });
+      webgpu.trim();
+    });
 
     test('more rows than one axis of a dispatch holds', async () => {
       await step(async () => {
@@ -171,6 +216,115 @@ onEachDevice((device) => {
     });
   });
 
+  test('maximum and minimum see NaN and infinities, wherever they are', async () => {
+    const { NaN: nan, NEGATIVE_INFINITY, POSITIVE_INFINITY } = Number;
+    await step(async () => {
+      for (const [values, largest, smallest] of [
+        [[nan], nan, nan],
+        [[NEGATIVE_INFINITY], NEGATIVE_INFINITY, NEGATIVE_INFINITY],
+        [[POSITIVE_INFINITY], POSITIVE_INFINITY, POSITIVE_INFINITY],
+        [[nan, 1], nan, nan],
+        [[1, nan], nan, nan],
+        [[1, nan, 2, NEGATIVE_INFINITY], nan, nan],
+        [[3, NEGATIVE_INFINITY, 2], 3, NEGATIVE_INFINITY],
+      ] as const) {
+        for (const shape of [
+          [values.length, 1],
+          [1, values.length],
+        ]) {
+          const x = tensor(Float32Array.from(values), { device, shape });
+          const axes = shape[0] === 1 ? 1 : 0;
+          expect(await x.max({ axes }).toArray()).toEqual([largest]);
+          expect(await x.min({ axes }).toArray()).toEqual([smallest]);
+        }
+      }
+      for (const at of [0, 70, 999]) {
+        const values = new Float32Array(2000).fill(1).fill(nan, at, at + 1);
+        expect(await tensor(values, { device }).max().item()).toBeNaN();
+        const columns = tensor(values, { device, shape: [1000, 2] }).min({ axes: 0 });
+        expect(await columns.toArray()).toEqual(at % 2 === 0 ? [nan, 1] : [1, nan]);
+      }
+    });
+  });
+
+  test('products of zeros have the gradient of the other elements', async () => {
+    await step(async () => {
+      const x = requireGradient(tensor([2, 3, 4, 0, 5, 6, 0, 0, 7], { device, shape: [3, 3] }));
+      x.prod({ axes: 1 }).sum().backward();
+      expect(await x.gradient?.toArray()).toEqual([
+        [12, 8, 6],
+        [30, 0, 0],
+        [0, 0, 0],
+      ]);
+      expect(await tensor([], { device }).prod().item()).toBe(1);
+    });
+  });
+
+  test('variance takes 1 off the number of elements, or what it is told', async () => {
+    await step(async () => {
+      const values = tensor([1e4 + 1, 1e4 + 2, 1e4 + 3, 1e4 + 6], { device });
+      expect(await values.variance().item()).toBeCloseTo(14 / 3, 5);
+      expect(await values.variance({ correction: 0 }).item()).toBe(3.5);
+      expect(await values.standardDeviation({ correction: 0 }).item()).toBeCloseTo(Math.sqrt(3.5), 5);
+      const same = requireGradient(tensor([2, 2], { device }));
+      same.standardDeviation().backward();
+      expect(await same.gradient?.toArray()).toEqual([0, 0]);
+    });
+    for (const [name, operation] of Object.entries(withCorrection)) {
+      expect(() => operation(tensor([1], { device }))).toThrow(
+        new ArgumentError(
+          `${name}: correction is 1, but shape [1] has 1 elements along the axes (allowed: less than these)`,
+        ),
+      );
+    }
+  });
+
+  test('norm and logSumExp of numbers whose squares and exponentials are out of range', async () => {
+    const { NaN: nan, NEGATIVE_INFINITY, POSITIVE_INFINITY } = Number;
+    await step(async () => {
+      for (const scale of [1, 1e20, 1e-25]) {
+        expect(
+          (await tensor([3 * scale, -4 * scale], { device })
+            .norm()
+            .item()) / scale,
+        ).toBeCloseTo(5, 4);
+      }
+      expect(await tensor([], { device }).norm().item()).toBe(0);
+      expect(await tensor([1, POSITIVE_INFINITY], { device }).norm().item()).toBe(POSITIVE_INFINITY);
+      const zero = requireGradient(tensor([0, 0], { device }));
+      zero.norm().backward();
+      expect(await zero.gradient?.toArray()).toEqual([0, 0]);
+
+      expect(await tensor([1000, 1000], { device }).logSumExp().item()).toBeCloseTo(1000 + Math.log(2), 3);
+      for (const [values, expected] of [
+        [[], NEGATIVE_INFINITY],
+        [[NEGATIVE_INFINITY, NEGATIVE_INFINITY], NEGATIVE_INFINITY],
+        [[NEGATIVE_INFINITY, 2], 2],
+        [[POSITIVE_INFINITY, 2], POSITIVE_INFINITY],
+        [[1, nan], nan],
+      ] as const) {
+        expect(
+          await tensor([...values], { device })
+            .logSumExp()
+            .item(),
+        ).toBe(expected);
+      }
+      const none = requireGradient(tensor([NEGATIVE_INFINITY, 1], { device }));
+      none.logSumExp().backward();
+      expect(await none.gradient?.toArray()).toEqual([0, 1]);
+    });
+  });
+
+  test('a number in the place of the options and an unknown option are told', () => {
+    for (const [name, operation] of Object.entries({ ...simple, ...withCorrection })) {
+      expect(() => Reflect.apply(operation, undefined, [x, 1])).toThrow(ArgumentError);
+      expect(() => Reflect.apply(operation, undefined, [x, 1])).toThrow(`${name}: got 1 where options belong`);
+      expect(() => Reflect.apply(operation, undefined, [x, { axis: 1 }])).toThrow(
+        `${name}: there is no option 'axis' (allowed: axes, keepDims`,
+      );
+    }
+  });
+
   test('the maximum of negative numbers is negative', async () => {
     await step(async () => {
       expect(await tensor([-3, -2, -7], { device }).max().item()).toBe(-2);
@@ -189,6 +343,7 @@ onEachDevice((device) => {
       expect(() => operation(tensor(Int32Array.of(1), { device }))).toThrow(DTypeError);
     }
     const empty = tensor(new Float32Array(0), { device, shape: [2, 0] });
+    expect(() => min(empty)).toThrow(new ArgumentError('min: shape [2, 0] has no element along the axes'));
     expect(() => max(empty, { axes: 1 })).toThrow(new ArgumentError('max: shape [2, 0] has no element along the axes'));
   });
 });

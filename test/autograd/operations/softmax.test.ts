@@ -4,16 +4,17 @@ import { gradcheck } from '../../../src/autograd/gradcheck.ts';
 import { requireGradient } from '../../../src/autograd/node.ts';
 import { log } from '../../../src/autograd/operations/pointwise/pointwise.ts';
 import { sum } from '../../../src/autograd/operations/reduction/reduction.ts';
-import { logSoftmax, softmax } from '../../../src/autograd/operations/softmax.ts';
+import { logSoftmax, type SoftmaxOptions, softmax } from '../../../src/autograd/operations/softmax.ts';
+import { transpose } from '../../../src/autograd/operations/views.ts';
 import { tensor, zeros } from '../../../src/tensor/create.ts';
-import { DTypeError, ShapeError } from '../../../src/tensor/errors.ts';
+import { ArgumentError, DTypeError, ShapeError } from '../../../src/tensor/errors.ts';
 import { step } from '../../../src/tensor/scope.ts';
 import type { Tensor } from '../../../src/tensor/tensor.ts';
 import { cpu, onEachDevice, onWebGpu } from '../../devices.ts';
 import { baseShape, expectClose, inLayout, layout, random, runs, shapes } from '../../shapes.ts';
 import { columnCounts, expectAgreement, leaf, rowCounts } from './agreement.ts';
 
-const operations = { softmax, logSoftmax } satisfies Record<string, (x: Tensor) => Tensor>;
+const operations = { softmax, logSoftmax } satisfies Record<string, (x: Tensor, options?: SoftmaxOptions) => Tensor>;
 const seeds = fc.nat({ max: 1000 });
 
 describe('gradients agree with central differences in f64', () => {
@@ -21,7 +22,8 @@ describe('gradients agree with central differences in f64', () => {
     test(name, async () => {
       const property = fc.asyncProperty(shapes({ minRank: 1 }), layout, seeds, async (shape, kind, seed) => {
         const x = random(baseShape(shape, kind), { seed, device: cpu, dtype: 'f64' });
-        await gradcheck((base) => operation(inLayout(base, kind)), [x], { elements: 6, seed });
+        const axis = seed % shape.length;
+        await gradcheck((base) => operation(inLayout(base, kind), { axis }), [x], { elements: 6, seed });
       });
       await fc.assert(property, runs(20));
     });
@@ -72,6 +74,17 @@ describe('kernels agree with the reference loops', () => {
 });
 
 onEachDevice((device) => {
+  test('along another axis it is that of the transposed tensor', async () => {
+    await step(async () => {
+      const x = random([3, 5, 7], { seed: 1, device });
+      for (const operation of Object.values(operations)) {
+        await expectClose(operation(x, { axis: 0 }), transpose(operation(transpose(x, 0, 2)), 0, 2), { absolute: 0 });
+        await expectClose(operation(x, { axis: -2 }), transpose(operation(transpose(x))), { absolute: 0 });
+        expect(() => operation(x, { axis: 3 })).toThrow(ArgumentError);
+      }
+    });
+  });
+
   test('rows of the softmax sum to 1, and its logarithm is logSoftmax', async () => {
     await step(async () => {
       const x = random([4, 3, 37], { seed: 3, device });

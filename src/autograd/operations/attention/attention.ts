@@ -4,6 +4,7 @@ import { computeDType } from '../../../tensor/dtype.ts';
 import { ArgumentError, DTypeError, ShapeError } from '../../../tensor/errors.ts';
 import { getOrCreate } from '../../../tensor/get-or-create.ts';
 import { type Kernel, kernel, type SimdCall, type WgslSource } from '../../../tensor/kernel.ts';
+import { checkOptions } from '../../../tensor/options.ts';
 import { formatShape, sameShape } from '../../../tensor/shape.ts';
 import { allocate, dense, type Tensor } from '../../../tensor/tensor.ts';
 import { begin, beginView, record } from '../../record.ts';
@@ -115,6 +116,7 @@ function kernelsFor(headSize: number, tile: AttentionTile): ReturnType<typeof ma
  */
 export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions = {}): Tensor {
   begin('attention', q, k, v);
+  checkOptions('attention', options, ['causal', 'window', 'lengths', 'scale']);
   const [batch, time, heads, headSize] = q.shape;
   const { causal = false, window = null, lengths = null, scale = 1 / Math.sqrt(headSize) } = options;
   const [, keys, keyHeads] = k.shape;

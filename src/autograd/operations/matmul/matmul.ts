@@ -4,6 +4,7 @@ import { copyInto } from '../../../tensor/copy.ts';
 import { dispatch } from '../../../tensor/dispatch.ts';
 import { computeDType, type DType } from '../../../tensor/dtype.ts';
 import { BackwardError, ShapeError } from '../../../tensor/errors.ts';
+import { checkOptions } from '../../../tensor/options.ts';
 import { broadcastShapes, collapseAxes, formatShape, type Shape, sameShape, sizeOf } from '../../../tensor/shape.ts';
 import { allocate, copy, dense, type Tensor } from '../../../tensor/tensor.ts';
 import { type GradientRule, LeafNode } from '../../node.ts';
@@ -30,12 +31,9 @@ export interface MatmulOptions {
  *
  * @throws ShapeError where the inner extents, the leading axes, the bias or the residual do not fit.
  */
-export function matmul(
-  a: Tensor,
-  b: Tensor,
-  bias: Tensor | null = null,
-  { residual = null, activation = null }: MatmulOptions = {},
-): Tensor {
+export function matmul(a: Tensor, b: Tensor, bias: Tensor | null = null, options: MatmulOptions = {}): Tensor {
+  checkOptions('matmul', options, ['residual', 'activation']);
+  const { residual = null, activation = null } = options;
   begin('matmul', a, b, ...[bias, residual].filter((each) => each !== null));
   const k = a.shape[a.rank - 1];
   const n = b.shape[b.rank - 1];

@@ -82,7 +82,7 @@ export function matmulReference(
   }
   if (options.useBias === 1) for (let i = 0; i < c.length; i++) c[i] += bias[i % n];
   if (options.useResidual === 1) for (let i = 0; i < c.length; i++) c[i] += residual[i];
-  if (options.rectify === 1) for (let i = 0; i < c.length; i++) c[i] = c[i] > 0 ? c[i] : 0;
+  if (options.rectify === 1) for (let i = 0; i < c.length; i++) c[i] = c[i] <= 0 ? 0 : c[i];
 }
 
 function writeRow(c: NumericArray, to: number, width: number, v0: number, v1: number, v2: number, v3: number): void {

@@ -5,6 +5,7 @@ import { getOrCreate } from '../../../tensor/get-or-create.ts';
 import { elementwise, flatWorkgroups, kernel } from '../../../tensor/kernel.ts';
 import { broadcastShapes, broadcastStrides, collapseAxes, sameShape, sizeOf } from '../../../tensor/shape.ts';
 import { allocate, copy, dense, type Tensor } from '../../../tensor/tensor.ts';
+import { isNaNFunction } from '../not-a-number.ts';
 
 /** One formula in its two forms. `parameters` names the operands, in order, as the WGSL expression uses them. */
 export interface Expression {
@@ -25,7 +26,7 @@ function kernelsOf(expression: Expression): ReturnType<typeof makeKernels> {
   return getOrCreate(compiled, expression, () => makeKernels(expression));
 }
 
-/** WGSL that several expressions call. */
+/** WGSL that several expressions call; one may call those behind it. */
 const helpers = {
   power: `
 fn power(base: f32, exponent: f32) -> f32 {
@@ -37,8 +38,53 @@ fn power(base: f32, exponent: f32) -> f32 {
   return select(magnitude, -magnitude, fract(exponent * 0.5) != 0.0);
 }`,
   boundedTanh: `
-fn boundedTanh(x: f32) -> f32 { return tanh(clamp(x, -15.0, 15.0)); }`,
+fn boundedTanh(x: f32) -> f32 { return select(tanh(clamp(x, -15.0, 15.0)), x, isNaN(x)); }`,
+  // Cephes: what is left of x after whole quarters of a turn, and polynomials. The builtins may be off by 5e-4.
+  sineAfter: `
+fn sineAfter(quarters: i32, x: f32) -> f32 {
+  let whole = round(x * 0.636619772);
+  let rest = ((x - whole * 1.5703125) - whole * 4.837512969970703e-4) - whole * 7.54978995e-8;
+  let square = rest * rest;
+  let sine = rest + rest * square * (-1.6666654611e-1 + square * (8.3321608736e-3 - square * 1.9515295891e-4));
+  let cosine = 1.0 - 0.5 * square
+    + square * square * (4.166664568e-2 + square * (-1.388731625e-3 + square * 2.443315712e-5));
+  let quadrant = (i32(whole) + quarters) & 3;
+  let value = select(sine, cosine, (quadrant & 1) == 1);
+  return select(value, -value, quadrant >= 2);
+}`,
+  softplus: `
+fn softplus(x: f32) -> f32 { return select(max(x, 0.0) + logOnePlus(exp(-abs(x))), x, isNaN(x)); }`,
+  // Near 0 the series of 2 artanh(x / (2 + x)): 1 + x would round away what x holds.
+  logOnePlus: `
+fn logOnePlus(x: f32) -> f32 {
+  let ratio = x / (2.0 + x);
+  let square = ratio * ratio;
+  let series = 2.0 + square * (2.0 / 3.0 + square * (2.0 / 5.0 + square * (2.0 / 7.0 + square * (2.0 / 9.0))));
+  return select(log(1.0 + x), ratio * series, abs(x) < 0.3);
+}`,
+  // A series whose terms have one sign, so that none cancels another (Abramowitz & Stegun, 7.1.6).
+  errorFunction: `
+fn errorFunction(x: f32) -> f32 {
+  if (isNaN(x)) { return x; }
+  if (abs(x) > 4.0) { return sign(x); }
+  var term = x;
+  var sum = x;
+  for (var n = 1; n < 64 && abs(term) > 1e-8 * abs(sum); n++) {
+    term *= 2.0 * x * x / f32(2 * n + 1);
+    sum += term;
+  }
+  return 1.128379167 * exp(-x * x) * sum;
+}`,
+  isNaN: isNaNFunction,
 } as const;
+
+/** The helpers that `wgsl` calls, and those which these call. */
+function helpersOf(wgsl: string): string {
+  return Object.entries(helpers).reduce(
+    (needed, [name, text]) => (`${wgsl}${needed}`.includes(`${name}(`) ? `${needed}${text}\n` : needed),
+    '',
+  );
+}
 
 type DenseLoop = (
   arrays: Readonly<Record<'x' | 'y' | 'z' | 'result', NumericArray>>,
@@ -71,8 +117,7 @@ function isWhole({ xStep, yStep, zStep }: Parameters<DenseLoop>[1]): boolean {
 function makeKernels({ name, parameters, wgsl, reference, simd }: Expression) {
   const padded = [...parameters, 'unused_y', 'unused_z'].slice(0, maxOperands);
   const signature = padded.map((parameter) => `${parameter}: f32`).join(', ');
-  const needed = Object.entries(helpers).flatMap(([helper, text]) => (wgsl.includes(helper) ? [text] : []));
-  const functions = `${needed.join('\n')}\nfn operation(${signature}) -> f32 { return ${wgsl}; }\n`;
+  const functions = `${helpersOf(wgsl)}\nfn operation(${signature}) -> f32 { return ${wgsl}; }\n`;
   return {
     dense: kernel({
       name,

@@ -3,7 +3,7 @@ import { computeDType, isFloat } from '../../../tensor/dtype.ts';
 import { ArgumentError, DTypeError } from '../../../tensor/errors.ts';
 import type { Tensor } from '../../../tensor/tensor.ts';
 import type { GradientRule } from '../../node.ts';
-import { begin, record } from '../../record.ts';
+import { begin, checkTensors, record } from '../../record.ts';
 import { constant } from '../constant.ts';
 import { sumToShape } from '../reduction/reduce-axes.ts';
 import { type Expression, evaluate, widestDType } from './expression.ts';
@@ -28,7 +28,7 @@ type OperandDerivative = Derivative | 'identity' | null;
  * Numbers among which a row is smooth, for the tests of its gradient. `grid` and `off-grid` are multiples of 0.3 and the middles between
  * them, which come near neither each other nor (the middles) 0; `bit` is 0 or 1.
  */
-export type Domain = 'any' | 'positive' | 'nonzero' | 'grid' | 'off-grid' | 'bit';
+export type Domain = 'any' | 'positive' | 'negative' | 'nonzero' | 'grid' | 'off-grid' | 'bit';
 
 export interface PointwiseRow<Derivatives extends readonly OperandDerivative[] = readonly OperandDerivative[]> {
   wgsl: string;
@@ -112,6 +112,7 @@ function asTensors(name: string, operands: readonly Operand[], count: number): T
   }
   const model = operands.find((operand) => typeof operand !== 'number');
   if (model === undefined) throw new DTypeError(`${name}: at least one operand must be a tensor`);
+  checkTensors(name, operands, true);
   if (!isFloat(model.dtype))
     throw new DTypeError(`${name}: operands have dtype ${model.dtype} (allowed: f16, f32, f64)`);
   return operands.map((operand) =>

@@ -1,11 +1,12 @@
-/** Sums and maxima over axes, without a gradient. */
+/** Sums, products, maxima and minima over axes, without a gradient. */
 import { dispatch } from '../../../tensor/dispatch.ts';
 import { computeDType } from '../../../tensor/dtype.ts';
 import { flatWorkgroups, kernel } from '../../../tensor/kernel.ts';
 import { type Shape, sizeOf } from '../../../tensor/shape.ts';
 import { allocate, copy, dense, type Tensor } from '../../../tensor/tensor.ts';
+import { isNaNFunction } from '../not-a-number.ts';
 
-export type Reduction = 'sum' | 'maximum';
+export type Reduction = 'sum' | 'product' | 'maximum' | 'minimum';
 
 interface Combination {
   start: number;
@@ -13,14 +14,26 @@ interface Combination {
   wgsl: { start: string; combine: string };
 }
 
+/** NaN wins every comparison. */
 const combinations: Readonly<Record<Reduction, Combination>> = {
   sum: { start: 0, combine: (a, b) => a + b, wgsl: { start: '0.0', combine: 'a + b' } },
+  product: { start: 1, combine: (a, b) => a * b, wgsl: { start: '1.0', combine: 'a * b' } },
   maximum: {
     start: Number.NEGATIVE_INFINITY,
-    combine: (a, b) => (b > a ? b : a),
-    wgsl: { start: '-0x1.fffffep+127', combine: 'select(a, b, b > a)' },
+    combine: (a, b) => (b > a || Number.isNaN(b) ? b : a),
+    wgsl: { start: infinity('0xff800000u'), combine: 'select(a, b, isNaN(b) || (b > a && !isNaN(a)))' },
+  },
+  minimum: {
+    start: Number.POSITIVE_INFINITY,
+    combine: (a, b) => (b < a || Number.isNaN(b) ? b : a),
+    wgsl: { start: infinity('0x7f800000u'), combine: 'select(a, b, isNaN(b) || (b < a && !isNaN(a)))' },
   },
 };
+
+/** WGSL refuses an infinity that it can compute beforehand; that there is a chunk, it does not know. */
+function infinity(bits: string): string {
+  return `bitcast<f32>(select(${bits}, 0u, scalars.chunks == 0u))`;
+}
 
 function reduceKernel(reduction: Reduction, layout: 'rows' | 'columns') {
   const { start, combine, wgsl } = combinations[reduction];
@@ -30,7 +43,9 @@ function reduceKernel(reduction: Reduction, layout: 'rows' | 'columns') {
     scalars: { outer: 'u32', length: 'u32', inner: 'u32', chunks: 'u32', scale: 'f32' },
     wgsl: {
       file: `reduce_${layout}`,
-      functions: `const START = ${wgsl.start};\n` + `fn combine(a: f32, b: f32) -> f32 { return ${wgsl.combine}; }\n`,
+      functions:
+        `${isNaNFunction}fn start() -> f32 { return ${wgsl.start}; }\n` +
+        `fn combine(a: f32, b: f32) -> f32 { return ${wgsl.combine}; }\n`,
     },
     reference({ source, result }, { outer, length, inner, chunks, scale }) {
       const chunk = Math.ceil(length / chunks);
@@ -48,14 +63,28 @@ function reduceKernel(reduction: Reduction, layout: 'rows' | 'columns') {
   });
 }
 
+function reduceKernels(reduction: Reduction) {
+  return { rows: reduceKernel(reduction, 'rows'), columns: reduceKernel(reduction, 'columns') };
+}
+
 const kernels = {
-  sum: { rows: reduceKernel('sum', 'rows'), columns: reduceKernel('sum', 'columns') },
-  maximum: { rows: reduceKernel('maximum', 'rows'), columns: reduceKernel('maximum', 'columns') },
+  sum: reduceKernels('sum'),
+  product: reduceKernels('product'),
+  maximum: reduceKernels('maximum'),
+  minimum: reduceKernels('minimum'),
 } satisfies Record<Reduction, unknown>;
 
 /** Reductions with fewer results than this are cut in chunks, so that enough threads have work. */
 const enoughResults = 4096;
 const chunkLength = 64;
+/**
+ * What one thread adds up in sequence loses a bit for every doubling. Columns longer than `longColumn` go in passes of `shortChunk`, which
+ * is as exact as adding in pairs.
+ */
+const longColumn = 4 * chunkLength;
+const shortChunk = 16;
+/** A row is shared by 64 threads, and their results are added in pairs. */
+const longRow = 64 * longColumn;
 
 /**
  * Reduces `axes` (ascending, from the front) to extent 1; the rank stays. Neighbouring axes go in one pass. Results are
@@ -87,7 +116,6 @@ function reduceMiddle(
   scale: number,
 ): Tensor {
   const layout = inner === 1 ? 'rows' : 'columns';
-  const wantsChunks = outer * inner < enoughResults && length > 4 * chunkLength;
   const run = (source: Tensor, from: number, chunks: number, target: Shape, factor: number): Tensor => {
     const result = allocate(x.device, computeDType(x.dtype), target, reduction);
     const count = outer * chunks * inner;
@@ -99,9 +127,20 @@ function reduceMiddle(
     });
     return result;
   };
-  if (!wantsChunks) return run(x, length, 1, [...shape], scale);
-  const chunks = Math.ceil(length / Math.max(chunkLength, Math.ceil(Math.sqrt(length))));
-  return run(run(x, length, chunks, [outer, chunks, inner], 1), chunks, 1, [...shape], scale);
+  let current = x;
+  let left = length;
+  const cut = (longest: number) => {
+    const chunks = Math.ceil(left / longest);
+    current = run(current, left, chunks, [outer, chunks, inner], 1);
+    left = chunks;
+  };
+  const sparse = outer * inner < enoughResults && length > 4 * chunkLength;
+  if (layout === 'columns' && length > (sparse ? chunkLength ** 2 : longColumn)) {
+    while (left > 2 * shortChunk) cut(shortChunk);
+  } else if (sparse || length > longRow) {
+    cut(Math.max(chunkLength, Math.ceil(Math.sqrt(length))));
+  }
+  return run(current, left, 1, [...shape], scale);
 }
 
 /** Sums `gradient` over the axes along which an operand of `shape` was stretched to its shape. */

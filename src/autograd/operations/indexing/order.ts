@@ -1,0 +1,164 @@
+/** The order of elements along an axis: the first, the first few, all. */
+import { dispatch } from '../../../tensor/dispatch.ts';
+import type { NumericArray } from '../../../tensor/dtype.ts';
+import { ArgumentError } from '../../../tensor/errors.ts';
+import { kernel } from '../../../tensor/kernel.ts';
+import { checkOptions } from '../../../tensor/options.ts';
+import { formatShape } from '../../../tensor/shape.ts';
+import { allocate, dense, type Tensor } from '../../../tensor/tensor.ts';
+import { begin } from '../../record.ts';
+import { slice } from '../views.ts';
+import { alongAxis, rowThreads } from './along-axis.ts';
+import { gather } from './gather.ts';
+
+const scalars = { outer: 'u32', length: 'u32', inner: 'u32', descending: 'u32' } as const;
+
+/** Below 0 where a comes before b: NaN is larger than every number. */
+function ascending(a: number, b: number): number {
+  if (Number.isNaN(a) || Number.isNaN(b)) return Number(Number.isNaN(a)) - Number(Number.isNaN(b));
+  return a < b ? -1 : Number(a > b);
+}
+
+/** Places of the elements of each row in `x`, in turn. */
+function* rowsOf(s: { outer: number; length: number; inner: number }): Generator<{ row: number; places: number[] }> {
+  for (let row = 0; row < s.outer * s.inner; row++) {
+    const start = Math.floor(row / s.inner) * s.length * s.inner + (row % s.inner);
+    yield { row, places: Array.from({ length: s.length }, (_, k) => start + k * s.inner) };
+  }
+}
+
+/** The positions of `places` in the order of what x holds there; equal ones in theirs. */
+function positionsInOrder(x: NumericArray, places: readonly number[], descending: number): number[] {
+  const direction = descending ? -1 : 1;
+  return [...places.keys()].sort((a, b) => direction * ascending(x[places[a]], x[places[b]]));
+}
+
+const extremeKernel = kernel({
+  name: 'extreme-index',
+  operands: { x: 'read', index: 'write' },
+  scalars,
+  wgsl: { file: 'order', entry: 'extremeIndex' },
+  reference({ x, index }, { descending, ...shape }) {
+    for (const { row, places } of rowsOf(shape)) {
+      const nan = places.findIndex((place) => Number.isNaN(x[place]));
+      index[row] = nan >= 0 ? nan : positionsInOrder(x, places, descending)[0];
+    }
+  },
+});
+
+const sortKernel = kernel({
+  name: 'sort',
+  operands: { x: 'read', order: 'update', scratch: 'update' },
+  scalars,
+  wgsl: { file: 'order', entry: 'sort' },
+  reference({ x, order }, { descending, ...shape }) {
+    for (const { places } of rowsOf(shape)) {
+      for (const [k, position] of positionsInOrder(x, places, descending).entries()) order[places[k]] = position;
+    }
+  },
+});
+
+export interface ExtremeIndexOptions {
+  /** The axis along which is searched; by default all elements are, in row-major order. */
+  axis?: number;
+  /** Keeps the axis with extent 1. */
+  keepDims?: boolean;
+}
+
+/**
+ * The position of the largest x along an axis, i32: the first of several. NaN counts as the largest. No gradient.
+ *
+ * @throws ArgumentError where there is no element.
+ */
+export function argmax(x: Tensor, options: ExtremeIndexOptions = {}): Tensor {
+  return extremeIndex('argmax', x, options, 1);
+}
+
+/**
+ * The position of the smallest x along an axis, i32: the first of several. NaN counts as the smallest. No gradient.
+ *
+ * @throws ArgumentError where there is no element.
+ */
+export function argmin(x: Tensor, options: ExtremeIndexOptions = {}): Tensor {
+  return extremeIndex('argmin', x, options, 0);
+}
+
+function extremeIndex(operation: string, x: Tensor, options: ExtremeIndexOptions, descending: 0 | 1): Tensor {
+  begin(operation, x);
+  checkOptions(operation, options, ['axis', 'keepDims']);
+  const { axis, keepDims = false } = options;
+  const source = axis === undefined ? dense(x).view({ shape: [x.size] }, operation) : dense(x);
+  const along = alongAxis(operation, source, axis ?? 0);
+  if (along.length === 0) {
+    throw new ArgumentError(`${operation}: shape ${formatShape(x.shape)} has no element along the axis`);
+  }
+  const kept = x.shape.map((extent, i) => (axis === undefined || i === along.axis ? 1 : extent));
+  const left = axis === undefined ? [] : x.shape.toSpliced(along.axis, 1);
+  const index = allocate(x.device, 'i32', keepDims ? kept : left, operation);
+  const { outer, length, inner } = along;
+  dispatch(extremeKernel, {
+    operands: { x: source, index },
+    scalars: { outer, length, inner, descending },
+    workgroups: rowThreads(along),
+    flops: 0,
+  });
+  return index;
+}
+
+export interface SortOptions {
+  /** The axis along which is sorted; the last by default. */
+  axis?: number;
+  /** From the largest to the smallest; false by default. */
+  descending?: boolean;
+}
+
+/** Elements in order, and the positions (i32) they came from. */
+export interface Sorted {
+  readonly values: Tensor;
+  readonly indices: Tensor;
+}
+
+/** x in order along an axis. Equal elements keep their order; NaN counts as larger than every number. The gradient goes back to where a value came from. */
+export function sort(x: Tensor, options: SortOptions = {}): Sorted {
+  begin('sort', x);
+  checkOptions('sort', options, ['axis', 'descending']);
+  const { axis = -1, descending = false } = options;
+  const along = alongAxis('sort', x, axis);
+  const { outer, length, inner } = along;
+  const [order, scratch] = ['sort', 'sort-scratch'].map((name) => allocate(x.device, 'i32', x.shape, name));
+  dispatch(sortKernel, {
+    operands: { x: dense(x), order, scratch },
+    scalars: { outer, length, inner, descending: descending ? 1 : 0 },
+    workgroups: rowThreads(along),
+    flops: 0,
+  });
+  return { values: gather(x, along.axis, order), indices: order };
+}
+
+export interface TopkOptions {
+  /** The axis along which is searched; the last by default. */
+  axis?: number;
+  /** The k largest, from the largest down (the default), or the k smallest, from the smallest up. */
+  largest?: boolean;
+}
+
+/**
+ * The k largest (or smallest) elements along an axis, in order, and their positions; ties and NaN as in `sort`.
+ *
+ * @throws ArgumentError where k is no whole number from 0 to the extent of the axis.
+ */
+export function topk(x: Tensor, k: number, options: TopkOptions = {}): Sorted {
+  begin('topk', x);
+  checkOptions('topk', options, ['axis', 'largest']);
+  const { axis = -1, largest = true } = options;
+  const along = alongAxis('topk', x, axis);
+  if (!Number.isInteger(k) || k < 0 || k > along.length) {
+    throw new ArgumentError(
+      `topk: k is ${k} (allowed: a whole number from 0 to ${along.length}, the extent of the axis)`,
+    );
+  }
+  const { indices } = sort(x, { axis, descending: largest });
+  const starts = x.shape.map(() => 0);
+  const first = slice(indices, starts, x.shape.with(along.axis, k));
+  return { values: gather(x, along.axis, first), indices: first };
+}

@@ -1,0 +1,106 @@
+/** What a script without types may pass where options belong, for every function that takes some. */
+import { describe, expect, test } from 'vitest';
+import * as library from '../src/index.ts';
+import { cpu } from './devices.ts';
+
+const { ArgumentError, ShapeError } = library;
+const random = new library.Random(1);
+const x = library.normal([2, 2, 2, 2], { random, device: cpu });
+const gain = library.ones([2], { device: cpu });
+const model = new library.Linear(2, 2, { random, device: cpu });
+
+/** Each with the options last. */
+const calls: Readonly<Record<string, (options: unknown) => unknown>> = {
+  tensor: (options) => Reflect.apply(library.tensor, undefined, [[1], options]),
+  full: (options) => Reflect.apply(library.full, undefined, [[1], 1, options]),
+  zeros: (options) => Reflect.apply(library.zeros, undefined, [[1], options]),
+  ones: (options) => Reflect.apply(library.ones, undefined, [[1], options]),
+  uniform: (options) => Reflect.apply(library.uniform, undefined, [[1], options]),
+  normal: (options) => Reflect.apply(library.normal, undefined, [[1], options]),
+  arange: (options) => Reflect.apply(library.arange, undefined, [1, options]),
+  eye: (options) => Reflect.apply(library.eye, undefined, [1, options]),
+  sum: (options) => Reflect.apply(library.sum, undefined, [x, options]),
+  softmax: (options) => Reflect.apply(library.softmax, undefined, [x, options]),
+  logSoftmax: (options) => Reflect.apply(library.logSoftmax, undefined, [x, options]),
+  attention: (options) => Reflect.apply(library.attention, undefined, [x, x, x, options]),
+  matmul: (options) => Reflect.apply(library.matmul, undefined, [x, x, null, options]),
+  rmsNorm: (options) => Reflect.apply(library.rmsNorm, undefined, [x, gain, options]),
+  layerNorm: (options) => Reflect.apply(library.layerNorm, undefined, [x, gain, gain, options]),
+  rotary: (options) => Reflect.apply(library.rotary, undefined, [x, options]),
+  crossEntropy: (options) => Reflect.apply(library.crossEntropy, undefined, [x, x, options]),
+  Linear: (options) => Reflect.construct(library.Linear, [2, 2, options]),
+  Embedding: (options) => Reflect.construct(library.Embedding, [2, 2, options]),
+  RMSNorm: (options) => Reflect.construct(library.RMSNorm, [2, options]),
+  LayerNorm: (options) => Reflect.construct(library.LayerNorm, [2, options]),
+  AdamW: (options) => Reflect.construct(library.AdamW, [model.parameters(), options]),
+  SGD: (options) => Reflect.construct(library.SGD, [model.parameters(), options]),
+  warmupCosine: (options) => Reflect.apply(library.warmupCosine, undefined, [options]),
+  warmupLinear: (options) => Reflect.apply(library.warmupLinear, undefined, [options]),
+  addLoRA: (options) => Reflect.apply(library.addLoRA, undefined, [model, options]),
+};
+
+describe('an unknown option, and another value in the place of the options, are told', () => {
+  for (const [name, call] of Object.entries(calls)) {
+    test(name, () => {
+      for (const given of [0, true, null, 'mean', [1]]) {
+        expect(() => call(given)).toThrow(ArgumentError);
+        expect(() => call(given)).toThrow(new RegExp(`^${name}: got .* where options belong \\(allowed: `));
+      }
+      expect(() => call({ colour: 1 })).toThrow(ArgumentError);
+      expect(() => call({ colour: 1 })).toThrow(`${name}: there is no option 'colour' (allowed: `);
+    });
+  }
+});
+
+test.each([
+  ['softmax', 0, '{ axis: 0 }'],
+  ['attention', true, '{ causal: true }'],
+  ['layerNorm', 1e-3, '{ epsilon: 0.001 }'],
+  ['AdamW', 1e-3, '{ learningRate: 0.001 }'],
+  ['AdamW', { learningRate: 1, weight_decay: 1 }, 'weightDecay?'],
+  ['SGD', { lr: 1 }, 'learningRate?'],
+  ['attention', { is_causal: true }, 'causal?'],
+  ['crossEntropy', { ignore_index: 1 }, 'ignoreIndex?'],
+  ['normal', { random, std: 1 }, 'deviation?'],
+  ['Linear', true, '{ bias: true }'],
+  ['addLoRA', { r: 4 }, 'rank?'],
+])('%s, given %o, says that %s was likely meant', (name, given, meant) => {
+  expect(() => calls[name](given)).toThrow(`did you mean ${meant}`);
+});
+
+test('functions that wait refuse them too', async () => {
+  const waiting: Readonly<Record<string, (options: unknown) => unknown>> = {
+    gradcheck: (options) => Reflect.apply(library.gradcheck, undefined, [() => x, [], options]),
+    openDevice: (options) => Reflect.apply(library.openDevice, undefined, ['cpu', options]),
+  };
+  for (const [name, call] of Object.entries(waiting)) {
+    await expect(call({ colour: 1 })).rejects.toThrow(`${name}: there is no option 'colour'`);
+    await expect(call(4)).rejects.toThrow(`${name}: got 4 where options belong`);
+  }
+});
+
+test('random numbers need a source', () => {
+  for (const name of ['normal', 'uniform']) {
+    expect(() => calls[name]({})).toThrow(
+      new ArgumentError(`${name}: random is undefined (allowed: a Random, such as new Random(seed))`),
+    );
+  }
+});
+
+test('extents one by one, and operands that are no tensors, are told', () => {
+  expect(() => Reflect.apply(library.zeros, undefined, [2, 3])).toThrow(
+    new ShapeError('zeros: shape is 2 (allowed: a list of extents, such as [2, 3])'),
+  );
+  expect(() => Reflect.apply(library.reshape, undefined, [x, 2, 8])).toThrow('reshape: shape is 2');
+  expect(() => Reflect.apply(library.expand, undefined, [x, 2])).toThrow('expand: shape is 2');
+  expect(() => Reflect.apply(library.permute, undefined, [x, 1, 0])).toThrow('permute: order is 1');
+  expect(() => Reflect.apply(library.matmul, undefined, [x, [[1]]])).toThrow(
+    new ArgumentError('matmul: operand 2 is an array (allowed: a tensor; tensor(…) makes one of numbers)'),
+  );
+  expect(() => Reflect.apply(library.matmul, undefined, [x, x, { residual: x }])).toThrow(
+    'matmul: operand 3 is object',
+  );
+  expect(() => Reflect.apply(library.add, undefined, [x, undefined])).toThrow(ArgumentError);
+  expect(() => Reflect.apply(library.add, undefined, [1, [1]])).toThrow('add: operand 2 is an array');
+  expect(() => Reflect.apply(library.sum, undefined, [[1]])).toThrow('sum: operand 1 is an array');
+});
