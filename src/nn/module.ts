@@ -22,14 +22,14 @@ export interface BuildOptions {
   random: Random | null;
 }
 
-/** Normal numbers of the given deviation as initial values, or zeros where there is no source of them. */
-export function initialNormal(shape: Shape, options: BuildOptions & { deviation: number }): Tensor {
-  const { random, ...others } = options;
-  return random ? normal(shape, { ...others, random }) : zeros(shape, others);
-}
-
 /** Their names. */
 export const buildOptions = ['device', 'dtype', 'random'] as const satisfies readonly (keyof BuildOptions)[];
+
+/** Normal numbers of the given deviation as initial values, or zeros where there is no source of them. */
+export function initialNormal(shape: Shape, options: BuildOptions & { deviation: number }): Tensor {
+  const { random, deviation, ...others } = options;
+  return random ? normal(shape, { ...others, random, deviation }) : zeros(shape, others);
+}
 
 /** Values of parameters by name, as plain arrays: what a checkpoint holds. */
 export type StateDict = Record<string, { shape: readonly number[]; data: NumericArray }>;
