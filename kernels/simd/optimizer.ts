@@ -1,5 +1,7 @@
 // What the optimizer does to every parameter in every step: the update, and the sums over its gradient before it.
 
+import { highOf, lowOf, total } from './vectors';
+
 // One step of AdamW on `count` numbers, four at a time; see src/nn/adamw.ts. Roots and quotients are those of f32. `report` begins with
 // the factor of clipping, and with a number that is not 0 where nothing is to change any more.
 
@@ -38,24 +40,6 @@ export function adamw(
     const direction = m / correction1 / (sqrt<f32>(v / correction2) + epsilon);
     store<f32>(value + at, load<f32>(value + at) * keep - rate * direction);
   }
-}
-
-// @ts-ignore: decorator
-@inline
-function lowOf(x: v128): v128 {
-  return f64x2.promote_low_f32x4(x);
-}
-
-// @ts-ignore: decorator
-@inline
-function highOf(x: v128): v128 {
-  return f64x2.promote_low_f32x4(v128.shuffle<f32>(x, x, 2, 3, 2, 3));
-}
-
-// @ts-ignore: decorator
-@inline
-function total(x: v128): f64 {
-  return f64x2.extract_lane(x, 0) + f64x2.extract_lane(x, 1);
 }
 
 // What is summed beside the squares: the formulas of src/grades/signals, on two numbers of f64.

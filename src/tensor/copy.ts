@@ -1,11 +1,13 @@
 /** Copies between views of any strides, also from one floating dtype to another, and constants. */
 import type { KernelOperand } from './device.ts';
 import { dispatch } from './dispatch.ts';
-import { elementwise, flatWorkgroups, kernel } from './kernel.ts';
+import { elementParts, elementwise, flatWorkgroups, kernel } from './kernel.ts';
 import { collapseAxes, type Strides, sizeOf } from './shape.ts';
 
 const workgroupSize = 64;
 const maxRank = 4;
+/** What one thread copies at a time. */
+const elementsOfPart = 16384;
 
 /** Copies a view of any strides into a view of any strides; both have the same shape of at most four axes. */
 const stridedCopy = kernel({
@@ -42,6 +44,14 @@ const stridedCopy = kernel({
       }
     }
   },
+  simd(call) {
+    const { count, size2, size3 } = call.scalars;
+    const planes = count / (size2 * size3);
+    const rowsOfPart = 4 * Math.ceil(elementsOfPart / (4 * size3));
+    const partsOfPlane = Math.ceil(size2 / rowsOfPart);
+    const shared = { parts: planes * partsOfPlane, scratchBytes: 0, operations: count };
+    return call.run('stridedCopy', { rowsOfPart, partsOfPlane }, shared);
+  },
 });
 
 /** The same where either is stored in f16; rounds where the target is narrower. */
@@ -49,6 +59,7 @@ const convertingCopy = kernel({
   ...stridedCopy,
   name: 'converting-copy',
   wgsl: { file: 'strided_copy', functions: 'alias Source = Element0;\nalias Target = Element1;\n' },
+  simd: undefined,
 });
 
 const fillKernel = kernel({
@@ -58,6 +69,10 @@ const fillKernel = kernel({
   wgsl: { file: 'fill', constants: elementwise.constants },
   reference({ result }, { count, value }) {
     result.fill(value, 0, count);
+  },
+  simd(call) {
+    const { partLength, shared } = elementParts(call.scalars.count);
+    return call.run('fill', { partLength }, shared);
   },
 });
 

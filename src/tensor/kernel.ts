@@ -65,6 +65,14 @@ export interface SharedWork {
   parts: number;
   /** Room for intermediate values that each thread needs. */
   scratchBytes: number;
+  /** What tells whether to share is worth the while; by default the floating-point operations of the call. */
+  operations?: number;
+}
+
+/** Work on independent elements, in parts of which the caches hold a few. */
+export function elementParts(count: number): { partLength: number; shared: SharedWork } {
+  const partLength = 16384;
+  return { partLength, shared: { parts: Math.ceil(count / partLength), scratchBytes: 0, operations: count } };
 }
 
 export interface WgslSource {

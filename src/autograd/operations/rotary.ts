@@ -53,6 +53,10 @@ const rotaryKernel = kernel({
       }
     }
   },
+  simd(call) {
+    const { pairs, half, heads } = call.scalars;
+    return call.run('rotary', {}, { parts: pairs / (half * heads), scratchBytes: 16 * half });
+  },
 });
 
 export interface RotaryOptions {

@@ -1,6 +1,6 @@
 /** Softmax and its logarithm, and their gradients. */
 import { dispatch } from '../../tensor/dispatch.ts';
-import { type Kernel, kernel } from '../../tensor/kernel.ts';
+import { type Kernel, kernel, type SimdCall } from '../../tensor/kernel.ts';
 import { allocate, dense, type Tensor } from '../../tensor/tensor.ts';
 import { begin, record } from '../record.ts';
 import { rowsOf, rowWork, rowWorkgroupSize } from './row-kernel.ts';
@@ -16,11 +16,18 @@ function wgsl(entry: 'forward' | 'backward', logarithm: boolean) {
   return { file: 'softmax', entry, constants: { WORKGROUP_SIZE: `${rowWorkgroupSize}u`, LOGARITHM: `${logarithm}` } };
 }
 
+/** A function of kernels/simd/softmax.ts, whose parts are rows. */
+function byRows(name: string) {
+  return (call: SimdCall<string, keyof typeof scalars>) =>
+    call.run(name, {}, { parts: call.scalars.rows, scratchBytes: 0 });
+}
+
 const softmaxKernel = kernel({
   name: 'softmax',
   operands: forwardOperands,
   scalars,
   wgsl: wgsl('forward', false),
+  simd: byRows('softmax'),
   reference({ x, result }, { rows, columns }) {
     for (let start = 0; start < rows * columns; start += columns) {
       const end = start + columns;
@@ -38,6 +45,7 @@ const softmaxGradientKernel = kernel({
   operands: backwardOperands,
   scalars,
   wgsl: wgsl('backward', false),
+  simd: byRows('softmaxGradient'),
   reference({ outputGradient, saved, inputGradient }, { rows, columns }) {
     for (let start = 0; start < rows * columns; start += columns) {
       const end = start + columns;
@@ -53,6 +61,7 @@ const logSoftmaxKernel = kernel({
   operands: forwardOperands,
   scalars,
   wgsl: wgsl('forward', true),
+  simd: byRows('logSoftmax'),
   reference({ x, result }, { rows, columns }) {
     for (let start = 0; start < rows * columns; start += columns) {
       const end = start + columns;
@@ -70,6 +79,7 @@ const logSoftmaxGradientKernel = kernel({
   operands: backwardOperands,
   scalars,
   wgsl: wgsl('backward', true),
+  simd: byRows('logSoftmaxGradient'),
   reference({ outputGradient, saved, inputGradient }, { rows, columns }) {
     for (let start = 0; start < rows * columns; start += columns) {
       const end = start + columns;

@@ -29,7 +29,7 @@ const mostPages = 65536;
 const firstAddress = 16 * pageBytes;
 const growthBytes = 16 * 1024 * 1024;
 /** What is over sooner (in 15 μs or so) is not worth waking anybody. */
-const flopsWorthSharing = 5e5;
+const operationsWorthSharing = 5e5;
 /** Vector loads may read past the end of a tensor, never past that of the memory. */
 const guardBytes = 256;
 
@@ -107,7 +107,7 @@ export class LinearMemory {
   call(
     { call, shareIndex: functionIndex }: SimdFunction,
     values: readonly number[],
-    { parts, scratchBytes }: SharedWork,
+    { parts, scratchBytes, operations }: SharedWork,
     flops: number,
     threads: number,
   ): boolean {
@@ -115,7 +115,7 @@ export class LinearMemory {
       call(...values);
       return true;
     }
-    const isShared = threads > 1 && parts > 1 && flops >= flopsWorthSharing;
+    const isShared = threads > 1 && parts > 1 && (operations ?? flops) >= operationsWorthSharing;
     const ownBytes = 64 * Math.ceil(scratchBytes / 64);
     const scratch = this.scratch(isShared ? threads * ownBytes : ownBytes);
     if (scratch === null) return false;
