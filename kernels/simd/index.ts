@@ -8,6 +8,7 @@ export * from './normalization';
 export * from './attention';
 export * from './optimizer';
 export * from './pointwise';
+export * from './dropout';
 export * from './copy';
 export * from './cross-entropy';
 export * from './embedding';

@@ -16,10 +16,9 @@ function wgsl(entry: 'forward' | 'backward', logarithm: boolean) {
   return { file: 'softmax', entry, constants: { WORKGROUP_SIZE: `${rowWorkgroupSize}u`, LOGARITHM: `${logarithm}` } };
 }
 
-/** A function of kernels/simd/softmax.ts, whose parts are rows. */
-function byRows(name: string) {
-  return (call: SimdCall<string, keyof typeof scalars>) =>
-    call.run(name, {}, { parts: call.scalars.rows, scratchBytes: 0 });
+/** Calls a function of kernels/simd/softmax.ts, whose parts are rows. */
+function byRows(call: SimdCall<never, keyof typeof scalars>, name: string): boolean {
+  return call.run(name, {}, { parts: call.scalars.rows, scratchBytes: 0 });
 }
 
 const softmaxKernel = kernel({
@@ -27,7 +26,7 @@ const softmaxKernel = kernel({
   operands: forwardOperands,
   scalars,
   wgsl: wgsl('forward', false),
-  simd: byRows('softmax'),
+  simd: (call) => byRows(call, 'softmax'),
   reference({ x, result }, { rows, columns }) {
     for (let start = 0; start < rows * columns; start += columns) {
       const end = start + columns;
@@ -45,7 +44,7 @@ const softmaxGradientKernel = kernel({
   operands: backwardOperands,
   scalars,
   wgsl: wgsl('backward', false),
-  simd: byRows('softmaxGradient'),
+  simd: (call) => byRows(call, 'softmaxGradient'),
   reference({ outputGradient, saved, inputGradient }, { rows, columns }) {
     for (let start = 0; start < rows * columns; start += columns) {
       const end = start + columns;
@@ -61,7 +60,7 @@ const logSoftmaxKernel = kernel({
   operands: forwardOperands,
   scalars,
   wgsl: wgsl('forward', true),
-  simd: byRows('logSoftmax'),
+  simd: (call) => byRows(call, 'logSoftmax'),
   reference({ x, result }, { rows, columns }) {
     for (let start = 0; start < rows * columns; start += columns) {
       const end = start + columns;
@@ -79,7 +78,7 @@ const logSoftmaxGradientKernel = kernel({
   operands: backwardOperands,
   scalars,
   wgsl: wgsl('backward', true),
-  simd: byRows('logSoftmaxGradient'),
+  simd: (call) => byRows(call, 'logSoftmaxGradient'),
   reference({ outputGradient, saved, inputGradient }, { rows, columns }) {
     for (let start = 0; start < rows * columns; start += columns) {
       const end = start + columns;

@@ -2,7 +2,7 @@
 import { dispatch } from '../../../tensor/dispatch.ts';
 import { computeDType, type DType, type NumericArray } from '../../../tensor/dtype.ts';
 import { getOrCreate } from '../../../tensor/get-or-create.ts';
-import { elementwise, flatWorkgroups, kernel } from '../../../tensor/kernel.ts';
+import { elementParts, elementwise, flatWorkgroups, kernel } from '../../../tensor/kernel.ts';
 import { broadcastShapes, broadcastStrides, collapseAxes, sameShape, sizeOf } from '../../../tensor/shape.ts';
 import { allocate, copy, dense, type Tensor } from '../../../tensor/tensor.ts';
 
@@ -12,7 +12,7 @@ export interface Expression {
   parameters: readonly string[];
   wgsl: string;
   reference(x: number, y: number, z: number): number;
-  /** Its function in kernels/simd/pointwise.ts, for operands that are all of the result's size. */
+  /** Its function in kernels/simd/pointwise.ts. */
   simd?: string;
 }
 
@@ -63,11 +63,6 @@ function denseLoop(name: string, reference: Expression['reference']): DenseLoop 
   return make(reference);
 }
 
-/** Whether no operand is one number. */
-function isWhole({ xStep, yStep, zStep }: Parameters<DenseLoop>[1]): boolean {
-  return xStep === 1 && yStep === 1 && zStep === 1;
-}
-
 function makeKernels({ name, parameters, wgsl, reference, simd }: Expression) {
   const padded = [...parameters, 'unused_y', 'unused_z'].slice(0, maxOperands);
   const signature = padded.map((parameter) => `${parameter}: f32`).join(', ');
@@ -80,7 +75,11 @@ function makeKernels({ name, parameters, wgsl, reference, simd }: Expression) {
       scalars: { count: 'u32', xStep: 'u32', yStep: 'u32', zStep: 'u32' },
       wgsl: { file: 'pointwise_dense', constants: elementwise.constants, functions },
       reference: denseLoop(name, reference),
-      simd: (call) => simd !== undefined && isWhole(call.scalars) && call.run(simd),
+      simd(call) {
+        if (simd === undefined) return false;
+        const { partLength, shared } = elementParts(call.scalars.count);
+        return call.run(simd, { partLength }, shared);
+      },
     }),
     strided: kernel({
       name: `${name}-strided`,
