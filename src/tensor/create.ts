@@ -88,7 +88,9 @@ export function uniform(
   options: CreateOptions & { random: Random; low?: number; high?: number },
 ): Tensor {
   const { random, low = 0, high = 1 } = options;
-  return sample('uniform', shape, options, () => low + (high - low) * random.uniform());
+  return sample('uniform', shape, options, (values) => {
+    for (let i = 0; i < values.length; i++) values[i] = low + (high - low) * random.uniform();
+  });
 }
 
 /** Independent normal numbers of the given mean and standard deviation. */
@@ -97,14 +99,18 @@ export function normal(
   options: CreateOptions & { random: Random; mean?: number; deviation?: number },
 ): Tensor {
   const { random, mean = 0, deviation = 1 } = options;
-  return sample('normal', shape, options, () => mean + deviation * random.normal());
+  return sample('normal', shape, options, (values) => {
+    if (values instanceof Int32Array)
+      for (let i = 0; i < values.length; i++) values[i] = mean + deviation * random.normal();
+    else random.fillNormal(values, mean, deviation);
+  });
 }
 
-function sample(name: string, shape: Shape, options: CreateOptions, draw: () => number): Tensor {
+function sample(name: string, shape: Shape, options: CreateOptions, draw: (values: NumericArray) => void): Tensor {
   checkShape(name, shape);
   const { device, dtype = 'f32' } = options;
   const values = typedArray(computeDType(dtype), sizeOf(shape));
-  for (let i = 0; i < values.length; i++) values[i] = draw();
+  draw(values);
   return tensor(values, { device, dtype, shape, name });
 }
 

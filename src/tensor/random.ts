@@ -99,6 +99,28 @@ export class Random {
     this.#spareNormal = radius * Math.sin(angle);
     return radius * Math.cos(angle);
   }
+
+  /** What as many calls of `normal` give, scaled and shifted: several times as fast for a weight. */
+  fillNormal(values: Float32Array | Float64Array, mean: number, deviation: number): void {
+    let i = 0;
+    while (i < values.length) {
+      const words = this.#words;
+      const pairs = Math.min((words.length - this.#position) >> 1, (values.length - i) >> 1);
+      if (this.#spareNormal !== null || pairs === 0) {
+        values[i++] = mean + deviation * this.normal();
+        continue;
+      }
+      const end = this.#position + 2 * pairs;
+      for (let at = this.#position; at < end; at += 2) {
+        const radius = Math.sqrt(-2 * Math.log(1 - words[at] / 2 ** 32));
+        const angle = 2 * Math.PI * (words[at + 1] / 2 ** 32);
+        values[i++] = mean + deviation * (radius * Math.cos(angle));
+        values[i++] = mean + deviation * (radius * Math.sin(angle));
+      }
+      this.#position = end;
+      this.#drawn += 2 * pairs;
+    }
+  }
 }
 
 const mostBlocks = 4096;

@@ -53,6 +53,16 @@ test.each([0, 1, 4, 5, 700, 1024, 50_003])('a stream drawn %s numbers far goes o
   expect(again).toEqual(next);
 });
 
+test('normal numbers drawn at once are those drawn one by one, from any place of the stream', () => {
+  const [once, one] = [new Random(9), new Random(9)];
+  for (const length of [1, 2, 3, 0, 8, 5001, 40_000, 7]) {
+    const values = new Float64Array(length);
+    once.fillNormal(values, 0.5, 3);
+    expect([...values]).toEqual(Array.from({ length }, () => 0.5 + 3 * one.normal()));
+    expect([once.uint32(), once.state()]).toEqual([one.uint32(), one.state()]);
+  }
+});
+
 describe('a source of random numbers', () => {
   const draw = (seed: number, stream = 0) => {
     const random = new Random(seed, stream);
