@@ -9,6 +9,14 @@ const maxRank = 4;
 /** What one thread copies at a time. */
 const elementsOfPart = 16384;
 
+/** How threads share a copy by `stridedCopy` of kernels/simd/copy.ts. */
+export function copyParts({ count, size2, size3 }: Readonly<Record<'count' | 'size2' | 'size3', number>>) {
+  const rowsOfPart = 4 * Math.ceil(elementsOfPart / (4 * size3));
+  const partsOfPlane = Math.ceil(size2 / rowsOfPart);
+  const parts = (count / (size2 * size3)) * partsOfPlane;
+  return { parts: { rowsOfPart, partsOfPlane }, shared: { parts, scratchBytes: 0, operations: count } };
+}
+
 /** Copies a view of any strides into a view of any strides; both have the same shape of at most four axes. */
 const stridedCopy = kernel({
   name: 'strided-copy',
@@ -45,12 +53,8 @@ const stridedCopy = kernel({
     }
   },
   simd(call) {
-    const { count, size2, size3 } = call.scalars;
-    const planes = count / (size2 * size3);
-    const rowsOfPart = 4 * Math.ceil(elementsOfPart / (4 * size3));
-    const partsOfPlane = Math.ceil(size2 / rowsOfPart);
-    const shared = { parts: planes * partsOfPlane, scratchBytes: 0, operations: count };
-    return call.run('stridedCopy', { rowsOfPart, partsOfPlane }, shared);
+    const { parts, shared } = copyParts(call.scalars);
+    return call.run('stridedCopy', parts, shared);
   },
 });
 

@@ -56,6 +56,8 @@ export interface SimdCall<Operand extends string = string, Scalar extends string
    * @param shared for functions whose work several threads can share.
    */
   run(name: string, others?: Readonly<Record<string, number>>, shared?: SharedWork): boolean;
+  /** Room for intermediate values, which the next call of this may hand out again; null where there is none. */
+  room(bytes: number): number | null;
   /** Writes zeros. */
   fill(address: number, bytes: number): void;
 }
