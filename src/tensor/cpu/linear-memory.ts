@@ -35,7 +35,7 @@ const guardBytes = 256;
 
 /**
  * One memory that holds tensors and that WebAssembly works on, so that its loops need no copies. It is shared between
- * threads, which compute large products and attention together (and one that is not would detach every view when it grows).
+ * threads, which share what is large (and one that is not would detach every view when it grows).
  * Blocks that are freed serve again for blocks of their size; the memory itself never shrinks, so what was freed can be used
  * again, but goes back to the system only when the process ends.
  */
