@@ -48,31 +48,34 @@ function copyRow(to: usize, from: usize, count: i32): void {
   for (let at = whole; at < bytes; at += 4) store<i32>(to + at, load<i32>(from + at));
 }
 
-/** Rows `first` to `end` of the transpose, four by four. */
+/** Rows `first` to `end` of the transpose, four by four numbers at a time, a cache line of each row before the next. */
 function copyCrossed(to: usize, from: usize, first: i32, end: i32, columns: i32, sourceStride: i32, targetStride: i32): void {
   const step = (<usize>sourceStride) << 2;
   const line = (<usize>targetStride) << 2;
   const wholeRows = first + ((end - first) & ~3);
   const wholeColumns = columns & ~3;
-  for (let k = first; k < wholeRows; k += 4) {
-    let at = from + ((<usize>k) << 2);
-    let target = to + <usize>k * line;
-    for (let l = 0; l < wholeColumns; l += 4, at += 4 * step, target += 16) {
-      const a = v128.load(at);
-      const b = v128.load(at + step);
-      const c = v128.load(at + 2 * step);
-      const d = v128.load(at + 3 * step);
-      const lowAB = v128.shuffle<f32>(a, b, 0, 4, 1, 5);
-      const highAB = v128.shuffle<f32>(a, b, 2, 6, 3, 7);
-      const lowCD = v128.shuffle<f32>(c, d, 0, 4, 1, 5);
-      const highCD = v128.shuffle<f32>(c, d, 2, 6, 3, 7);
-      v128.store(target, v128.shuffle<f32>(lowAB, lowCD, 0, 1, 4, 5));
-      v128.store(target + line, v128.shuffle<f32>(lowAB, lowCD, 2, 3, 6, 7));
-      v128.store(target + 2 * line, v128.shuffle<f32>(highAB, highCD, 0, 1, 4, 5));
-      v128.store(target + 3 * line, v128.shuffle<f32>(highAB, highCD, 2, 3, 6, 7));
+  for (let column = 0; column < wholeColumns; column += 16) {
+    const endColumn = min(column + 16, wholeColumns);
+    for (let k = first; k < wholeRows; k += 4) {
+      for (let l = column; l < endColumn; l += 4) {
+        const at = from + ((<usize>k) << 2) + <usize>l * step;
+        const target = to + <usize>k * line + ((<usize>l) << 2);
+        const a = v128.load(at);
+        const b = v128.load(at + step);
+        const c = v128.load(at + 2 * step);
+        const d = v128.load(at + 3 * step);
+        const lowAB = v128.shuffle<f32>(a, b, 0, 4, 1, 5);
+        const highAB = v128.shuffle<f32>(a, b, 2, 6, 3, 7);
+        const lowCD = v128.shuffle<f32>(c, d, 0, 4, 1, 5);
+        const highCD = v128.shuffle<f32>(c, d, 2, 6, 3, 7);
+        v128.store(target, v128.shuffle<f32>(lowAB, lowCD, 0, 1, 4, 5));
+        v128.store(target + line, v128.shuffle<f32>(lowAB, lowCD, 2, 3, 6, 7));
+        v128.store(target + 2 * line, v128.shuffle<f32>(highAB, highCD, 0, 1, 4, 5));
+        v128.store(target + 3 * line, v128.shuffle<f32>(highAB, highCD, 2, 3, 6, 7));
+      }
     }
-    copyColumns(to, from, k, k + 4, wholeColumns, columns, step, line);
   }
+  copyColumns(to, from, first, wholeRows, wholeColumns, columns, step, line);
   copyColumns(to, from, wholeRows, end, 0, columns, step, line);
 }
 

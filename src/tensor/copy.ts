@@ -11,7 +11,8 @@ const elementsOfPart = 16384;
 
 /** How threads share a copy by `stridedCopy` of kernels/simd/copy.ts. */
 export function copyParts({ count, size2, size3 }: Readonly<Record<'count' | 'size2' | 'size3', number>>) {
-  const rowsOfPart = 4 * Math.ceil(elementsOfPart / (4 * size3));
+  // Whole cache lines of a source that is crossed.
+  const rowsOfPart = 16 * Math.ceil(elementsOfPart / (16 * size3));
   const partsOfPlane = Math.ceil(size2 / rowsOfPart);
   const parts = (count / (size2 * size3)) * partsOfPlane;
   return { parts: { rowsOfPart, partsOfPlane }, shared: { parts, scratchBytes: 0, operations: count } };

@@ -85,7 +85,7 @@ const stridedScalars = {
 type StridedCall = SimdCall<'x' | 'y' | 'result', keyof typeof stridedScalars>;
 
 /** What is copied at a time, so that the copies stay in the caches. */
-const stridedPiece = 2 ** 18;
+const stridedPiece = 2 ** 16;
 
 /** Operands of other strides become dense first, a piece of the result at a time; then the dense formula. */
 function runStridedOnVectors(simd: string, operandCount: number, call: StridedCall): boolean {
@@ -93,7 +93,7 @@ function runStridedOnVectors(simd: string, operandCount: number, call: StridedCa
   const sizes = [s.count / (s.size1 * s.size2 * s.size3), s.size1, s.size2, s.size3];
   // The axis that is cut, so that all behind it fits in a piece.
   let axis = 3;
-  while (axis > 0 && sizeOf(sizes.slice(axis - 1)) <= stridedPiece) axis--;
+  while (axis > 0 && sizeOf(sizes.slice(axis)) <= stridedPiece) axis--;
   const inner = sizeOf(sizes.slice(axis + 1));
   const taken = Math.max(1, Math.floor(stridedPiece / inner));
   const room = call.room(8 * Math.min(s.count, taken * inner));
