@@ -1,7 +1,7 @@
 // Cross-entropy of rows, and its gradient; see src/autograd/operations/cross-entropy.ts. Exponentials and sums are of f64, so that a
 // loss does not depend on how a row is divided. A part is one row.
 
-import { exponential64 } from './exponential';
+import { exponential64 } from './exponential-f64';
 import { highOf, largest, lowOf, narrow, total } from './vectors';
 
 export function crossEntropy(
