@@ -13,8 +13,10 @@ const roundsToWhole: f32 = 12582912;
 // @ts-ignore: decorator
 @inline
 export function exponential(x: v128): v128 {
-  const clamped = f32x4.min(f32x4.max(x, f32x4.splat(-88)), f32x4.splat(89));
-  const n = f32x4.sub(f32x4.add(f32x4.mul(clamped, f32x4.splat(log2OfE)), f32x4.splat(roundsToWhole)), f32x4.splat(roundsToWhole));
+  // Of a NaN these keep the NaN.
+  const clamped = f32x4.pmin(f32x4.pmax(x, f32x4.splat(-88)), f32x4.splat(89));
+  const shifted = f32x4.add(f32x4.mul(clamped, f32x4.splat(log2OfE)), f32x4.splat(roundsToWhole));
+  const n = f32x4.sub(shifted, f32x4.splat(roundsToWhole));
   const r = f32x4.sub(f32x4.sub(clamped, f32x4.mul(n, f32x4.splat(ln2High))), f32x4.mul(n, f32x4.splat(ln2Low)));
   let p = f32x4.splat(1.9875691500e-4);
   p = f32x4.add(f32x4.mul(p, r), f32x4.splat(1.3981999507e-3));
@@ -24,7 +26,7 @@ export function exponential(x: v128): v128 {
   p = f32x4.add(f32x4.mul(p, r), f32x4.splat(0.5));
   const power = f32x4.add(f32x4.add(f32x4.mul(p, f32x4.mul(r, r)), r), f32x4.splat(1));
   // 2ⁿ in two factors, since 2¹²⁸ has no exponent bits of its own. A NaN in x is still in `power`.
-  const whole = i32x4.trunc_sat_f32x4_s(n);
+  const whole = i32x4.sub(shifted, f32x4.splat(roundsToWhole));
   const halfOf = i32x4.shr_s(whole, 1);
   const first = i32x4.shl(i32x4.add(halfOf, i32x4.splat(127)), 23);
   const second = i32x4.shl(i32x4.add(i32x4.sub(whole, halfOf), i32x4.splat(127)), 23);
@@ -49,4 +51,11 @@ export function exponentialOfSmall(x: v128): v128 {
   const power = f32x4.add(multiplyAdd(p, f32x4.mul(r, r), r), f32x4.splat(1));
   const factor = i32x4.shl(i32x4.add(shifted, i32x4.splat(127)), 23);
   return v128.andnot(f32x4.mul(power, factor), f32x4.lt(x, f32x4.splat(-87.33654)));
+}
+
+/** eˣ of one number. */
+// @ts-ignore: decorator
+@inline
+export function exponentialOfOne(x: f32): f32 {
+  return f32x4.extract_lane(exponential(f32x4.splat(x)), 0);
 }

@@ -1,5 +1,6 @@
 // Rows normalized by their mean square, or by their mean and variance, and the gradient of that; see
-// src/autograd/operations/normalization.ts. Rows are `columns` long, a multiple of four.
+// src/autograd/operations/normalization.ts. Rows are `columns` long, a multiple of four. A part
+// is one row; of the gradient of the gain, one chunk of rows.
 
 // @ts-ignore: decorator
 @inline
@@ -10,9 +11,10 @@ function total(x: v128): f32 {
 export function normalize(
   x: usize, gain: usize, bias: usize, statistics: usize, result: usize,
   rows: i32, columns: i32, centered: i32, useBias: i32, epsilon: f32,
+  scratch: usize, firstPart: i32, endPart: i32,
 ): void {
   const bytes = (<usize>columns) << 2;
-  for (let row = 0; row < rows; row++) {
+  for (let row = firstPart; row < endPart; row++) {
     const from = x + <usize>row * bytes;
     const to = result + <usize>row * bytes;
     let mean: f32 = 0;
@@ -40,9 +42,10 @@ export function normalize(
 export function normalizeGradient(
   x: usize, gain: usize, savedStatistics: usize, outputGradient: usize, result: usize,
   rows: i32, columns: i32, centered: i32, addToResult: i32,
+  scratch: usize, firstPart: i32, endPart: i32,
 ): void {
   const bytes = (<usize>columns) << 2;
-  for (let row = 0; row < rows; row++) {
+  for (let row = firstPart; row < endPart; row++) {
     const start = <usize>row * bytes;
     const inverse = load<f32>(savedStatistics + ((<usize>row) << 2));
     const mean: f32 = centered != 0 ? load<f32>(savedStatistics + ((<usize>(rows + row)) << 2)) : 0;
@@ -71,10 +74,12 @@ export function normalizeGradient(
 export function normalizeGainGradient(
   outputGradient: usize, x: usize, statistics: usize, partialSums: usize,
   rows: i32, columns: i32, chunkRows: i32, centered: i32,
+  scratch: usize, firstPart: i32, endPart: i32,
 ): void {
   const bytes = (<usize>columns) << 2;
-  let sums = partialSums;
-  for (let first = 0; first < rows; first += chunkRows, sums += bytes) {
+  for (let part = firstPart; part < endPart; part++) {
+    const sums = partialSums + <usize>part * bytes;
+    const first = part * chunkRows;
     const end = min(rows, first + chunkRows);
     memory.fill(sums, 0, bytes);
     for (let row = first; row < end; row++) {

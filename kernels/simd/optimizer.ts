@@ -1,19 +1,24 @@
 // What the optimizer does to every parameter in every step: the update, and the sums over its gradient before it.
 
-// One step of AdamW on `count` numbers, four at a time; see src/nn/adamw.ts. Roots and quotients are those of f32. `report` begins with
+import { highOf, lowOf, total } from './vectors';
+
+// One step of AdamW on `count` numbers, four at a time (part p is those from p · partLength on); see src/nn/adamw.ts. Roots and quotients are those of f32. `report` begins with
 // the factor of clipping, and with a number that is not 0 where nothing is to change any more.
 
 export function adamw(
   gradient: usize, report: usize, value: usize, mean: usize, square: usize,
   count: i32, rate: f32, beta1: f32, beta2: f32, epsilon: f32, decay: f32, correction1: f32, correction2: f32,
+  partLength: i32, scratch: usize, firstPart: i32, endPart: i32,
 ): void {
   const scale = load<f32>(report);
   if (load<f32>(report, 4) != 0) return;
-  const whole = count & ~3;
+  const first = firstPart * partLength;
+  const end = <i32>min(<i64>endPart * partLength, <i64>count);
+  const whole = end & ~3;
   const keep: f32 = 1 - rate * decay;
   const rest1: f32 = 1 - beta1;
   const rest2: f32 = 1 - beta2;
-  for (let i = 0; i < whole; i += 4) {
+  for (let i = first; i < whole; i += 4) {
     const at = (<usize>i) << 2;
     const g = f32x4.mul(f32x4.splat(scale), v128.load(gradient + at));
     const m = f32x4.add(f32x4.mul(f32x4.splat(beta1), v128.load(mean + at)), f32x4.mul(f32x4.splat(rest1), g));
@@ -28,7 +33,7 @@ export function adamw(
     const kept = f32x4.mul(v128.load(value + at), f32x4.splat(keep));
     v128.store(value + at, f32x4.sub(kept, f32x4.mul(f32x4.splat(rate), direction)));
   }
-  for (let i = whole; i < count; i++) {
+  for (let i = whole; i < end; i++) {
     const at = (<usize>i) << 2;
     const g = scale * load<f32>(gradient + at);
     const m = beta1 * load<f32>(mean + at) + rest1 * g;
@@ -38,24 +43,6 @@ export function adamw(
     const direction = m / correction1 / (sqrt<f32>(v / correction2) + epsilon);
     store<f32>(value + at, load<f32>(value + at) * keep - rate * direction);
   }
-}
-
-// @ts-ignore: decorator
-@inline
-function lowOf(x: v128): v128 {
-  return f64x2.promote_low_f32x4(x);
-}
-
-// @ts-ignore: decorator
-@inline
-function highOf(x: v128): v128 {
-  return f64x2.promote_low_f32x4(v128.shuffle<f32>(x, x, 2, 3, 2, 3));
-}
-
-// @ts-ignore: decorator
-@inline
-function total(x: v128): f64 {
-  return f64x2.extract_lane(x, 0) + f64x2.extract_lane(x, 1);
 }
 
 // What is summed beside the squares: the formulas of src/grades/signals, on two numbers of f64.
@@ -81,21 +68,37 @@ function formulaOnOne(formula: i32, x: f64, y: f64): f64 {
 }
 
 /**
- * Σ formula(x, y), Σ g² and the number of elements that are not finite (they count in no square), at `sums` in this order; see
- * src/nn/parameter-sum.ts for the flags. Sums are of f64.
+ * Σ formula(x, y), Σ g² and the number of elements that X
  */
 // @ts-ignore: decorator
 @inline
 function statistics(
   formula: i32, gradient: usize, companion: usize, sums: usize, count: i32,
   inHalves: i32, pairsHalves: i32, pairsCompanion: i32, storesCompanion: i32, isSumOnly: i32,
+  partLength: i32, firstPart: i32, endPart: i32,
+): void {
+  for (let part = firstPart; part < endPart; part++) {
+    const first = part * partLength;
+    const end = <i32>min(<i64>first + partLength, <i64>count);
+    measure(
+      formula, gradient, companion, sums + ((<usize>part) << 4), count, inHalves, pairsHalves, pairsCompanion, storesCompanion,
+      isSumOnly, first, end,
+    );
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function measure(
+  formula: i32, gradient: usize, companion: usize, sums: usize, count: i32,
+  inHalves: i32, pairsHalves: i32, pairsCompanion: i32, storesCompanion: i32, isSumOnly: i32, first: i32, end: i32,
 ): void {
   let sum = f64x2.splat(0);
   let squares = f64x2.splat(0);
   let bad = 0;
   const second = gradient + ((<usize>count) << 2);
-  const whole = count & ~3;
-  for (let i = 0; i < whole; i += 4) {
+  const whole = end & ~3;
+  for (let i = first; i < whole; i += 4) {
     const at = (<usize>i) << 2;
     let g = v128.load(gradient + at);
     let x = g;
@@ -121,7 +124,7 @@ function statistics(
   }
   let lastSum: f64 = 0;
   let lastSquares: f64 = 0;
-  for (let i = whole; i < count; i++) {
+  for (let i = whole; i < end; i++) {
     const at = (<usize>i) << 2;
     let g = load<f32>(gradient + at);
     let x = g;
@@ -150,35 +153,67 @@ function statistics(
 export function gradientStatistics(
   gradient: usize, companion: usize, sums: usize, count: i32,
   inHalves: i32, pairsHalves: i32, pairsCompanion: i32, storesCompanion: i32, isSumOnly: i32,
+  partLength: i32, scratch: usize, firstPart: i32, endPart: i32,
 ): void {
   statistics(
     NOTHING, gradient, companion, sums, count, inHalves, pairsHalves, pairsCompanion, storesCompanion, isSumOnly,
+    partLength, firstPart, endPart,
   );
 }
 
 export function magnitudeStatistics(
   gradient: usize, companion: usize, sums: usize, count: i32,
   inHalves: i32, pairsHalves: i32, pairsCompanion: i32, storesCompanion: i32, isSumOnly: i32,
+  partLength: i32, scratch: usize, firstPart: i32, endPart: i32,
 ): void {
   statistics(
     MAGNITUDE, gradient, companion, sums, count, inHalves, pairsHalves, pairsCompanion, storesCompanion, isSumOnly,
+    partLength, firstPart, endPart,
   );
 }
 
 export function productStatistics(
   gradient: usize, companion: usize, sums: usize, count: i32,
   inHalves: i32, pairsHalves: i32, pairsCompanion: i32, storesCompanion: i32, isSumOnly: i32,
+  partLength: i32, scratch: usize, firstPart: i32, endPart: i32,
 ): void {
   statistics(
     PRODUCT, gradient, companion, sums, count, inHalves, pairsHalves, pairsCompanion, storesCompanion, isSumOnly,
+    partLength, firstPart, endPart,
   );
 }
 
 export function distanceStatistics(
   gradient: usize, companion: usize, sums: usize, count: i32,
   inHalves: i32, pairsHalves: i32, pairsCompanion: i32, storesCompanion: i32, isSumOnly: i32,
+  partLength: i32, scratch: usize, firstPart: i32, endPart: i32,
 ): void {
   statistics(
     DISTANCE, gradient, companion, sums, count, inHalves, pairsHalves, pairsCompanion, storesCompanion, isSumOnly,
+    partLength, firstPart, endPart,
   );
+}
+
+/** One step of SGD; see src/nn/sgd.ts. Part p is the elements from p · partLength on. */
+export function sgd(
+  gradient: usize, report: usize, value: usize, velocity: usize, count: i32, rate: f32, momentum: f32, decay: f32,
+  partLength: i32, scratch: usize, firstPart: i32, endPart: i32,
+): void {
+  const scale = load<f32>(report);
+  if (load<f32>(report, 4) != 0) return;
+  const keep: f32 = 1 - rate * decay;
+  const end = min((<usize>endPart * partLength) << 2, (<usize>count) << 2);
+  let at = (<usize>firstPart * partLength) << 2;
+  for (; at + 16 <= end; at += 16) {
+    const g = f32x4.mul(f32x4.splat(scale), v128.load(gradient + at));
+    const v = f32x4.add(f32x4.mul(f32x4.splat(momentum), v128.load(velocity + at)), g);
+    v128.store(velocity + at, v);
+    const kept = f32x4.mul(v128.load(value + at), f32x4.splat(keep));
+    v128.store(value + at, f32x4.sub(kept, f32x4.mul(f32x4.splat(rate), v)));
+  }
+  for (; at < end; at += 4) {
+    const v = momentum * load<f32>(velocity + at) + scale * load<f32>(gradient + at);
+    store<f32>(velocity + at, v);
+    store<f32>(value + at, load<f32>(value + at) * keep - rate * v);
+  }
 }

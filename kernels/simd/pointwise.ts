@@ -1,109 +1,432 @@
-// Formulas of src/autograd/operations/pointwise/pointwise.ts over `count` numbers: those whose time is that of an exponential or of a
-// branch that cannot be foreseen, and the sums of which a backward pass is full. x, y and z are the operands in the order of the formula.
+// Formulas of src/autograd/operations/pointwise/ over `count` numbers. x, y and z are the operands in the order of the formula; one
+// whose step is 0 is a single number. Part p is the elements from p · partLength on.
 
 import { exponential } from './exponential';
+import { loadSome, storeSome } from './vectors';
 
 /** 1 / (1 + e⁻ˣ) */
 // @ts-ignore: decorator
 @inline
-function sigmoid(x: v128): v128 {
+function sigmoidOf(x: v128): v128 {
   const one = f32x4.splat(1);
   return f32x4.div(one, f32x4.add(one, exponential(f32x4.neg(x))));
+}
+
+/** tanh x: near 0 the polynomial of the Cephes library, since 1 - 2 / (e²ˣ + 1) loses its digits there. */
+// @ts-ignore: decorator
+@inline
+function tanhOf(x: v128): v128 {
+  const one = f32x4.splat(1);
+  const size = f32x4.abs(x);
+  const square = f32x4.mul(x, x);
+  let p = f32x4.splat(-5.70498872745e-3);
+  p = f32x4.add(f32x4.mul(p, square), f32x4.splat(2.06390887954e-2));
+  p = f32x4.add(f32x4.mul(p, square), f32x4.splat(-5.37397155531e-2));
+  p = f32x4.add(f32x4.mul(p, square), f32x4.splat(1.33314422036e-1));
+  p = f32x4.add(f32x4.mul(p, square), f32x4.splat(-3.33332819422e-1));
+  const near = f32x4.add(f32x4.mul(f32x4.mul(p, square), x), x);
+  const rest = f32x4.div(f32x4.splat(2), f32x4.add(exponential(f32x4.add(size, size)), one));
+  const sign = v128.and(x, i32x4.splat(0x80000000));
+  const far = v128.or(f32x4.sub(one, rest), sign);
+  return v128.bitselect(near, far, f32x4.lt(size, f32x4.splat(0.625)));
+}
+
+/** tanh(√(2/π) · (x + 0.044715 x³)) */
+// @ts-ignore: decorator
+@inline
+function geluTanh(x: v128): v128 {
+  const cubic = f32x4.mul(f32x4.mul(f32x4.mul(f32x4.splat(0.044715), x), x), x);
+  return tanhOf(f32x4.mul(f32x4.splat(0.7978845608), f32x4.add(x, cubic)));
+}
+
+// @ts-ignore: decorator
+@inline
+function geluOf(x: v128): v128 {
+  return f32x4.mul(f32x4.mul(f32x4.splat(0.5), x), f32x4.add(f32x4.splat(1), geluTanh(x)));
+}
+
+// @ts-ignore: decorator
+@inline
+function geluGradientOf(g: v128, x: v128): v128 {
+  const one = f32x4.splat(1);
+  const half = f32x4.splat(0.5);
+  const t = geluTanh(x);
+  const slope = f32x4.add(one, f32x4.mul(f32x4.splat(0.134145), f32x4.mul(x, x)));
+  const inner = f32x4.mul(f32x4.mul(f32x4.splat(0.7978845608), slope), f32x4.sub(one, f32x4.mul(t, t)));
+  return f32x4.mul(g, f32x4.add(f32x4.mul(half, f32x4.add(one, t)), f32x4.mul(f32x4.mul(half, x), inner)));
+}
+
+// @ts-ignore: decorator
+@inline
+function siluGradientOf(g: v128, x: v128): v128 {
+  const one = f32x4.splat(1);
+  const s = sigmoidOf(x);
+  return f32x4.mul(f32x4.mul(g, s), f32x4.add(one, f32x4.mul(x, f32x4.sub(one, s))));
 }
 
 // @ts-ignore: decorator
 @inline
 function swigluOf(x: v128, y: v128): v128 {
-  return f32x4.mul(f32x4.mul(y, x), sigmoid(x));
-}
-
-// @ts-ignore: decorator
-@inline
-function gradientXOf(g: v128, x: v128, y: v128): v128 {
-  const one = f32x4.splat(1);
-  const s = sigmoid(x);
-  return f32x4.mul(f32x4.mul(f32x4.mul(g, y), s), f32x4.add(one, f32x4.mul(x, f32x4.sub(one, s))));
-}
-
-/** The first `left` numbers of a vector that may end early; the others are 0. */
-// @ts-ignore: decorator
-@inline
-function loadSome(from: usize, left: i32): v128 {
-  let x = v128.load32_zero(from);
-  if (left > 1) x = v128.load_lane<f32>(from, x, 1, 4);
-  if (left > 2) x = v128.load_lane<f32>(from, x, 2, 8);
-  return x;
-}
-
-// @ts-ignore: decorator
-@inline
-function storeSome(to: usize, x: v128, left: i32): void {
-  v128.store_lane<f32>(to, x, 0);
-  if (left > 1) v128.store_lane<f32>(to, x, 1, 4);
-  if (left > 2) v128.store_lane<f32>(to, x, 2, 8);
-}
-
-export function swiglu(x: usize, y: usize, result: usize, count: i32): void {
-  const whole = count & ~3;
-  const end = (<usize>whole) << 2;
-  for (let at: usize = 0; at < end; at += 16) {
-    v128.store(result + at, swigluOf(v128.load(x + at), v128.load(y + at)));
-  }
-  const left = count - whole;
-  if (left > 0) storeSome(result + end, swigluOf(loadSome(x + end, left), loadSome(y + end, left)), left);
+  return f32x4.mul(f32x4.mul(y, x), sigmoidOf(x));
 }
 
 /** For x of swiglu; the operands are the gradient of its result, its x and its y. */
-export function swigluGradientX(x: usize, y: usize, z: usize, result: usize, count: i32): void {
-  const whole = count & ~3;
-  const end = (<usize>whole) << 2;
-  for (let at: usize = 0; at < end; at += 16) {
-    v128.store(result + at, gradientXOf(v128.load(x + at), v128.load(y + at), v128.load(z + at)));
-  }
-  const left = count - whole;
-  if (left == 0) return;
-  const last = gradientXOf(loadSome(x + end, left), loadSome(y + end, left), loadSome(z + end, left));
-  storeSome(result + end, last, left);
-}
-
-/** For y of swiglu; the operands are the gradient of its result and its x. */
-export function swigluGradientY(x: usize, y: usize, result: usize, count: i32): void {
-  swiglu(y, x, result, count);
-}
-
-/** `kept`, but 0 where `sign` is at most 0; NaN is not. */
 // @ts-ignore: decorator
 @inline
-function keepWhere(kept: v128, sign: v128): v128 {
-  return v128.andnot(kept, f32x4.le(sign, f32x4.splat(0)));
+function swigluGradientOf(g: v128, x: v128, y: v128): v128 {
+  return siluGradientOf(f32x4.mul(g, y), x);
 }
 
-export function relu(x: usize, result: usize, count: i32): void {
-  reluGradient(x, x, result, count);
+/** x, but 0 where y is at most 0; NaN is not. */
+// @ts-ignore: decorator
+@inline
+function keepWhere(x: v128, y: v128): v128 {
+  return v128.andnot(x, f32x4.le(y, f32x4.splat(0)));
 }
 
-/** The gradient x where the result y was above 0, or NaN. */
-export function reluGradient(x: usize, y: usize, result: usize, count: i32): void {
-  const whole = count & ~3;
-  const end = (<usize>whole) << 2;
-  for (let at: usize = 0; at < end; at += 16) {
-    v128.store(result + at, keepWhere(v128.load(x + at), v128.load(y + at)));
+// @ts-ignore: decorator
+@inline
+function oneWhere(mask: v128): v128 {
+  return v128.and(mask, f32x4.splat(1));
+}
+
+// Formulas of one operand, from firstBinary on of two, from firstTernary on of three.
+const NEG = 0;
+const EXP = 1;
+const SQRT = 2;
+const TANH = 3;
+const SIGMOID = 4;
+const RELU = 5;
+const GELU = 6;
+const SILU = 7;
+const ADD = 8;
+const SUB = 9;
+const MUL = 10;
+const DIV = 11;
+const TANH_GRADIENT = 12;
+const SIGMOID_GRADIENT = 13;
+const RELU_GRADIENT = 14;
+const GELU_GRADIENT = 15;
+const SILU_GRADIENT = 16;
+const SWIGLU = 17;
+const SWIGLU_GRADIENT_Y = 18;
+const WHERE_GRADIENT_Y = 19;
+const WHERE_GRADIENT_Z = 20;
+const MAXIMUM = 21;
+const MINIMUM = 22;
+const EQUAL = 23;
+const NOT_EQUAL = 24;
+const LESS = 25;
+const LESS_EQUAL = 26;
+const GREATER = 27;
+const GREATER_EQUAL = 28;
+const DIV_GRADIENT = 29;
+const SWIGLU_GRADIENT_X = 30;
+const WHERE = 31;
+const firstBinary = ADD;
+const firstTernary = DIV_GRADIENT;
+
+/** `formula` is a constant wherever this is called, so that one line of it is left. */
+// @ts-ignore: decorator
+@inline
+function valueOf(formula: i32, x: v128, y: v128, z: v128): v128 {
+  if (formula == NEG) return f32x4.neg(x);
+  if (formula == EXP) return exponential(x);
+  if (formula == SQRT) return f32x4.sqrt(x);
+  if (formula == TANH) return tanhOf(x);
+  if (formula == SIGMOID) return sigmoidOf(x);
+  if (formula == RELU) return keepWhere(x, x);
+  if (formula == GELU) return geluOf(x);
+  if (formula == SILU) return swigluOf(x, f32x4.splat(1));
+  if (formula == ADD) return f32x4.add(x, y);
+  if (formula == SUB) return f32x4.sub(x, y);
+  if (formula == MUL) return f32x4.mul(x, y);
+  if (formula == DIV) return f32x4.div(x, y);
+  if (formula == TANH_GRADIENT) return f32x4.mul(x, f32x4.sub(f32x4.splat(1), f32x4.mul(y, y)));
+  if (formula == SIGMOID_GRADIENT) return f32x4.mul(f32x4.mul(x, y), f32x4.sub(f32x4.splat(1), y));
+  if (formula == RELU_GRADIENT) return keepWhere(x, y);
+  if (formula == GELU_GRADIENT) return geluGradientOf(x, y);
+  if (formula == SILU_GRADIENT) return siluGradientOf(x, y);
+  if (formula == SWIGLU) return swigluOf(x, y);
+  if (formula == SWIGLU_GRADIENT_Y) return swigluOf(y, x);
+  if (formula == WHERE_GRADIENT_Y) return v128.and(x, f32x4.ne(y, f32x4.splat(0)));
+  if (formula == WHERE_GRADIENT_Z) return v128.andnot(x, f32x4.ne(y, f32x4.splat(0)));
+  if (formula == MAXIMUM) return v128.bitselect(x, y, v128.or(f32x4.gt(x, y), f32x4.ne(x, x)));
+  if (formula == MINIMUM) return v128.bitselect(x, y, v128.or(f32x4.lt(x, y), f32x4.ne(x, x)));
+  if (formula == EQUAL) return oneWhere(f32x4.eq(x, y));
+  if (formula == NOT_EQUAL) return oneWhere(f32x4.ne(x, y));
+  if (formula == LESS) return oneWhere(f32x4.lt(x, y));
+  if (formula == LESS_EQUAL) return oneWhere(f32x4.le(x, y));
+  if (formula == GREATER) return oneWhere(f32x4.gt(x, y));
+  if (formula == GREATER_EQUAL) return oneWhere(f32x4.ge(x, y));
+  if (formula == DIV_GRADIENT) return f32x4.div(f32x4.mul(f32x4.neg(x), z), y);
+  if (formula == SWIGLU_GRADIENT_X) return swigluGradientOf(x, y, z);
+  return v128.bitselect(y, z, f32x4.ne(x, f32x4.splat(0)));
+}
+
+// @ts-ignore: decorator
+@inline
+function operand(from: usize, step: i32, at: usize): v128 {
+  return step != 0 ? v128.load(from + at) : v128.load32_splat(from);
+}
+
+// @ts-ignore: decorator
+@inline
+function endOf(from: usize, step: i32, at: usize, left: i32): v128 {
+  return step != 0 ? loadSome(from + at, left) : v128.load32_splat(from);
+}
+
+// @ts-ignore: decorator
+@inline
+function compute(
+  formula: i32, x: usize, y: usize, z: usize, result: usize, count: i32, xStep: i32, yStep: i32, zStep: i32,
+  partLength: i32, firstPart: i32, endPart: i32,
+): void {
+  const zero = f32x4.splat(0);
+  const first = (<usize>firstPart * partLength) << 2;
+  const bytes = min((<usize>endPart * partLength) << 2, (<usize>count) << 2);
+  const whole = bytes & ~15;
+  for (let at = first; at < whole; at += 16) {
+    const a = operand(x, xStep, at);
+    const b = formula >= firstBinary ? operand(y, yStep, at) : zero;
+    const c = formula >= firstTernary ? operand(z, zStep, at) : zero;
+    v128.store(result + at, valueOf(formula, a, b, c));
   }
-  const left = count - whole;
-  if (left > 0) storeSome(result + end, keepWhere(loadSome(x + end, left), loadSome(y + end, left)), left);
+  const left = <i32>((bytes - whole) >> 2);
+  if (left == 0) return;
+  const a = endOf(x, xStep, whole, left);
+  const b = formula >= firstBinary ? endOf(y, yStep, whole, left) : zero;
+  const c = formula >= firstTernary ? endOf(z, zStep, whole, left) : zero;
+  storeSome(result + whole, valueOf(formula, a, b, c), left);
 }
 
-export function add(x: usize, y: usize, result: usize, count: i32): void {
-  const whole = count & ~3;
-  const end = (<usize>whole) << 2;
-  for (let at: usize = 0; at < end; at += 16) {
-    v128.store(result + at, f32x4.add(v128.load(x + at), v128.load(y + at)));
-  }
-  const left = count - whole;
-  if (left > 0) storeSome(result + end, f32x4.add(loadSome(x + end, left), loadSome(y + end, left)), left);
+export function add(
+  x: usize, y: usize, result: usize, count: i32, xStep: i32, yStep: i32, partLength: i32,
+  scratch: usize, firstPart: i32, endPart: i32,
+): void {
+  compute(ADD, x, y, 0, result, count, xStep, yStep, 0, partLength, firstPart, endPart);
+}
+
+export function sub(
+  x: usize, y: usize, result: usize, count: i32, xStep: i32, yStep: i32, partLength: i32,
+  scratch: usize, firstPart: i32, endPart: i32,
+): void {
+  compute(SUB, x, y, 0, result, count, xStep, yStep, 0, partLength, firstPart, endPart);
+}
+
+export function mul(
+  x: usize, y: usize, result: usize, count: i32, xStep: i32, yStep: i32, partLength: i32,
+  scratch: usize, firstPart: i32, endPart: i32,
+): void {
+  compute(MUL, x, y, 0, result, count, xStep, yStep, 0, partLength, firstPart, endPart);
+}
+
+export function div(
+  x: usize, y: usize, result: usize, count: i32, xStep: i32, yStep: i32, partLength: i32,
+  scratch: usize, firstPart: i32, endPart: i32,
+): void {
+  compute(DIV, x, y, 0, result, count, xStep, yStep, 0, partLength, firstPart, endPart);
+}
+
+export function divGradient(
+  x: usize, y: usize, z: usize, result: usize, count: i32, xStep: i32, yStep: i32, zStep: i32, partLength: i32,
+  scratch: usize, firstPart: i32, endPart: i32,
+): void {
+  compute(DIV_GRADIENT, x, y, z, result, count, xStep, yStep, zStep, partLength, firstPart, endPart);
+}
+
+export function neg(
+  x: usize, result: usize, count: i32, xStep: i32, partLength: i32,
+  scratch: usize, firstPart: i32, endPart: i32,
+): void {
+  compute(NEG, x, 0, 0, result, count, xStep, 0, 0, partLength, firstPart, endPart);
+}
+
+export function exp(
+  x: usize, result: usize, count: i32, xStep: i32, partLength: i32,
+  scratch: usize, firstPart: i32, endPart: i32,
+): void {
+  compute(EXP, x, 0, 0, result, count, xStep, 0, 0, partLength, firstPart, endPart);
+}
+
+export function sqrt(
+  x: usize, result: usize, count: i32, xStep: i32, partLength: i32,
+  scratch: usize, firstPart: i32, endPart: i32,
+): void {
+  compute(SQRT, x, 0, 0, result, count, xStep, 0, 0, partLength, firstPart, endPart);
+}
+
+export function tanh(
+  x: usize, result: usize, count: i32, xStep: i32, partLength: i32,
+  scratch: usize, firstPart: i32, endPart: i32,
+): void {
+  compute(TANH, x, 0, 0, result, count, xStep, 0, 0, partLength, firstPart, endPart);
+}
+
+export function tanhGradient(
+  x: usize, y: usize, result: usize, count: i32, xStep: i32, yStep: i32, partLength: i32,
+  scratch: usize, firstPart: i32, endPart: i32,
+): void {
+  compute(TANH_GRADIENT, x, y, 0, result, count, xStep, yStep, 0, partLength, firstPart, endPart);
+}
+
+export function sigmoid(
+  x: usize, result: usize, count: i32, xStep: i32, partLength: i32,
+  scratch: usize, firstPart: i32, endPart: i32,
+): void {
+  compute(SIGMOID, x, 0, 0, result, count, xStep, 0, 0, partLength, firstPart, endPart);
+}
+
+export function sigmoidGradient(
+  x: usize, y: usize, result: usize, count: i32, xStep: i32, yStep: i32, partLength: i32,
+  scratch: usize, firstPart: i32, endPart: i32,
+): void {
+  compute(SIGMOID_GRADIENT, x, y, 0, result, count, xStep, yStep, 0, partLength, firstPart, endPart);
+}
+
+export function relu(
+  x: usize, result: usize, count: i32, xStep: i32, partLength: i32,
+  scratch: usize, firstPart: i32, endPart: i32,
+): void {
+  compute(RELU, x, 0, 0, result, count, xStep, 0, 0, partLength, firstPart, endPart);
+}
+
+export function reluGradient(
+  x: usize, y: usize, result: usize, count: i32, xStep: i32, yStep: i32, partLength: i32,
+  scratch: usize, firstPart: i32, endPart: i32,
+): void {
+  compute(RELU_GRADIENT, x, y, 0, result, count, xStep, yStep, 0, partLength, firstPart, endPart);
+}
+
+export function gelu(
+  x: usize, result: usize, count: i32, xStep: i32, partLength: i32,
+  scratch: usize, firstPart: i32, endPart: i32,
+): void {
+  compute(GELU, x, 0, 0, result, count, xStep, 0, 0, partLength, firstPart, endPart);
+}
+
+export function geluGradient(
+  x: usize, y: usize, result: usize, count: i32, xStep: i32, yStep: i32, partLength: i32,
+  scratch: usize, firstPart: i32, endPart: i32,
+): void {
+  compute(GELU_GRADIENT, x, y, 0, result, count, xStep, yStep, 0, partLength, firstPart, endPart);
+}
+
+export function silu(
+  x: usize, result: usize, count: i32, xStep: i32, partLength: i32,
+  scratch: usize, firstPart: i32, endPart: i32,
+): void {
+  compute(SILU, x, 0, 0, result, count, xStep, 0, 0, partLength, firstPart, endPart);
+}
+
+export function siluGradient(
+  x: usize, y: usize, result: usize, count: i32, xStep: i32, yStep: i32, partLength: i32,
+  scratch: usize, firstPart: i32, endPart: i32,
+): void {
+  compute(SILU_GRADIENT, x, y, 0, result, count, xStep, yStep, 0, partLength, firstPart, endPart);
+}
+
+export function swiglu(
+  x: usize, y: usize, result: usize, count: i32, xStep: i32, yStep: i32, partLength: i32,
+  scratch: usize, firstPart: i32, endPart: i32,
+): void {
+  compute(SWIGLU, x, y, 0, result, count, xStep, yStep, 0, partLength, firstPart, endPart);
+}
+
+export function swigluGradientX(
+  x: usize, y: usize, z: usize, result: usize, count: i32, xStep: i32, yStep: i32, zStep: i32, partLength: i32,
+  scratch: usize, firstPart: i32, endPart: i32,
+): void {
+  compute(SWIGLU_GRADIENT_X, x, y, z, result, count, xStep, yStep, zStep, partLength, firstPart, endPart);
+}
+
+export function swigluGradientY(
+  x: usize, y: usize, result: usize, count: i32, xStep: i32, yStep: i32, partLength: i32,
+  scratch: usize, firstPart: i32, endPart: i32,
+): void {
+  compute(SWIGLU_GRADIENT_Y, x, y, 0, result, count, xStep, yStep, 0, partLength, firstPart, endPart);
+}
+
+export function where(
+  x: usize, y: usize, z: usize, result: usize, count: i32, xStep: i32, yStep: i32, zStep: i32, partLength: i32,
+  scratch: usize, firstPart: i32, endPart: i32,
+): void {
+  compute(WHERE, x, y, z, result, count, xStep, yStep, zStep, partLength, firstPart, endPart);
+}
+
+export function whereGradientY(
+  x: usize, y: usize, result: usize, count: i32, xStep: i32, yStep: i32, partLength: i32,
+  scratch: usize, firstPart: i32, endPart: i32,
+): void {
+  compute(WHERE_GRADIENT_Y, x, y, 0, result, count, xStep, yStep, 0, partLength, firstPart, endPart);
+}
+
+export function whereGradientZ(
+  x: usize, y: usize, result: usize, count: i32, xStep: i32, yStep: i32, partLength: i32,
+  scratch: usize, firstPart: i32, endPart: i32,
+): void {
+  compute(WHERE_GRADIENT_Z, x, y, 0, result, count, xStep, yStep, 0, partLength, firstPart, endPart);
+}
+
+export function maximum(
+  x: usize, y: usize, result: usize, count: i32, xStep: i32, yStep: i32, partLength: i32,
+  scratch: usize, firstPart: i32, endPart: i32,
+): void {
+  compute(MAXIMUM, x, y, 0, result, count, xStep, yStep, 0, partLength, firstPart, endPart);
+}
+
+export function minimum(
+  x: usize, y: usize, result: usize, count: i32, xStep: i32, yStep: i32, partLength: i32,
+  scratch: usize, firstPart: i32, endPart: i32,
+): void {
+  compute(MINIMUM, x, y, 0, result, count, xStep, yStep, 0, partLength, firstPart, endPart);
+}
+
+export function equal(
+  x: usize, y: usize, result: usize, count: i32, xStep: i32, yStep: i32, partLength: i32,
+  scratch: usize, firstPart: i32, endPart: i32,
+): void {
+  compute(EQUAL, x, y, 0, result, count, xStep, yStep, 0, partLength, firstPart, endPart);
+}
+
+export function notEqual(
+  x: usize, y: usize, result: usize, count: i32, xStep: i32, yStep: i32, partLength: i32,
+  scratch: usize, firstPart: i32, endPart: i32,
+): void {
+  compute(NOT_EQUAL, x, y, 0, result, count, xStep, yStep, 0, partLength, firstPart, endPart);
+}
+
+export function less(
+  x: usize, y: usize, result: usize, count: i32, xStep: i32, yStep: i32, partLength: i32,
+  scratch: usize, firstPart: i32, endPart: i32,
+): void {
+  compute(LESS, x, y, 0, result, count, xStep, yStep, 0, partLength, firstPart, endPart);
+}
+
+export function lessEqual(
+  x: usize, y: usize, result: usize, count: i32, xStep: i32, yStep: i32, partLength: i32,
+  scratch: usize, firstPart: i32, endPart: i32,
+): void {
+  compute(LESS_EQUAL, x, y, 0, result, count, xStep, yStep, 0, partLength, firstPart, endPart);
+}
+
+export function greater(
+  x: usize, y: usize, result: usize, count: i32, xStep: i32, yStep: i32, partLength: i32,
+  scratch: usize, firstPart: i32, endPart: i32,
+): void {
+  compute(GREATER, x, y, 0, result, count, xStep, yStep, 0, partLength, firstPart, endPart);
+}
+
+export function greaterEqual(
+  x: usize, y: usize, result: usize, count: i32, xStep: i32, yStep: i32, partLength: i32,
+  scratch: usize, firstPart: i32, endPart: i32,
+): void {
+  compute(GREATER_EQUAL, x, y, 0, result, count, xStep, yStep, 0, partLength, firstPart, endPart);
 }
 
 /** total += contribution */
-export function accumulate(contribution: usize, total: usize, count: i32): void {
-  add(contribution, total, total, count);
+export function accumulate(
+  contribution: usize, total: usize, count: i32, partLength: i32, scratch: usize, firstPart: i32, endPart: i32,
+): void {
+  compute(ADD, contribution, total, 0, total, count, 1, 1, 0, partLength, firstPart, endPart);
 }

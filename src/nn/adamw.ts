@@ -1,6 +1,6 @@
 /** AdamW, and its kernel. */
 import { dispatch } from '../tensor/dispatch.ts';
-import { byWidth, elementwise, flatWorkgroups } from '../tensor/kernel.ts';
+import { byWidth, elementParts, elementwise, flatWorkgroups } from '../tensor/kernel.ts';
 import { checkOptions } from '../tensor/options.ts';
 import { checkRange, Optimizer, type OptimizerOptions, optimizerOptions, type Update } from './optimizer.ts';
 import type { Parameter } from './parameter.ts';
@@ -35,7 +35,10 @@ const adamwKernel = byWidth({
       value[i] = value[i] * (1 - s.rate * s.decay) - s.rate * direction;
     }
   },
-  simd: (call) => call.run('adamw'),
+  simd(call) {
+    const { partLength, shared } = elementParts(call.scalars.count);
+    return call.run('adamw', { partLength }, shared);
+  },
 });
 
 /**

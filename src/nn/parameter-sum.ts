@@ -26,6 +26,8 @@ export interface ParameterSum {
 /** Most workgroups over one array; each leaves one partial sum. */
 export const maxGroups = 64;
 const elementsPerGroup = 4096;
+/** Elements that one thread of the cpu device sums; fixed, so that a sum does not depend on the number of threads. */
+const elementsPerPart = 65536;
 /** Numbers in a row of partial sums, and in a row of the report. */
 export const rowWidth = 4;
 
@@ -73,9 +75,12 @@ function statisticsKernel(formula: ParameterSum | null): (count: number) => Stat
     },
     simd(call) {
       if (simd === undefined) return false;
-      const sums = call.address('partials') + 4 * rowWidth * maxGroups * call.scalars.row;
+      const { row, count } = call.scalars;
+      const sums = call.address('partials') + 4 * rowWidth * maxGroups * row;
       call.fill(sums, 4 * rowWidth * maxGroups);
-      return call.run(simd, { sums });
+      const parts = Math.max(1, Math.min(maxGroups, Math.ceil(count / elementsPerPart)));
+      const partLength = 4 * Math.ceil(count / (4 * parts));
+      return call.run(simd, { sums, partLength }, { parts, scratchBytes: 0 });
     },
   });
 }

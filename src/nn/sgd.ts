@@ -1,6 +1,6 @@
 /** SGD, and its kernel. */
 import { dispatch } from '../tensor/dispatch.ts';
-import { byWidth, elementwise, flatWorkgroups } from '../tensor/kernel.ts';
+import { byWidth, elementParts, elementwise, flatWorkgroups } from '../tensor/kernel.ts';
 import { checkOptions } from '../tensor/options.ts';
 import { checkRange, Optimizer, type OptimizerOptions, optimizerOptions, type Update } from './optimizer.ts';
 import type { Parameter } from './parameter.ts';
@@ -21,6 +21,10 @@ const sgdKernel = byWidth({
       velocity[i] = momentum * velocity[i] + scale * gradient[i];
       value[i] = value[i] * (1 - rate * decay) - rate * velocity[i];
     }
+  },
+  simd(call) {
+    const { partLength, shared } = elementParts(call.scalars.count);
+    return call.run('sgd', { partLength }, shared);
   },
 });
 

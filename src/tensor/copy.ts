@@ -1,11 +1,22 @@
 /** Copies between views of any strides, also from one floating dtype to another, and constants. */
 import type { KernelOperand } from './device.ts';
 import { dispatch } from './dispatch.ts';
-import { elementwise, flatWorkgroups, kernel } from './kernel.ts';
+import { elementParts, elementwise, flatWorkgroups, kernel } from './kernel.ts';
 import { collapseAxes, type Strides, sizeOf } from './shape.ts';
 
 const workgroupSize = 64;
 const maxRank = 4;
+/** What one thread copies at a time. */
+const elementsOfPart = 16384;
+
+/** How threads share a copy by `stridedCopy` of kernels/simd/copy.ts. */
+export function copyParts({ count, size2, size3 }: Readonly<Record<'count' | 'size2' | 'size3', number>>) {
+  // Whole cache lines of a source that is crossed.
+  const rowsOfPart = 16 * Math.ceil(elementsOfPart / (16 * size3));
+  const partsOfPlane = Math.ceil(size2 / rowsOfPart);
+  const parts = (count / (size2 * size3)) * partsOfPlane;
+  return { parts: { rowsOfPart, partsOfPlane }, shared: { parts, scratchBytes: 0, operations: count } };
+}
 
 /** Copies a view of any strides into a view of any strides; both have the same shape of at most four axes. */
 const stridedCopy = kernel({
@@ -42,6 +53,10 @@ const stridedCopy = kernel({
       }
     }
   },
+  simd(call) {
+    const { parts, shared } = copyParts(call.scalars);
+    return call.run('stridedCopy', parts, shared);
+  },
 });
 
 /** The same where either is stored in f16; rounds where the target is narrower. */
@@ -49,6 +64,7 @@ const convertingCopy = kernel({
   ...stridedCopy,
   name: 'converting-copy',
   wgsl: { file: 'strided_copy', functions: 'alias Source = Element0;\nalias Target = Element1;\n' },
+  simd: undefined,
 });
 
 const fillKernel = kernel({
@@ -58,6 +74,10 @@ const fillKernel = kernel({
   wgsl: { file: 'fill', constants: elementwise.constants },
   reference({ result }, { count, value }) {
     result.fill(value, 0, count);
+  },
+  simd(call) {
+    const { partLength, shared } = elementParts(call.scalars.count);
+    return call.run('fill', { partLength }, shared);
   },
 });
 

@@ -153,7 +153,9 @@ export function uniform(
 ): Tensor {
   checkOptions('uniform', options, [...createOptions, 'random', 'low', 'high'], null);
   const { random, low = 0, high = 1 } = options;
-  return sample('uniform', shape, options, () => low + (high - low) * random.uniform());
+  return sample('uniform', shape, options, (values) => {
+    for (let i = 0; i < values.length; i++) values[i] = low + (high - low) * random.uniform();
+  });
 }
 
 /** Independent normal numbers of the given mean and standard deviation. */
@@ -163,15 +165,25 @@ export function normal(
 ): Tensor {
   checkOptions('normal', options, [...createOptions, 'random', 'mean', 'deviation'], null);
   const { random, mean = 0, deviation = 1 } = options;
-  return sample('normal', shape, options, () => mean + deviation * random.normal());
+  return sample('normal', shape, options, (values) => {
+    if (values instanceof Int32Array)
+      for (let i = 0; i < values.length; i++) values[i] = mean + deviation * random.normal();
+    else random.fillNormal(values, mean, deviation);
+  });
 }
 
-function sample(name: string, shape: Shape, options: CreateOptions & { random: Random }, draw: () => number): Tensor {
+function sample(
+  name: string,
+  shape: Shape,
+  options: CreateOptions & { random: Random },
+  draw: (values: NumericArray) => void,
+): Tensor {
   checkShape(name, shape);
   checkRandom(name, options.random);
   const { device = defaultDevice(), dtype = 'f32' } = options;
   return fromHost({ name, device, dtype, shape, owner: currentScope() }, (values) => {
-    for (let i = 0; i < values.length; i++) values[i] = dtype === 'i32' ? checkInteger(name, draw()) : draw();
+    draw(values);
+    if (dtype === 'i32') for (const value of values) checkInteger(name, value);
   });
 }
 

@@ -56,6 +56,8 @@ export interface SimdCall<Operand extends string = string, Scalar extends string
    * @param shared for functions whose work several threads can share.
    */
   run(name: string, others?: Readonly<Record<string, number>>, shared?: SharedWork): boolean;
+  /** Room for intermediate values, which the next call of this may hand out again; null where there is none. */
+  room(bytes: number): number | null;
   /** Writes zeros. */
   fill(address: number, bytes: number): void;
 }
@@ -65,6 +67,14 @@ export interface SharedWork {
   parts: number;
   /** Room for intermediate values that each thread needs. */
   scratchBytes: number;
+  /** What tells whether to share is worth the while; by default the floating-point operations of the call. */
+  operations?: number;
+}
+
+/** Work on independent elements, in parts of which the caches hold a few. */
+export function elementParts(count: number): { partLength: number; shared: SharedWork } {
+  const partLength = 16384;
+  return { partLength, shared: { parts: Math.ceil(count / partLength), scratchBytes: 0, operations: count } };
 }
 
 export interface WgslSource {

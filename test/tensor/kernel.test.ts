@@ -132,7 +132,7 @@ describe('a declaration', () => {
 
 describe('a function of kernels/simd/', () => {
   const run = (name: string, others: Record<string, number> = {}) => {
-    const made = kernel({ ...line, simd: (call) => call.run(name, others) });
+    const made = kernel({ ...line, simd: (call) => call.run(name, { xStep: 1, partLength: 4, ...others }) });
     const [x, result] = [zeros([2], { device: cpu }), zeros([2], { device: cpu })];
     dispatch(made, { operands: { x, result }, scalars: right, workgroups, flops: 0 });
     return result;

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { ArgumentError, normal, Random, step, uniform } from '../../src/index.ts';
-import { philox4x32 } from '../../src/tensor/random.ts';
+import { philox4x32, philoxBlocks } from '../../src/tensor/random.ts';
 import { cpu, onEachDevice } from '../devices.ts';
 
 const hexadecimal = (words: readonly number[]) => words.map((word) => word.toString(16).padStart(8, '0'));
@@ -25,6 +25,42 @@ describe('Philox4x32-10 gives the known answers of Random123', () => {
     const words = Array.from({ length: 8 }, () => random.uint32());
     expect(words).toEqual([...philox4x32([0, 0, 9, 0], [5, 0]), ...philox4x32([1, 0, 9, 0], [5, 0])]);
   });
+});
+
+test('the numbers made by vectors are those of the plain loop', () => {
+  for (const [first, seed, stream] of [
+    [0, 1, 0],
+    [12_345, 2 ** 32 - 1, 7],
+    [2 ** 32 - 6, 3, 2 ** 32 - 1],
+  ]) {
+    const words = philoxBlocks(first, 128, stream, seed);
+    const block = (i: number) => [(first + i) % 2 ** 32, Math.floor((first + i) / 2 ** 32), stream, 0];
+    const expected = Array.from({ length: 128 }, (_, i) => philox4x32(block(i), [seed, 0])).flat();
+    expect([...words]).toEqual(expected);
+  }
+});
+
+test.each([0, 1, 4, 5, 700, 1024, 50_003])('a stream drawn %s numbers far goes on from its state', (count) => {
+  const [drawn, restored] = [new Random(3, 1), new Random(3, 1)];
+  for (let i = 0; i < count; i++) drawn.uint32();
+  expect(drawn.state()).toMatchObject({
+    block: Math.ceil(count / 4),
+    position: count === 0 ? 0 : ((count - 1) % 4) + 1,
+  });
+  restored.restore(drawn.state());
+  expect(restored.state()).toEqual(drawn.state());
+  const [next, again] = [drawn, restored].map((each) => Array.from({ length: 300 }, () => each.uint32()));
+  expect(again).toEqual(next);
+});
+
+test('normal numbers drawn at once are those drawn one by one, from any place of the stream', () => {
+  const [once, one] = [new Random(9), new Random(9)];
+  for (const length of [1, 2, 3, 0, 8, 5001, 40_000, 7]) {
+    const values = new Float64Array(length);
+    once.fillNormal(values, 0.5, 3);
+    expect([...values]).toEqual(Array.from({ length }, () => 0.5 + 3 * one.normal()));
+    expect([once.uint32(), once.state()]).toEqual([one.uint32(), one.state()]);
+  }
 });
 
 describe('a source of random numbers', () => {

@@ -1,6 +1,6 @@
 /** The sum of two gradients, in place where that may be. */
 import { dispatch } from '../../tensor/dispatch.ts';
-import { byWidth, elementwise, flatWorkgroups } from '../../tensor/kernel.ts';
+import { byWidth, elementParts, elementwise, flatWorkgroups } from '../../tensor/kernel.ts';
 import { scope } from '../../tensor/scope.ts';
 import { dense, isDense, type Tensor } from '../../tensor/tensor.ts';
 import { add } from './pointwise/pointwise.ts';
@@ -13,7 +13,10 @@ const accumulateKernel = byWidth({
   reference({ contribution, total }, { count }) {
     for (let i = 0; i < count; i++) total[i] += contribution[i];
   },
-  simd: (call) => call.run('accumulate'),
+  simd(call) {
+    const { partLength, shared } = elementParts(call.scalars.count);
+    return call.run('accumulate', { partLength }, shared);
+  },
 });
 
 /** Whether a gradient may be added to in place: nobody else holds its buffer (`x + x` hands both its inputs the same). */

@@ -50,6 +50,7 @@ const forwardKernel = kernel({
       losses[row] = target === ignoreIndex ? 0 : loss / divisor[0];
     }
   },
+  simd: (call) => call.run('crossEntropy', {}, { parts: call.scalars.rows, scratchBytes: 0 }),
 });
 
 const backwardKernel = kernel({
@@ -77,6 +78,7 @@ const backwardKernel = kernel({
       }
     }
   },
+  simd: (call) => call.run('crossEntropyGradient', {}, { parts: call.scalars.rows, scratchBytes: 0 }),
 });
 
 /** How many targets count. Where none does, no row is divided by it, and the mean is 0. */

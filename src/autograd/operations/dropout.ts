@@ -1,7 +1,7 @@
 /** Dropout. */
 import { dispatch } from '../../tensor/dispatch.ts';
 import { ArgumentError } from '../../tensor/errors.ts';
-import { elementwise, flatWorkgroups, kernel } from '../../tensor/kernel.ts';
+import { elementParts, elementwise, flatWorkgroups, kernel } from '../../tensor/kernel.ts';
 import { philox4x32 } from '../../tensor/random.ts';
 import { allocate, dense, type Tensor } from '../../tensor/tensor.ts';
 import { begin, record } from '../record.ts';
@@ -20,6 +20,10 @@ const dropoutKernel = kernel({
         result[i] = words[j] >= lowest ? x[i] * scale : 0;
       }
     }
+  },
+  simd(call) {
+    const { partLength, shared } = elementParts(call.scalars.count);
+    return call.run('dropout', { partLength }, { ...shared, scratchBytes: 64 });
   },
 });
 

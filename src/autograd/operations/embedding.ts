@@ -11,6 +11,12 @@ import { checkIndexOperand } from './index-operand.ts';
 const scalars = { tokens: 'u32', width: 'u32', count: 'u32' } as const;
 const workgroupSize = 64;
 
+/** Tokens of which one thread takes the rows at a time. */
+function tokenParts({ tokens, width }: { tokens: number; width: number }) {
+  const tokensOfPart = Math.max(1, Math.floor(16384 / width));
+  return { tokensOfPart, parts: Math.ceil(tokens / tokensOfPart), operations: tokens * width };
+}
+
 const gatherKernel = kernel({
   name: 'embedding',
   operands: { indices: 'read', table: 'read', result: 'write' },
@@ -23,6 +29,10 @@ const gatherKernel = kernel({
         result[token * width + column] = index >= 0 && index < count ? table[index * width + column] : Number.NaN;
       }
     }
+  },
+  simd(call) {
+    const { tokensOfPart, parts, operations } = tokenParts(call.scalars);
+    return call.run('gather', { tokensOfPart }, { parts, scratchBytes: 0, operations });
   },
 });
 
@@ -41,6 +51,7 @@ const linkKernel = kernel({
       newest.set(indices[token], token);
     }
   },
+  simd: (call) => call.run('link', {}, { parts: 1, scratchBytes: 4 * call.scalars.count }),
 });
 
 /** The first token of an index walks its chain and writes the sum. */
@@ -61,6 +72,10 @@ const sumKernel = kernel({
         inputGradient[index * width + column] = total;
       }
     }
+  },
+  simd(call) {
+    const { tokensOfPart, parts, operations } = tokenParts(call.scalars);
+    return call.run('sumChains', { tokensOfPart }, { parts, scratchBytes: 8 * call.scalars.width, operations });
   },
 });
 

@@ -52,7 +52,8 @@ const forwardKernel = kernel({
       if (centered) statistics[rows + row] = mean;
     }
   },
-  simd: (call) => call.scalars.columns % 4 === 0 && call.run('normalize'),
+  simd: (call) =>
+    call.scalars.columns % 4 === 0 && call.run('normalize', {}, { parts: call.scalars.rows, scratchBytes: 0 }),
 });
 
 const inputGradientKernel = kernel({
@@ -81,7 +82,8 @@ const inputGradientKernel = kernel({
       }
     }
   },
-  simd: (call) => call.scalars.columns % 4 === 0 && call.run('normalizeGradient'),
+  simd: (call) =>
+    call.scalars.columns % 4 === 0 && call.run('normalizeGradient', {}, { parts: call.scalars.rows, scratchBytes: 0 }),
 });
 
 /** Sums outputGradient · normalized x over chunks of rows. */
@@ -106,7 +108,13 @@ const gainGradientKernel = kernel({
       partialSums.set(sums, chunk * columns);
     }
   },
-  simd: (call) => call.scalars.columns % 4 === 0 && call.run('normalizeGainGradient'),
+  simd: (call) =>
+    call.scalars.columns % 4 === 0 &&
+    call.run(
+      'normalizeGainGradient',
+      {},
+      { parts: Math.ceil(call.scalars.rows / call.scalars.chunkRows), scratchBytes: 0 },
+    ),
 });
 
 export interface NormOptions {

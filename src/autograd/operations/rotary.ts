@@ -59,6 +59,10 @@ const rotaryKernel = kernel({
       }
     }
   },
+  simd(call) {
+    const { pairs, half, heads } = call.scalars;
+    return call.run('rotary', {}, { parts: pairs / (half * heads), scratchBytes: 16 * half });
+  },
 });
 
 /** How a model was stretched to more positions than it was first trained on: what the frequencies are changed to. */

@@ -1,6 +1,6 @@
 /** Softmax and its logarithm, and their gradients. */
 import { dispatch } from '../../tensor/dispatch.ts';
-import { type Kernel, kernel } from '../../tensor/kernel.ts';
+import { type Kernel, kernel, type SimdCall } from '../../tensor/kernel.ts';
 import { checkOptions } from '../../tensor/options.ts';
 import { normalizeAxis } from '../../tensor/shape.ts';
 import { allocate, dense, type Tensor } from '../../tensor/tensor.ts';
@@ -19,11 +19,17 @@ function wgsl(entry: 'forward' | 'backward', logarithm: boolean) {
   return { file: 'softmax', entry, constants: { WORKGROUP_SIZE: `${rowWorkgroupSize}u`, LOGARITHM: `${logarithm}` } };
 }
 
+/** Calls a function of kernels/simd/softmax.ts, whose parts are rows. */
+function byRows(call: SimdCall<never, keyof typeof scalars>, name: string): boolean {
+  return call.run(name, {}, { parts: call.scalars.rows, scratchBytes: 0 });
+}
+
 const softmaxKernel = kernel({
   name: 'softmax',
   operands: forwardOperands,
   scalars,
   wgsl: wgsl('forward', false),
+  simd: (call) => byRows(call, 'softmax'),
   reference({ x, result }, { rows, columns }) {
     for (let start = 0; start < rows * columns; start += columns) {
       const end = start + columns;
@@ -41,6 +47,7 @@ const softmaxGradientKernel = kernel({
   operands: backwardOperands,
   scalars,
   wgsl: wgsl('backward', false),
+  simd: (call) => byRows(call, 'softmaxGradient'),
   reference({ outputGradient, saved, inputGradient }, { rows, columns }) {
     for (let start = 0; start < rows * columns; start += columns) {
       const end = start + columns;
@@ -56,6 +63,7 @@ const logSoftmaxKernel = kernel({
   operands: forwardOperands,
   scalars,
   wgsl: wgsl('forward', true),
+  simd: (call) => byRows(call, 'logSoftmax'),
   reference({ x, result }, { rows, columns }) {
     for (let start = 0; start < rows * columns; start += columns) {
       const end = start + columns;
@@ -73,6 +81,7 @@ const logSoftmaxGradientKernel = kernel({
   operands: backwardOperands,
   scalars,
   wgsl: wgsl('backward', true),
+  simd: (call) => byRows(call, 'logSoftmaxGradient'),
   reference({ outputGradient, saved, inputGradient }, { rows, columns }) {
     for (let start = 0; start < rows * columns; start += columns) {
       const end = start + columns;

@@ -23,7 +23,7 @@ export interface CpuOptions {
   /** Bytes the device may reserve; by default half of the machine's memory. */
   memoryBudget?: number;
   /**
-   * Threads that compute large products and attention, 1 to 64; by default one for each core, 8 at most. The results are the
+   * Threads that share what is large, 1 to 64; by default one for each core, 8 at most. The results are the
    * same, bit for bit.
    */
   threads?: number;
@@ -38,7 +38,7 @@ const defaultThreads = () => Math.min(8, availableParallelism());
 
 /**
  * Runs every kernel at once: a call returns when its result is there. Those that have a form for 128-bit vectors run that, in
- * WebAssembly, on f32, large products and attention on several threads; everything else runs the reference loop, plain
+ * WebAssembly, on f32, and on several threads where it is large; everything else runs the reference loop, plain
  * TypeScript beside the operation. It serves machines without a graphics card, and with `kernels: 'reference'` it is the oracle.
  */
 export class CpuDevice implements Device {

@@ -26,13 +26,25 @@ const valuesByte = 4 * 80;
 /** A thread that waits asks so long before it sleeps: to be woken takes as long as a small product. */
 const spinMilliseconds = 0.2;
 
+/** A thread so waited for is lost: what it takes at a time is over in a fraction of this. Seconds in which nothing is to be done. */
+const patienceSeconds = 30;
+
+/** A thread ended while it had parts of a job, so the job has no result. */
+export class LostThreadError extends Error {}
+
 export class JobBoard {
   #words;
   #values;
+  #patience;
+  #isBroken = false;
 
-  /** @param {SharedArrayBuffer} buffer */
-  constructor(buffer = new SharedArrayBuffer(valuesByte + 8 * mostValues)) {
+  /**
+   * @param {SharedArrayBuffer} buffer
+   * @param {number} patience seconds until a thread that does not finish is given up
+   */
+  constructor(buffer = new SharedArrayBuffer(valuesByte + 8 * mostValues), patience = patienceSeconds) {
     this.buffer = buffer;
+    this.#patience = patience;
     this.#words = new Int32Array(buffer, 0, valuesByte / 4);
     this.#values = new Float64Array(buffer, valuesByte, mostValues);
   }
@@ -42,11 +54,17 @@ export class JobBoard {
     return Atomics.load(this.#words, helpedAt);
   }
 
+  /** Whether a thread was lost: it may still hold the job, so that no other can be shared. */
+  get isBroken() {
+    return this.#isBroken;
+  }
+
   /**
    * Has a job done, by this thread and whoever comes to help. The result does not depend on who computed which part.
    *
    * @param {Job} job
    * @param {readonly PartedFunction[]} functions
+   * @throws LostThreadError where a thread does not finish what it took.
    */
   perform({ functionIndex, values, parts, scratch, scratchBytes, threads }, functions) {
     const words = this.#words;
@@ -67,7 +85,7 @@ export class JobBoard {
       for (;;) {
         const active = Atomics.load(words, activeAt);
         if (active === 0) break;
-        this.#awaitOther(activeAt, active);
+        this.#awaitThreads(active);
       }
     }
     if (Atomics.exchange(words, failedAt, 0) !== 0) throw new Error('the vector loops failed on another thread');
@@ -117,6 +135,22 @@ export class JobBoard {
       run(...values, scratch + thread * scratchBytes, first, end);
       computed += end - first;
     }
+  }
+
+  /**
+   * Waits until fewer or more than `active` threads have parts. Nobody hears of a thread's end while this one sleeps, so it wakes each
+   * second and counts: a machine that was suspended has not lost a thread.
+   *
+   * @param {number} active
+   */
+  #awaitThreads(active) {
+    const sleepsAt = performance.now() + spinMilliseconds;
+    while (performance.now() < sleepsAt) if (Atomics.load(this.#words, activeAt) !== active) return;
+    for (let seconds = 0; seconds < this.#patience; seconds++) {
+      if (Atomics.wait(this.#words, activeAt, active, 1000) !== 'timed-out') return;
+    }
+    this.#isBroken = true;
+    throw new LostThreadError(`a thread has not finished its part of a job in ${this.#patience} s`);
   }
 
   /**

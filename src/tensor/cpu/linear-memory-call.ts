@@ -50,6 +50,10 @@ export class LinearMemoryCall implements SimdCall {
     return this.#memory.call(simdFunction, values, shared, flops, this.#threads);
   }
 
+  room(bytes: number): number | null {
+    return this.#memory.scratch(bytes);
+  }
+
   fill(address: number, bytes: number): void {
     new Uint8Array(this.#memory.buffer, address, bytes).fill(0);
   }

@@ -1,9 +1,9 @@
 /** The memory that WebAssembly works on, and the functions of kernels/simd/. */
 import { Worker } from 'node:worker_threads';
-import { KernelError } from '../errors.ts';
+import { DeviceError, KernelError } from '../errors.ts';
 import { getOrCreate } from '../get-or-create.ts';
 import type { SharedWork } from '../kernel.ts';
-import { JobBoard } from './job-board.mjs';
+import { JobBoard, LostThreadError } from './job-board.mjs';
 import type { SimdForm } from './simd-form.ts';
 
 type WasmFunction = (...values: number[]) => void;
@@ -29,13 +29,13 @@ const mostPages = 65536;
 const firstAddress = 16 * pageBytes;
 const growthBytes = 16 * 1024 * 1024;
 /** What is over sooner (in 15 μs or so) is not worth waking anybody. */
-const flopsWorthSharing = 5e5;
+const operationsWorthSharing = 5e5;
 /** Vector loads may read past the end of a tensor, never past that of the memory. */
 const guardBytes = 256;
 
 /**
  * One memory that holds tensors and that WebAssembly works on, so that its loops need no copies. It is shared between
- * threads, which compute large products and attention together (and one that is not would detach every view when it grows).
+ * threads, which share what is large (and one that is not would detach every view when it grows).
  * Blocks that are freed serve again for blocks of their size; the memory itself never shrinks, so what was freed can be used
  * again, but goes back to the system only when the process ends.
  */
@@ -105,11 +105,13 @@ export class LinearMemory {
   /**
    * Calls a function with the values of its parameters; one that several threads can share on `threads` of them, or on this one
    * alone where its operations are too few. False where no memory is left for its intermediate values; nothing is computed then.
+   *
+   * @throws DeviceError where a thread was lost that had taken parts.
    */
   call(
     { call, shareIndex: functionIndex }: SimdFunction,
     values: readonly number[],
-    { parts, scratchBytes }: SharedWork,
+    { parts, scratchBytes, operations }: SharedWork,
     flops: number,
     threads: number,
   ): boolean {
@@ -117,16 +119,30 @@ export class LinearMemory {
       call(...values);
       return true;
     }
-    const isShared = threads > 1 && parts > 1 && flops >= flopsWorthSharing;
+    const isShared =
+      threads > 1 && !this.#board.isBroken && parts > 1 && (operations ?? flops) >= operationsWorthSharing;
     const ownBytes = 64 * Math.ceil(scratchBytes / 64);
     const scratch = this.scratch(isShared ? threads * ownBytes : ownBytes);
     if (scratch === null) return false;
     if (isShared) {
       this.#startHelpers(threads - 1);
       const job = { functionIndex, values, parts, scratch, scratchBytes: ownBytes, threads };
-      this.#board.perform(job, this.#shared.calls);
+      this.#perform(job);
     } else call(...values, scratch, 0, parts);
     return true;
+  }
+
+  #perform(job: Parameters<JobBoard['perform']>[0]): void {
+    try {
+      this.#board.perform(job, this.#shared.calls);
+    } catch (error) {
+      if (!(error instanceof LostThreadError)) throw error;
+      throw new DeviceError(
+        `cpu device: a helper thread was lost in ${this.#shared.names[job.functionIndex]}, and its result with it; ` +
+          `what follows runs on one thread (${error.message})`,
+        { cause: error },
+      );
+    }
   }
 
   /** Until a helper runs, and where it cannot, the others do its part. */
@@ -140,7 +156,11 @@ export class LinearMemory {
       const isMissed = (error: unknown) => process.emitWarning(`the cpu device has one thread less: ${error}`);
       try {
         const helper = new Worker(new URL('helper-thread.mjs', import.meta.url), { workerData, execArgv: [] });
-        helper.on('error', isMissed);
+        let reason: unknown = null;
+        helper.on('error', (error) => {
+          reason = error;
+        });
+        helper.on('exit', (code) => isMissed(reason ?? `it ended with code ${code}`));
         helper.unref();
       } catch (error) {
         isMissed(error);

@@ -16,7 +16,7 @@ import { step } from '../../../src/tensor/scope.ts';
 import { type Shape, sizeOf } from '../../../src/tensor/shape.ts';
 import type { Tensor } from '../../../src/tensor/tensor.ts';
 import { copy } from '../../../src/tensor/tensor.ts';
-import { cpu, onEachDevice, onWebGpu, webgpu } from '../../devices.ts';
+import { cpu, onEachDevice, webgpu } from '../../devices.ts';
 import { baseShape, expectClose, inLayout, layout, random, runs, shapes } from '../../shapes.ts';
 import { columnCounts, expectAgreement, leaf, rowCounts } from './agreement.ts';
 
@@ -60,7 +60,7 @@ test('the gradient agrees with central differences in f64', async () => {
 });
 
 describe('kernels agree with the reference loops', () => {
-  onWebGpu((webgpu) => {
+  onEachDevice((faster) => {
     test('crossEntropy', async () => {
       const property = fc.asyncProperty(
         rowCounts,
@@ -71,7 +71,7 @@ describe('kernels agree with the reference loops', () => {
         seeds,
         (rows, classes, kind, { ignoreIndex, reduction, labelSmoothing }, known, seed) =>
           expectAgreement(
-            webgpu,
+            faster,
             (device) => {
               const made = someTargets(baseShape([rows], kind), classes, { seed, device, ignoreIndex });
               const targets = inLayout(known ? made : copy(made), kind);
@@ -94,7 +94,7 @@ describe('kernels agree with the reference loops', () => {
       ]) {
         for (const known of [true, false]) {
           await expectAgreement(
-            webgpu,
+            faster,
             (device) => {
               const targets = someTargets([rows], classes, { seed: 1, device });
               const logits = leaf([rows, classes], { seed: 2, device });

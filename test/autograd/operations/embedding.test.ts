@@ -20,7 +20,7 @@ import { step } from '../../../src/tensor/scope.ts';
 import { type Shape, sizeOf } from '../../../src/tensor/shape.ts';
 import type { Tensor } from '../../../src/tensor/tensor.ts';
 import { copy } from '../../../src/tensor/tensor.ts';
-import { cpu, onEachDevice, onWebGpu, webgpu } from '../../devices.ts';
+import { cpu, onEachDevice, webgpu } from '../../devices.ts';
 import { baseShape, inLayout, layout, random, runs, shapes } from '../../shapes.ts';
 import { expectAgreement, leaf } from './agreement.ts';
 
@@ -50,10 +50,10 @@ test('the gradient agrees with central differences in f64', async () => {
 });
 
 describe('kernels agree with the reference loops', () => {
-  onWebGpu((webgpu) => {
+  onEachDevice((faster) => {
     const compare = (tokens: Shape, count: number, width: number, seed: number) =>
       expectAgreement(
-        webgpu,
+        faster,
         (device) => {
           const indices = someIndices(tokens, count, { seed, device });
           const table = leaf([count, width], { seed, device });
@@ -65,7 +65,7 @@ describe('kernels agree with the reference loops', () => {
     test('embedding', async () => {
       const property = fc.asyncProperty(cases, ({ shape, kind, tableKind, count, width, seed }) =>
         expectAgreement(
-          webgpu,
+          faster,
           (device) => {
             const indices = inLayout(someIndices(baseShape(shape, kind), count, { seed, device }), kind);
             const base = leaf(baseShape([count, width], tableKind), { seed, device });

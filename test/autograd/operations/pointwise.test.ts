@@ -166,6 +166,31 @@ describe('kernels agree with the reference loops', () => {
       });
     }
 
+    // Past the piece that the cpu device makes dense at a time: in the last axis, in the one before, in the first.
+    test.each([
+      [
+        [300_001, 1],
+        [300_001, 2],
+      ],
+      [
+        [1, 1003],
+        [701, 1003],
+      ],
+      [
+        [5, 1, 67, 1],
+        [5, 601, 1, 3],
+      ],
+      [[700_003], [1]],
+    ] as const)('a large broadcast of %j and %j', async (xShape, yShape) => {
+      await step(async () => {
+        const [expected, actual] = [reference, each].map((device) => {
+          const y = random(yShape.toReversed(), { seed: 2, device });
+          return operations.sub(random(xShape, { seed: 1, device }), inLayout(y, 'permuted'));
+        });
+        await expectClose(actual, expected, { absolute: 0, relative: 0 });
+      });
+    });
+
     test('a broadcast over more than four axes that do not merge', async () => {
       await step(async () => {
         const [expected, actual] = [reference, each].map((device) => {

@@ -8,7 +8,7 @@ import { slice } from '../../../src/autograd/operations/views.ts';
 import { tensor } from '../../../src/tensor/create.ts';
 import { ArgumentError, DTypeError, ShapeError } from '../../../src/tensor/errors.ts';
 import { step } from '../../../src/tensor/scope.ts';
-import { cpu, onEachDevice, onWebGpu } from '../../devices.ts';
+import { cpu, onEachDevice } from '../../devices.ts';
 import { baseShape, expectClose, extents, inLayout, layout, random, runs } from '../../shapes.ts';
 import { expectAgreement, leaf } from './agreement.ts';
 
@@ -31,11 +31,11 @@ test('the gradient agrees with central differences in f64', async () => {
 });
 
 describe('kernels agree with the reference loops', () => {
-  onWebGpu((webgpu) => {
+  onEachDevice((faster) => {
     test('rotary', async () => {
       const property = fc.asyncProperty(cases, ({ shape, kind, seed, ...options }) =>
         expectAgreement(
-          webgpu,
+          faster,
           (device) => {
             const base = leaf(baseShape(shape, kind), { seed, device });
             return { output: rotary(inLayout(base, kind), options), leaves: [base] };

@@ -10,7 +10,7 @@ import { tensor, zeros } from '../../../src/tensor/create.ts';
 import { ArgumentError, DTypeError, ShapeError } from '../../../src/tensor/errors.ts';
 import { step } from '../../../src/tensor/scope.ts';
 import type { Tensor } from '../../../src/tensor/tensor.ts';
-import { cpu, onEachDevice, onWebGpu } from '../../devices.ts';
+import { cpu, onEachDevice } from '../../devices.ts';
 import { baseShape, expectClose, inLayout, layout, random, runs, shapes } from '../../shapes.ts';
 import { columnCounts, expectAgreement, leaf, rowCounts } from './agreement.ts';
 
@@ -31,12 +31,12 @@ describe('gradients agree with central differences in f64', () => {
 });
 
 describe('kernels agree with the reference loops', () => {
-  onWebGpu((webgpu) => {
+  onEachDevice((faster) => {
     for (const [name, operation] of Object.entries(operations)) {
       test(name, async () => {
         const property = fc.asyncProperty(rowCounts, columnCounts, layout, seeds, (rows, columns, kind, seed) =>
           expectAgreement(
-            webgpu,
+            faster,
             (device) => {
               const base = leaf(baseShape([rows, columns], kind), { seed, device, scale: 6 });
               return { output: operation(inLayout(base, kind)), leaves: [base] };
@@ -53,7 +53,7 @@ describe('kernels agree with the reference loops', () => {
           [2, 5000],
         ]) {
           await expectAgreement(
-            webgpu,
+            faster,
             (device) => {
               const x = leaf(shape, { seed: 5, device });
               return { output: operation(x), leaves: [x] };
@@ -67,7 +67,7 @@ describe('kernels agree with the reference loops', () => {
     test('more rows than one axis of a dispatch holds', async () => {
       await step(async () => {
         const rows = 64 * 65_535 + 3;
-        expect(await sum(softmax(zeros([rows, 1], { device: webgpu }))).item()).toBe(rows);
+        expect(await sum(softmax(zeros([rows, 1], { device: faster }))).item()).toBe(rows);
       });
     });
   });

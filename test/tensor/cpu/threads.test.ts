@@ -12,7 +12,7 @@ import {
   sum,
 } from '../../../src/index.ts';
 import { CpuDevice } from '../../../src/tensor/cpu/cpu-device.ts';
-import { JobBoard } from '../../../src/tensor/cpu/job-board.mjs';
+import { JobBoard, LostThreadError } from '../../../src/tensor/cpu/job-board.mjs';
 import { linearMemory } from '../../../src/tensor/cpu/open-memory.ts';
 import type { Device } from '../../../src/tensor/device.ts';
 import { random } from '../../shapes.ts';
@@ -98,6 +98,33 @@ describe('a job', () => {
     };
     expect(() => board.perform({ ...job, functionIndex: 0 }, [fails, () => {}])).toThrow('as intended');
     board.perform({ ...job, functionIndex: 1 }, [fails, () => {}]);
+  });
+
+  test('that another thread has taken parts of and never finishes is given up', async () => {
+    const board = new JobBoard(undefined, 2);
+    const script = `
+      const { workerData } = require('node:worker_threads');
+      const ends = () => process.exit();
+      import(workerData.path).then(({ JobBoard }) => new JobBoard(workerData.buffer).help([ends], 1));
+    `;
+    const path = new URL('../../../src/tensor/cpu/job-board.mjs', import.meta.url).href;
+    const helper = new Worker(script, { eval: true, workerData: { path, buffer: board.buffer }, execArgv: [] });
+    const slow = () => {
+      for (const end = performance.now() + 0.5; performance.now() < end; );
+    };
+    const performUntilLost = async () => {
+      for (const deadline = performance.now() + 20_000; performance.now() < deadline; ) {
+        board.perform({ ...shared, functionIndex: 0, parts: 40, threads: 2 }, [slow]);
+        await new Promise((resolve) => setTimeout(resolve, 1));
+      }
+    };
+    try {
+      expect(board.isBroken).toBe(false);
+      await expect(performUntilLost()).rejects.toThrow(LostThreadError);
+      expect(board.isBroken).toBe(true);
+    } finally {
+      await helper.terminate();
+    }
   });
 
   test('that fails on another thread says so, and does not spoil the next', async () => {

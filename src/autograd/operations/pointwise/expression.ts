@@ -1,8 +1,10 @@
 /** Formulas computed element by element: the kernels that are made from one, and their dispatch. */
+
+import { copyParts } from '../../../tensor/copy.ts';
 import { dispatch } from '../../../tensor/dispatch.ts';
 import { computeDType, type DType, type NumericArray } from '../../../tensor/dtype.ts';
 import { getOrCreate } from '../../../tensor/get-or-create.ts';
-import { elementwise, flatWorkgroups, kernel } from '../../../tensor/kernel.ts';
+import { elementParts, elementwise, flatWorkgroups, kernel, type SimdCall } from '../../../tensor/kernel.ts';
 import { broadcastShapes, broadcastStrides, collapseAxes, sameShape, sizeOf } from '../../../tensor/shape.ts';
 import { allocate, copy, dense, type Tensor } from '../../../tensor/tensor.ts';
 import { isNaNFunction } from '../not-a-number.ts';
@@ -13,7 +15,7 @@ export interface Expression {
   parameters: readonly string[];
   wgsl: string;
   reference(x: number, y: number, z: number): number;
-  /** Its function in kernels/simd/pointwise.ts, for operands that are all of the result's size. */
+  /** Its function in kernels/simd/pointwise.ts. */
   simd?: string;
 }
 
@@ -109,9 +111,84 @@ function denseLoop(name: string, reference: Expression['reference']): DenseLoop 
   return make(reference);
 }
 
-/** Whether no operand is one number. */
-function isWhole({ xStep, yStep, zStep }: Parameters<DenseLoop>[1]): boolean {
-  return xStep === 1 && yStep === 1 && zStep === 1;
+const stridedScalars = {
+  count: 'u32',
+  size1: 'u32',
+  size2: 'u32',
+  size3: 'u32',
+  xStride0: 'i32',
+  xStride1: 'i32',
+  xStride2: 'i32',
+  xStride3: 'i32',
+  yStride0: 'i32',
+  yStride1: 'i32',
+  yStride2: 'i32',
+  yStride3: 'i32',
+  xOffset: 'u32',
+  yOffset: 'u32',
+} as const;
+
+type StridedCall = SimdCall<'x' | 'y' | 'result', keyof typeof stridedScalars>;
+
+/** What is copied at a time, so that the copies stay in the caches. */
+const stridedPiece = 2 ** 16;
+
+/** Operands of other strides become dense first, a piece of the result at a time; then the dense formula. */
+function runStridedOnVectors(simd: string, operandCount: number, call: StridedCall): boolean {
+  const { scalars: s } = call;
+  const sizes = [s.count / (s.size1 * s.size2 * s.size3), s.size1, s.size2, s.size3];
+  // The axis that is cut, so that all behind it fits in a piece.
+  let axis = 3;
+  while (axis > 0 && sizeOf(sizes.slice(axis)) <= stridedPiece) axis--;
+  const inner = sizeOf(sizes.slice(axis + 1));
+  const taken = Math.max(1, Math.floor(stridedPiece / inner));
+  const room = call.room(8 * Math.min(s.count, taken * inner));
+  if (room === null) return false;
+  const walks = [
+    { address: call.address('x'), offset: s.xOffset, strides: [s.xStride0, s.xStride1, s.xStride2, s.xStride3] },
+    { address: call.address('y'), offset: s.yOffset, strides: [s.yStride0, s.yStride1, s.yStride2, s.yStride3] },
+  ].slice(0, operandCount);
+
+  let done = 0;
+  /** From the place `first` on: an index of each axis up to the one that is cut, of which `length` are taken. */
+  const compute = (first: readonly number[], length: number): void => {
+    const shape = [...first.slice(1).map(() => 1), length, ...sizes.slice(axis + 1)];
+    const [, size1, size2, size3] = shape;
+    const count = sizeOf(shape);
+    const target = [size1 * size2 * size3, size2 * size3, size3, 1];
+    const others: Record<string, number> = { count, result: call.address('result') + 4 * done };
+    for (const [i, { address, offset, strides }] of walks.entries()) {
+      const sourceOffset = first.reduce((sum, index, each) => sum + index * strides[each], offset);
+      const isDense = strides.every((stride, each) => shape[each] === 1 || stride === target[each]);
+      const destination = isDense ? address + 4 * sourceOffset : room + 4 * i * count;
+      if (!isDense) {
+        const { parts, shared } = copyParts({ count, size2, size3 });
+        const [sourceStride0, sourceStride1, sourceStride2, sourceStride3] = strides;
+        const [targetStride0, targetStride1, targetStride2, targetStride3] = target;
+        const copied = {
+          ...{ source: address, destination, size1, size2, size3, sourceOffset, targetOffset: 0 },
+          ...{ sourceStride0, sourceStride1, sourceStride2, sourceStride3 },
+          ...{ targetStride0, targetStride1, targetStride2, targetStride3 },
+        };
+        call.run('stridedCopy', { ...copied, ...parts }, shared);
+      }
+      others['xy'[i]] = destination;
+      others[`${'xy'[i]}Step`] = 1;
+    }
+    const { partLength, shared } = elementParts(count);
+    call.run(simd, { ...others, partLength }, shared);
+    done += count;
+  };
+  const walk = (outer: readonly number[]): void => {
+    if (outer.length < axis) for (let i = 0; i < sizes[outer.length]; i++) walk([...outer, i]);
+    else {
+      for (let first = 0; first < sizes[axis]; first += taken) {
+        compute([...outer, first], Math.min(taken, sizes[axis] - first));
+      }
+    }
+  };
+  walk([]);
+  return true;
 }
 
 function makeKernels({ name, parameters, wgsl, reference, simd }: Expression) {
@@ -125,27 +202,16 @@ function makeKernels({ name, parameters, wgsl, reference, simd }: Expression) {
       scalars: { count: 'u32', xStep: 'u32', yStep: 'u32', zStep: 'u32' },
       wgsl: { file: 'pointwise_dense', constants: elementwise.constants, functions },
       reference: denseLoop(name, reference),
-      simd: (call) => simd !== undefined && isWhole(call.scalars) && call.run(simd),
+      simd(call) {
+        if (simd === undefined) return false;
+        const { partLength, shared } = elementParts(call.scalars.count);
+        return call.run(simd, { partLength }, shared);
+      },
     }),
     strided: kernel({
       name: `${name}-strided`,
       operands: { x: 'strided', y: 'strided', result: 'write' },
-      scalars: {
-        count: 'u32',
-        size1: 'u32',
-        size2: 'u32',
-        size3: 'u32',
-        xStride0: 'i32',
-        xStride1: 'i32',
-        xStride2: 'i32',
-        xStride3: 'i32',
-        yStride0: 'i32',
-        yStride1: 'i32',
-        yStride2: 'i32',
-        yStride3: 'i32',
-        xOffset: 'u32',
-        yOffset: 'u32',
-      },
+      scalars: stridedScalars,
       wgsl: { file: 'pointwise_strided', functions },
       reference({ x, y, result }, s) {
         let index = 0;
@@ -162,6 +228,7 @@ function makeKernels({ name, parameters, wgsl, reference, simd }: Expression) {
           }
         }
       },
+      simd: (call) => simd !== undefined && runStridedOnVectors(simd, parameters.length, call),
     }),
   };
 }

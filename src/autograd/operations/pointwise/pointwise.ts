@@ -30,24 +30,32 @@ export const add = pointwise('add', {
 export const sub = pointwise('sub', {
   wgsl: 'x - y',
   reference: (x, y) => x - y,
-  derivatives: ['identity', { needs: [], wgsl: '-g', reference: (g) => -g }],
+  simd: 'sub',
+  derivatives: ['identity', { needs: [], wgsl: '-g', reference: (g) => -g, simd: 'neg' }],
 });
 
 export const mul = pointwise('mul', {
   wgsl: 'x * y',
   reference: (x, y) => x * y,
+  simd: 'mul',
   derivatives: [
-    { needs: ['y'], wgsl: 'g * y', reference: (g, y) => g * y },
-    { needs: ['x'], wgsl: 'g * x', reference: (g, x) => g * x },
+    { needs: ['y'], wgsl: 'g * y', reference: (g, y) => g * y, simd: 'mul' },
+    { needs: ['x'], wgsl: 'g * x', reference: (g, x) => g * x, simd: 'mul' },
   ],
 });
 
 export const div = pointwise('div', {
   wgsl: 'x / y',
   reference: (x, y) => x / y,
+  simd: 'div',
   derivatives: [
-    { needs: ['y'], wgsl: 'g / y', reference: (g, y) => g / y },
-    { needs: ['y', 'result'], wgsl: '-g * result / y', reference: (g, y, result) => (-g * result) / y },
+    { needs: ['y'], wgsl: 'g / y', reference: (g, y) => g / y, simd: 'div' },
+    {
+      needs: ['y', 'result'],
+      wgsl: '-g * result / y',
+      reference: (g, y, result) => (-g * result) / y,
+      simd: 'divGradient',
+    },
   ],
   domain: ['any', 'nonzero'],
 });
@@ -75,6 +83,7 @@ export const pow = pointwise('pow', {
 export const maximum = pointwise('maximum', {
   wgsl: 'select(select(y, x, x > y || isNaN(x)), y, isNaN(y))',
   reference: (x, y) => (x > y || Number.isNaN(x) ? x : y),
+  simd: 'maximum',
   derivatives: [
     {
       needs: ['x', 'y'],
@@ -94,6 +103,7 @@ export const maximum = pointwise('maximum', {
 export const minimum = pointwise('minimum', {
   wgsl: 'select(select(y, x, x < y || isNaN(x)), y, isNaN(y))',
   reference: (x, y) => (x < y || Number.isNaN(x) ? x : y),
+  simd: 'minimum',
   derivatives: [
     {
       needs: ['x', 'y'],
@@ -112,25 +122,28 @@ export const minimum = pointwise('minimum', {
 export const neg = pointwise('neg', {
   wgsl: '-x',
   reference: (x) => -x,
-  derivatives: [{ needs: [], wgsl: '-g', reference: (g) => -g }],
+  simd: 'neg',
+  derivatives: [{ needs: [], wgsl: '-g', reference: (g) => -g, simd: 'neg' }],
 });
 
 export const exp = pointwise('exp', {
   wgsl: 'exp(x)',
   reference: (x) => Math.exp(x),
-  derivatives: [{ needs: ['result'], wgsl: 'g * result', reference: (g, result) => g * result }],
+  simd: 'exp',
+  derivatives: [{ needs: ['result'], wgsl: 'g * result', reference: (g, result) => g * result, simd: 'mul' }],
 });
 
 export const log = pointwise('log', {
   wgsl: 'log(x)',
   reference: (x) => Math.log(x),
-  derivatives: [{ needs: ['x'], wgsl: 'g / x', reference: (g, x) => g / x }],
+  derivatives: [{ needs: ['x'], wgsl: 'g / x', reference: (g, x) => g / x, simd: 'div' }],
   domain: ['positive'],
 });
 
 export const sqrt = pointwise('sqrt', {
   wgsl: 'sqrt(x)',
   reference: (x) => Math.sqrt(x),
+  simd: 'sqrt',
   derivatives: [{ needs: ['result'], wgsl: '0.5 * g / result', reference: (g, result) => (0.5 * g) / result }],
   domain: ['positive'],
 });
@@ -151,11 +164,13 @@ export const rsqrt = pointwise('rsqrt', {
 export const tanh = pointwise('tanh', {
   wgsl: 'boundedTanh(x)',
   reference: (x) => Math.tanh(x),
+  simd: 'tanh',
   derivatives: [
     {
       needs: ['result'],
       wgsl: 'g * (1.0 - result * result)',
       reference: (g, result) => g * (1 - result * result),
+      simd: 'tanhGradient',
     },
   ],
 });
@@ -163,11 +178,13 @@ export const tanh = pointwise('tanh', {
 export const sigmoid = pointwise('sigmoid', {
   wgsl: '1.0 / (1.0 + exp(-x))',
   reference: (x) => sigmoidOf(x),
+  simd: 'sigmoid',
   derivatives: [
     {
       needs: ['result'],
       wgsl: 'g * result * (1.0 - result)',
       reference: (g, result) => g * result * (1 - result),
+      simd: 'sigmoidGradient',
     },
   ],
 });
@@ -271,6 +288,7 @@ export const clamp = pointwise('clamp', {
 export const gelu = pointwise('gelu', {
   wgsl: '0.5 * x * (1.0 + boundedTanh(0.7978845608 * (x + 0.044715 * x * x * x)))',
   reference: (x) => 0.5 * x * (1 + Math.tanh(geluInner(x))),
+  simd: 'gelu',
   derivatives: [
     {
       needs: ['x'],
@@ -281,6 +299,7 @@ export const gelu = pointwise('gelu', {
         const t = Math.tanh(geluInner(x));
         return g * (0.5 * (1 + t) + 0.5 * x * (1 - t * t) * geluScale * (1 + 3 * 0.044715 * x * x));
       },
+      simd: 'geluGradient',
     },
   ],
 });
@@ -289,11 +308,13 @@ export const gelu = pointwise('gelu', {
 export const silu = pointwise('silu', {
   wgsl: 'x / (1.0 + exp(-x))',
   reference: (x) => x * sigmoidOf(x),
+  simd: 'silu',
   derivatives: [
     {
       needs: ['x'],
       wgsl: 'g * (1.0 + x * (1.0 - 1.0 / (1.0 + exp(-x)))) / (1.0 + exp(-x))',
       reference: (g, x) => g * sigmoidOf(x) * (1 + x * (1 - sigmoidOf(x))),
+      simd: 'siluGradient',
     },
   ],
 });
@@ -326,10 +347,21 @@ export const swiglu = pointwise('swiglu', {
 export const where = pointwise('where', {
   wgsl: 'select(z, y, x != 0.0 || isNaN(x))',
   reference: (x, y, z) => (x !== 0 ? y : z),
+  simd: 'where',
   derivatives: [
     null,
-    { needs: ['x'], wgsl: 'select(0.0, g, x != 0.0 || isNaN(x))', reference: (g, x) => (x !== 0 ? g : 0) },
-    { needs: ['x'], wgsl: 'select(g, 0.0, x != 0.0 || isNaN(x))', reference: (g, x) => (x !== 0 ? 0 : g) },
+    {
+      needs: ['x'],
+      wgsl: 'select(0.0, g, x != 0.0 || isNaN(x))',
+      reference: (g, x) => (x !== 0 ? g : 0),
+      simd: 'whereGradientY',
+    },
+    {
+      needs: ['x'],
+      wgsl: 'select(g, 0.0, x != 0.0 || isNaN(x))',
+      reference: (g, x) => (x !== 0 ? 0 : g),
+      simd: 'whereGradientZ',
+    },
   ],
   domain: ['bit', 'any', 'any'],
 });
@@ -346,6 +378,7 @@ function comparison(name: string, wgsl: string, holds: (x: number, y: number) =>
   return pointwise(name, {
     wgsl: `select(select(0.0, 1.0, ${wgsl}), ${holds(Number.NaN, Number.NaN) ? '1.0' : '0.0'}, isNaN(x) || isNaN(y))`,
     reference: (x, y) => (holds(x, y) ? 1 : 0),
+    simd: name,
     derivatives: [null, null],
   });
 }

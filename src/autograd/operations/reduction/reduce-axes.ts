@@ -1,7 +1,7 @@
 /** Sums, products, maxima and minima over axes, without a gradient. */
 import { dispatch } from '../../../tensor/dispatch.ts';
 import { computeDType } from '../../../tensor/dtype.ts';
-import { flatWorkgroups, kernel } from '../../../tensor/kernel.ts';
+import { flatWorkgroups, kernel, type SimdCall } from '../../../tensor/kernel.ts';
 import { type Shape, sizeOf } from '../../../tensor/shape.ts';
 import { allocate, copy, dense, type Tensor } from '../../../tensor/tensor.ts';
 import { isNaNFunction } from '../not-a-number.ts';
@@ -35,6 +35,26 @@ function infinity(bits: string): string {
   return `bitcast<f32>(select(${bits}, 0u, scalars.chunks == 0u))`;
 }
 
+type ReduceCall = SimdCall<'source' | 'result', 'outer' | 'length' | 'inner' | 'chunks'>;
+
+/** What one thread reads at a time. */
+const elementsOfPart = 16384;
+
+function alongRows(reduction: Reduction, call: ReduceCall): boolean {
+  const { outer, length, chunks } = call.scalars;
+  const resultsOfPart = Math.max(1, Math.floor((elementsOfPart * chunks) / Math.max(1, length)));
+  const parts = Math.ceil((outer * chunks) / resultsOfPart);
+  return call.run(`${reduction}Rows`, { resultsOfPart }, { parts, scratchBytes: 0 });
+}
+
+function alongColumns(reduction: Reduction, call: ReduceCall): boolean {
+  const { outer, inner, chunks } = call.scalars;
+  const columnsOfPart = Math.min(inner, 1024);
+  const partsOfChunk = Math.ceil(inner / columnsOfPart);
+  const shared = { parts: outer * chunks * partsOfChunk, scratchBytes: 8 * columnsOfPart };
+  return call.run(`${reduction}Columns`, { columnsOfPart, partsOfChunk }, shared);
+}
+
 function reduceKernel(reduction: Reduction, layout: 'rows' | 'columns') {
   const { start, combine, wgsl } = combinations[reduction];
   return kernel({
@@ -60,6 +80,7 @@ function reduceKernel(reduction: Reduction, layout: 'rows' | 'columns') {
         }
       }
     },
+    simd: (call) => (layout === 'rows' ? alongRows(reduction, call) : alongColumns(reduction, call)),
   });
 }
 
