@@ -29,11 +29,11 @@ export function sumRows(
   }
 }
 
-/** The larger; `a` where `b` is NaN. */
+/** The larger; NaN where one is. */
 // @ts-ignore: decorator
 @inline
 function larger(a: f32, b: f32): f32 {
-  return b > a ? b : a;
+  return b > a || b != b ? b : a;
 }
 
 export function maximumRows(
@@ -49,7 +49,7 @@ export function maximumRows(
     const start = source + ((<usize>row * length) << 2);
     let found = f32x4.splat(-Infinity);
     let k = first;
-    for (; k + 4 <= last; k += 4) found = f32x4.pmax(found, v128.load(start + ((<usize>k) << 2)));
+    for (; k + 4 <= last; k += 4) found = f32x4.max(found, v128.load(start + ((<usize>k) << 2)));
     let most = larger(
       larger(f32x4.extract_lane(found, 0), f32x4.extract_lane(found, 1)),
       larger(f32x4.extract_lane(found, 2), f32x4.extract_lane(found, 3)),
@@ -113,7 +113,7 @@ export function maximumColumns(
       let j = 0;
       for (; j + 4 <= columns; j += 4) {
         const at = (<usize>j) << 2;
-        v128.store(to + at, f32x4.pmax(v128.load(to + at), v128.load(from + at)));
+        v128.store(to + at, f32x4.max(v128.load(to + at), v128.load(from + at)));
       }
       for (; j < columns; j++) {
         const at = (<usize>j) << 2;

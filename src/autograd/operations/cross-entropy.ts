@@ -50,7 +50,8 @@ const forwardKernel = kernel({
       losses[row] = target === ignoreIndex ? 0 : loss / divisor[0];
     }
   },
-  simd: (call) => call.run('crossEntropy', {}, { parts: call.scalars.rows, scratchBytes: 0 }),
+  simd: (call) =>
+    call.scalars.labelSmoothing === 0 && call.run('crossEntropy', {}, { parts: call.scalars.rows, scratchBytes: 0 }),
 });
 
 const backwardKernel = kernel({
@@ -78,7 +79,9 @@ const backwardKernel = kernel({
       }
     }
   },
-  simd: (call) => call.run('crossEntropyGradient', {}, { parts: call.scalars.rows, scratchBytes: 0 }),
+  simd: (call) =>
+    call.scalars.labelSmoothing === 0 &&
+    call.run('crossEntropyGradient', {}, { parts: call.scalars.rows, scratchBytes: 0 }),
 });
 
 /** How many targets count. Where none does, no row is divided by it, and the mean is 0. */

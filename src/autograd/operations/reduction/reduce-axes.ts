@@ -80,7 +80,10 @@ function reduceKernel(reduction: Reduction, layout: 'rows' | 'columns') {
         }
       }
     },
-    simd: (call) => (layout === 'rows' ? alongRows(reduction, call) : alongColumns(reduction, call)),
+    simd(call) {
+      if (reduction !== 'sum' && reduction !== 'maximum') return false;
+      return layout === 'rows' ? alongRows(reduction, call) : alongColumns(reduction, call);
+    },
   });
 }
 
