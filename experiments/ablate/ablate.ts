@@ -18,10 +18,10 @@ import { learningRates } from '../compare/protocol.ts';
 import { Run, type RunSource, trainingOperations } from '../compare/run.ts';
 import { UnitStore } from '../compare/store.ts';
 import { loadTask, taskNames } from '../compare/tasks.ts';
+import { writeReport } from '../report/sections.ts';
 import { defaults, graces, quick, type SignalName, signalNames, thresholds } from './protocol.ts';
-import { pictures, reportPage } from './report.ts';
+import { ablationDocument } from './report.ts';
 import type { Ablation, AblationRow } from './results.ts';
-import { markdownTables, summaryText } from './tables.ts';
 
 /** One run: the rule in one setting, or full training. */
 interface Unit {
@@ -115,14 +115,10 @@ await runCommand(async () => {
     return [{ ...setting, seed, ...trained, ...ofFull }];
   });
   const ablation: Ablation = { kind: isQuick ? 'smoke' : 'full', ...circumstances(opened), task: task.name, rows };
-  console.log(`\n${summaryText(ablation)}`);
   if (interrupt.signal.aborted) throw new Interrupted('Go on with: npm run ablate -- --resume (and the same options)');
-  const page = folder.write('report.html', reportPage(ablation));
-  for (const [name, svg] of Object.entries(pictures(ablation))) folder.write(name, svg);
-  folder.write('tables.md', markdownTables(ablation));
+  writeReport(folder, ablationDocument(ablation));
   folder.writeJson(resultsFile, ablation);
   if (options.json !== null) writeFileSync(options.json, toJson(ablation));
-  console.log(`\nThe page with all pictures: ${page}`);
 });
 
 /** From the first step, without the halves that the comparison's arms share: times are taken. */

@@ -8,13 +8,13 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { runCommand } from '../../command/run.ts';
 import { newestUnfinishedRun, newRunPath, RunFolder, RunFolderError, toJson } from '../../command/run-folder.ts';
 import type { Device } from '../../src/index.ts';
+import { writeReport } from '../report/sections.ts';
 import { openForRuns } from './circumstances.ts';
 import { type CompareOptions, parseOptions } from './options.ts';
 import * as protocol from './protocol.ts';
-import { pictures, reportPage } from './report.ts';
+import { comparisonDocument } from './report.ts';
 import { UnitStore } from './store.ts';
 import { Study, workerCount } from './study.ts';
-import { markdownTables, summaryText } from './tables.ts';
 import { isUnitResult, type Unit, type UnitResult, unitKey } from './units.ts';
 import { loadPolicy } from './user-policy.ts';
 
@@ -34,12 +34,9 @@ await runCommand(async () => {
   }
   const comparison = await new Study(options, device, store).run();
   if (!comparison) return;
-  const page = folder.write('report.html', reportPage(comparison));
-  for (const [name, svg] of Object.entries(pictures(comparison))) folder.write(name, svg);
-  folder.write('tables.md', markdownTables(comparison));
+  writeReport(folder, comparisonDocument(comparison));
   folder.writeJson(resultsFile, comparison);
   if (options.json !== null) writeFileSync(options.json, toJson(comparison));
-  console.log(`\n${summaryText(comparison)}\n\nThe page with all pictures: ${page}`);
 });
 
 function openStore(options: CompareOptions, device: Device): UnitStore<Unit, UnitResult> {

@@ -1,5 +1,6 @@
 /** One document of sections and pictures, written as text for the terminal, as Markdown and as a page. */
 
+import type { RunFolder } from '../../command/run-folder.ts';
 import {
   escapeHtml,
   escapeMarkdown,
@@ -132,6 +133,14 @@ ${blocks.join('\n')}
 </body>
 </html>
 `;
+}
+
+/** On the terminal and in the folder of the run: the page, its pictures, and its tables in Markdown. */
+export function writeReport(folder: RunFolder, document: Document): void {
+  for (const [name, svg] of Object.entries(documentPictures(document))) folder.write(name, svg);
+  folder.write('tables.md', documentMarkdown(document));
+  const page = folder.write('report.html', documentPage(document));
+  console.log(`\n${documentText(document)}\n\nThe page with all pictures: ${page}`);
 }
 
 /** Each picture as a file on a white ground, by its file name. */
