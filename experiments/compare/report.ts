@@ -5,11 +5,11 @@ import { splitHalfInWords } from '../report/explanations.ts';
 import { counted } from '../report/numbers.ts';
 import type { Palette } from '../report/palette.ts';
 import { type Document, markedAsSmoke, type Picture } from '../report/sections.ts';
-import { drawAlive, drawSignals, type WatchedRun } from '../report/watched.ts';
+import { drawAlive, drawSignals, watchedRun } from '../report/watched.ts';
 import { drawIntervals } from './report/intervals.ts';
 import { drawMemory, drawSpeeds } from './report/over-time.ts';
 import { drawTradeOff } from './report/trade-off.ts';
-import type { ArmResult, Comparison } from './results.ts';
+import type { Comparison } from './results.ts';
 import {
   type Analysis,
   accuracyDifference,
@@ -167,18 +167,6 @@ function watchedPictures(comparison: Comparison, arm: string): Picture[] {
       },
     ),
   ];
-}
-
-function watchedRun({ steps, scheduleSteps, signals, freezes, threshold }: ArmResult): WatchedRun {
-  const frozenOf = (name: string) => {
-    const freeze = freezes.find((each) => each.name === name);
-    return freeze && freeze.value !== null ? { step: freeze.step, value: freeze.value } : undefined;
-  };
-  return {
-    steps,
-    totalSteps: scheduleSteps,
-    matrices: signals.map((signal) => ({ ...signal, threshold, frozen: frozenOf(signal.name) })),
-  };
 }
 
 function overTimePictures(comparison: Comparison): Picture[] {

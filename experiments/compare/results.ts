@@ -1,5 +1,7 @@
 /** What the comparison writes and the report draws. Times are seconds, sizes bytes, accuracies shares from 0 to 1. */
 
+import type { Sample } from '../report/watched.ts';
+
 /** Floating-point operations counted from what was dispatched. */
 export interface Operations {
   forward: number;
@@ -16,11 +18,6 @@ export interface Freeze {
   block: number | null;
   /** What the rule saw; null where the parameter followed another or a list said so. */
   value: number | null;
-}
-
-export interface Sample {
-  step: number;
-  value: number;
 }
 
 /** One arm on one task with one seed. */

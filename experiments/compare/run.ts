@@ -16,9 +16,10 @@ import {
   warmupCosine,
 } from '../../src/index.ts';
 import { type Evaluation, evaluate } from '../evaluate.ts';
+import type { Sample } from '../report/watched.ts';
 import { buildClassifier } from './bases.ts';
 import { recordEvery, training } from './protocol.ts';
-import type { ArmResult, Operations, Sample } from './results.ts';
+import type { ArmResult, Operations } from './results.ts';
 import { type Task, windowLength } from './tasks/task.ts';
 
 /** What a run starts from. */

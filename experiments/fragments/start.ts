@@ -19,9 +19,10 @@ import { newRunPath, RunFolder, toJson } from '../../command/run-folder.ts';
 import { textTable } from '../../command/text-table.ts';
 import { type Device, openDevice } from '../../src/index.ts';
 import { loadFragments } from '../data/fragments.ts';
+import { documentPage, documentPictures } from '../report/sections.ts';
 import { trainArm, warmUp } from './arm.ts';
-import { drawSignals, reportPage } from './report.ts';
-import { type Results, reportData, resultsInWords, resultsJson, resultsTable } from './results.ts';
+import { fragmentsDocument } from './report.ts';
+import { type Results, resultsInWords, resultsJson, resultsTable } from './results.ts';
 
 /** Bytes of a fragment, one token each. */
 const windowBytes = 32;
@@ -132,8 +133,8 @@ await runCommand(async () => {
   const summary = resultsJson(results);
   folder.writeJson('summary.json', summary);
   if (json !== null) writeFileSync(json, toJson(summary));
-  const report = reportData(results);
-  console.log(`Picture: ${folder.write('signals.svg', drawSignals(report))}`);
-  console.log(`Page:    ${folder.write('report.html', reportPage(report))}`);
+  const document = fragmentsDocument(results);
+  for (const [name, svg] of Object.entries(documentPictures(document))) folder.write(name, svg);
+  console.log(`Page and pictures: ${folder.write('report.html', documentPage(document))}`);
   folder.close();
 });
