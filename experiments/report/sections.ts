@@ -10,7 +10,7 @@ import {
   textTable,
 } from '../../command/text-table.ts';
 import { PAGE, PAPER, type Palette, paletteCss } from './palette.ts';
-import { FONT } from './svg.ts';
+import { FONT } from './picture.ts';
 
 /** A picture that is a file of its own and part of the page. */
 export interface Picture {
