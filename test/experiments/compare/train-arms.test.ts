@@ -5,16 +5,17 @@ import { buildBase } from '../../../experiments/compare/bases.ts';
 import fromBelow from '../../../experiments/compare/example-policy.ts';
 import type { ArmResult } from '../../../experiments/compare/results.ts';
 import { Run, trainingOperations } from '../../../experiments/compare/run.ts';
-import { type Split, type Task, windowLength } from '../../../experiments/compare/tasks/task.ts';
+import { type Task, windowLength } from '../../../experiments/compare/tasks/task.ts';
 import { loadTask } from '../../../experiments/compare/tasks.ts';
 import { type ArmsOptions, trainArms } from '../../../experiments/compare/train-arms.ts';
+import type { Items } from '../../../experiments/data/items.ts';
 import { FixedStop, FreezeList, inReversedOrder, type Policy } from '../../../src/index.ts';
 import { CpuDevice } from '../../../src/tensor/cpu/cpu-device.ts';
 
 // Runs have one thread each.
 const device = new CpuDevice({ threads: 1 });
 const whole = loadTask('contains');
-const first = ({ tokens, labels }: Split, count: number): Split => ({
+const first = ({ tokens, labels }: Items, count: number): Items => ({
   tokens: tokens.subarray(0, count * windowLength),
   labels: labels.subarray(0, count),
   count,
