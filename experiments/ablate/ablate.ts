@@ -4,32 +4,20 @@
  */
 
 import { writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { formatPercent, formatSeconds } from '../../command/format.ts';
-import { Interrupted, listenForInterrupt } from '../../command/interrupt.ts';
 import { device, flag, listOf, oneOf, outputFile, readOptions, text, wholeNumber } from '../../command/options.ts';
-import { Progress } from '../../command/progress.ts';
 import { runCommand } from '../../command/run.ts';
 import { newestUnfinishedRun, newRunPath, RunFolder, toJson } from '../../command/run-folder.ts';
-import { gradesPolicy } from '../compare/arms.ts';
-import { loadBase, pretrainingSteps } from '../compare/bases.ts';
 import { circumstances, openForRuns } from '../compare/circumstances.ts';
 import { learningRates } from '../compare/protocol.ts';
-import { Run, type RunSource, trainingOperations } from '../compare/run.ts';
+import type { AblationRun } from '../compare/results.ts';
 import { UnitStore } from '../compare/store.ts';
-import { loadTask, taskNames } from '../compare/tasks.ts';
+import { taskNames } from '../compare/tasks.ts';
+import type { Unit } from '../compare/units.ts';
+import { Work } from '../compare/work.ts';
 import { writeReport } from '../report/sections.ts';
-import { defaults, graces, quick, type SignalName, signalNames, thresholds } from './protocol.ts';
+import { defaults, graces, quick, signalNames, thresholds } from './protocol.ts';
 import { ablationDocument } from './report.ts';
 import type { Ablation, AblationRow } from './results.ts';
-
-/** One run: the rule in one setting, or full training. */
-interface Unit {
-  seed: number;
-  setting: { signal: SignalName; threshold: number; grace: number } | null;
-}
-
-type Trained = Pick<AblationRow, 'accuracy' | 'operations' | 'steps' | 'frozenShare'> & { seconds: number };
 
 const resultsFile = 'ablation.json';
 
@@ -67,93 +55,41 @@ await runCommand(async () => {
   const seeds = options.seeds ?? (isQuick ? quick : defaults).seeds;
   const signals = options.signals ?? (isQuick ? quick.signals : signalNames);
   const opened = await openForRuns(options.device);
-  const task = loadTask(options.task);
-
   const path = options.out ?? (options.resume ? newestUnfinishedRun('ablate', resultsFile) : newRunPath('ablate'));
-  const config = { task: task.name, steps, quick: isQuick, device: opened.kind, adapter: opened.adapter, thresholds };
+  const { task } = options;
+  const config = { task, steps, quick: isQuick, device: opened.kind, adapter: opened.adapter, thresholds };
   const folder = options.resume ? RunFolder.join(path, config) : RunFolder.create(path, config);
-  const store = new UnitStore<Unit, Trained>(folder, { keyOf, isResult: isTrained });
   console.log(`Run folder: ${path}. Ctrl-C keeps what is done; --resume goes on from there.`);
   console.log(`Device: ${opened.kind} (${opened.adapter})`);
   if (isQuick) console.log('This is a smoke run: it shows that everything works, and is no evidence of anything.');
 
-  const base = await loadBase(task.base, opened, {
-    folder: join(dirname(path), 'bases'),
-    steps: isQuick ? Math.min(pretrainingSteps, 5 * steps) : pretrainingSteps,
-    onProgress: (line) => console.log(`  ${line}`),
-  });
-  const shared = { device: opened, task, base, steps, learningRate: learningRates.full[1], adapters: false };
   const settings = signals.flatMap((signal) =>
     thresholds[signal].flatMap((threshold) =>
       (isQuick ? quick.graces : graces).map((grace) => ({ signal, threshold, grace })),
     ),
   );
-  const units = seeds.flatMap((seed): Unit[] => [null, ...settings].map((setting) => ({ seed, setting })));
-  const interrupt = listenForInterrupt();
-  const progress = new Progress({ label: 'ablation', total: units.length });
-  const results = new Map<string, Trained>();
-  let isWarm = false;
-  for (const [i, unit] of units.entries()) {
-    if (interrupt.signal.aborted) break;
-    const known = store.load(unit);
-    // The first run of a process compiles; none of the times is to hold that.
-    if (!known && !isWarm) await train({ ...shared, seed: seeds[0], steps: 20 }, null);
-    isWarm ||= !known;
-    const trained = known ?? (await train({ ...shared, seed: unit.seed }, unit.setting));
-    if (!known) store.save(unit, trained);
-    results.set(keyOf(unit), trained);
-    progress.line(`${inWords(unit)}: ${formatPercent(trained.accuracy)} in ${formatSeconds(trained.seconds)}`);
-    progress.update(i + 1, [{ text: `${i + 1}/${units.length}`, importance: 9 }]);
+  const learningRate = learningRates.full[1];
+  const units = seeds.flatMap((seed) =>
+    [null, ...settings].map((setting): Unit => ({ phase: 'ablation', task, seed, steps, learningRate, setting })),
+  );
+  const store = new UnitStore(folder);
+  const smokeSteps = isQuick ? steps : null;
+  const work = new Work({ command: 'npm run ablate', device: opened, store, smokeSteps });
+  let runs: AblationRun[];
+  try {
+    await work.pretrain([task]);
+    runs = (await work.perform('ablation, one run at a time', units, 1)).flatMap((result) => result.ablation);
+  } finally {
+    work.release();
   }
-  progress.end();
-  interrupt.release();
-  const rows = units.flatMap((unit): AblationRow[] => {
-    const { seed, setting } = unit;
-    const [trained, full] = [results.get(keyOf(unit)), results.get(keyOf({ seed, setting: null }))];
-    if (!setting || !trained || !full) return [];
+  const rows = runs.flatMap(({ setting, ...run }): AblationRow[] => {
+    const full = runs.find((each) => each.setting === null && each.seed === run.seed);
+    if (!setting || !full) return [];
     const ofFull = { fullAccuracy: full.accuracy, fullOperations: full.operations, scheduleSteps: steps };
-    return [{ ...setting, seed, ...trained, ...ofFull }];
+    return [{ ...setting, ...run, ...ofFull }];
   });
-  const ablation: Ablation = { kind: isQuick ? 'smoke' : 'full', ...circumstances(opened), task: task.name, rows };
-  if (interrupt.signal.aborted) throw new Interrupted('Go on with: npm run ablate -- --resume (and the same options)');
+  const ablation: Ablation = { kind: isQuick ? 'smoke' : 'full', ...circumstances(opened), task, rows };
   writeReport(folder, ablationDocument(ablation));
   folder.writeJson(resultsFile, ablation);
   if (options.json !== null) writeFileSync(options.json, toJson(ablation));
 });
-
-/** From the first step, without the halves that the comparison's arms share: times are taken. */
-async function train(source: RunSource, setting: Unit['setting']): Promise<Trained> {
-  let frozenShare = () => 0;
-  const run = await Run.start(source, {
-    inHalves: false,
-    policies(run) {
-      if (!setting) return [];
-      const policy = gradesPolicy(run, setting);
-      frozenShare = () => policy.frozenCount / policy.watched.length;
-      return [policy];
-    },
-  });
-  const started = performance.now();
-  await run.train();
-  await run.end();
-  await source.device.synchronize();
-  const seconds = (performance.now() - started) / 1000;
-  const { accuracy } = await run.evaluate('test');
-  run.release();
-  const { step: steps } = run.training;
-  return { accuracy, operations: trainingOperations(run), seconds, steps, frozenShare: frozenShare() };
-}
-
-function isTrained(value: object): value is Trained {
-  const fields = ['accuracy', 'operations', 'seconds', 'steps', 'frozenShare'];
-  return fields.every((field) => typeof Reflect.get(value, field) === 'number');
-}
-
-function keyOf({ seed, setting }: Unit): string {
-  const parts = setting ? [setting.signal, `threshold-${setting.threshold}`, `grace-${setting.grace}`] : ['full'];
-  return [...parts, `seed-${seed}`].join('_');
-}
-
-function inWords({ seed, setting }: Unit): string {
-  return `seed ${seed}, ${setting ? `${setting.signal}, τ ${setting.threshold}, α ${setting.grace}` : 'full training'}`;
-}

@@ -1,23 +1,19 @@
 /** What an ablation of the rule writes and its report draws. Times are seconds, accuracies shares from 0 to 1. */
 
+import type { AblationRun } from '../compare/results.ts';
+
 /** One run of the rule beside the full run of the same seed. */
-export interface AblationRow {
-  /** The paper's τ. */
-  threshold: number;
-  /** The paper's α: share of the schedule before anything may freeze. */
-  grace: number;
+export interface AblationRow extends Omit<AblationRun, 'setting' | 'seconds'> {
   /** What is watched, as a share of its own peak. */
   signal: string;
-  seed: number;
-  accuracy: number;
+  /** The paper's τ, and its α: share of the schedule before anything may freeze. */
+  threshold: number;
+  grace: number;
   fullAccuracy: number;
-  operations: number;
   fullOperations: number;
-  seconds?: number;
-  /** Share of the watched matrices that were frozen at the end. */
-  frozenShare: number;
-  steps: number;
   scheduleSteps: number;
+  /** Absent where it was not timed. */
+  seconds?: number;
 }
 
 export interface Ablation {

@@ -14,9 +14,9 @@ import { type CompareOptions, parseOptions } from './options.ts';
 import * as protocol from './protocol.ts';
 import { comparisonDocument } from './report.ts';
 import { UnitStore } from './store.ts';
-import { Study, workerCount } from './study.ts';
-import { isUnitResult, type Unit, type UnitResult, unitKey } from './units.ts';
+import { Study } from './study.ts';
 import { loadPolicy } from './user-policy.ts';
+import { workerCount } from './work.ts';
 
 const resultsFile = 'comparison.json';
 
@@ -28,7 +28,9 @@ await runCommand(async () => {
   const store = openStore(options, device);
   const { folder } = store;
   console.log(`Run folder: ${folder.path}. Ctrl-C keeps what is done; --resume goes on from there.`);
-  console.log(`Device: ${device.kind} (${device.adapter}), ${workerCount(options, device)} processes side by side.`);
+  console.log(
+    `Device: ${device.kind} (${device.adapter}), ${workerCount(options.workers, device)} processes side by side.`,
+  );
   if (options.quick) {
     console.log('This is a smoke run: it shows that everything works, and is no evidence of anything.');
   }
@@ -39,7 +41,7 @@ await runCommand(async () => {
   if (options.json !== null) writeFileSync(options.json, toJson(comparison));
 });
 
-function openStore(options: CompareOptions, device: Device): UnitStore<Unit, UnitResult> {
+function openStore(options: CompareOptions, device: Device): UnitStore {
   const { tasks, arms, steps, merge, policy, resume, shard, out } = options;
   // Seeds and lengths stay out: they only add units, so a run can be given more of them.
   const config = {
@@ -49,7 +51,7 @@ function openStore(options: CompareOptions, device: Device): UnitStore<Unit, Uni
   const joins = resume || shard !== null || merge.length > 0;
   const path = out ?? (resume ? newestUnfinishedRun('compare', resultsFile) : newRunPath('compare'));
   const folder = joins ? RunFolder.join(path, config) : RunFolder.create(path, config);
-  const store = new UnitStore<Unit, UnitResult>(folder, { keyOf: unitKey, isResult: isUnitResult });
+  const store = new UnitStore(folder);
   for (const part of merge.map((each) => RunFolder.open(each))) {
     if (toJson({ config: part.config }) !== toJson({ config: folder.config })) {
       throw new RunFolderError(`${part.path} was made with other settings than these: give the options it had`);

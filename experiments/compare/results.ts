@@ -61,6 +61,18 @@ export interface Timing {
   disturbance: number;
 }
 
+/** One setting of the rule, run by itself on an idle machine; full training where it is null. */
+export interface AblationRun {
+  setting: { signal: string; threshold: number; grace: number } | null;
+  seed: number;
+  accuracy: number;
+  operations: number;
+  steps: number;
+  seconds: number;
+  /** Share of the watched matrices that were frozen at the end. */
+  frozenShare: number;
+}
+
 /** How the schedule and the learning rates of a task were fixed, on validation. */
 export interface SweepResult {
   task: string;

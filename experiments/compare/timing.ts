@@ -1,11 +1,11 @@
-/** Takes the time of one arm that runs by itself on an idle machine. */
+/** Takes the time of one run by itself on an idle machine. */
 
 import { LoadMeter } from '../../command/load-meter.ts';
 import { isFrozen, projectionKinds } from '../../src/index.ts';
-import type { Arm, Given } from './arms.ts';
+import { type Arm, type Given, gradesPolicy } from './arms.ts';
 import { training } from './protocol.ts';
-import type { Timing } from './results.ts';
-import { Run, type RunSource } from './run.ts';
+import type { AblationRun, Timing } from './results.ts';
+import { Run, type RunSource, trainingOperations } from './run.ts';
 import { windowLength } from './tasks/task.ts';
 
 const warmUpSteps = 3;
@@ -51,6 +51,26 @@ export async function timeArm(source: RunSource, arm: Arm, given: Given): Promis
       tokensPerSecond: ((segment.toStep - segment.fromStep + 1) * training.batch * windowLength) / seconds,
     })),
   };
+}
+
+/** GradES in one setting, or full training; without the halves that the arms of the comparison share. */
+export async function timeSetting(source: RunSource, setting: AblationRun['setting']): Promise<AblationRun> {
+  await warmUp(source);
+  const run = await Run.start(source, {
+    inHalves: false,
+    policies: (run) => (setting ? [gradesPolicy(run, setting)] : []),
+  });
+  const matrices = run.registry.select(projectionKinds);
+  const started = performance.now();
+  await run.train();
+  await run.end();
+  await source.device.synchronize();
+  const seconds = (performance.now() - started) / 1000;
+  const { accuracy } = await run.evaluate('test');
+  run.release();
+  const frozenShare = matrices.filter(isFrozen).length / matrices.length;
+  const { step: steps } = run.training;
+  return { setting, seed: source.seed, accuracy, operations: trainingOperations(run), steps, seconds, frozenShare };
 }
 
 /** Compiles what the run needs. */

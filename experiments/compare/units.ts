@@ -5,16 +5,16 @@ import { arms, gradesPolicy, paperArms, paperPolicy, userArms } from './arms.ts'
 import { loadBase } from './bases.ts';
 import { quantile } from './bootstrap.ts';
 import { calibration, type LengthFactor, type RuleSetting } from './protocol.ts';
-import type { ArmResult, SettingResult, SweepResult, Timing } from './results.ts';
+import type { AblationRun, ArmResult, SettingResult, SweepResult, Timing } from './results.ts';
 import { Run, type RunSource, trainingOperations } from './run.ts';
 import type { BaseName } from './tasks/task.ts';
 import { loadTask, type TaskName } from './tasks.ts';
-import { timeArm } from './timing.ts';
+import { timeArm, timeSetting } from './timing.ts';
 import { trainArms } from './train-arms.ts';
 import { armNameOf, loadPolicy } from './user-policy.ts';
 
 /** What ran of a unit when it was interrupted runs again. A unit is told everything, and travels as JSON. */
-export type Unit = SweepUnit | TuningUnit | CalibrationUnit | ArmsUnit | TimingUnit;
+export type Unit = SweepUnit | TuningUnit | CalibrationUnit | ArmsUnit | TimingUnit | AblationUnit;
 
 interface Trained {
   task: TaskName;
@@ -58,6 +58,12 @@ export interface TimingUnit extends Trained, Rules {
   arm: string;
 }
 
+/** The rule in one setting, or full training, by itself. */
+export interface AblationUnit extends Trained {
+  phase: 'ablation';
+  setting: { signal: string; threshold: number; grace: number } | null;
+}
+
 /** τ of each of the paper's rules on one task. */
 export interface Calibration {
   task: string;
@@ -71,9 +77,10 @@ export interface UnitResult {
   calibrations: Calibration[];
   arms: ArmResult[];
   timings: Timing[];
+  ablation: AblationRun[];
 }
 
-const noResult: UnitResult = { sweep: [], settings: [], calibrations: [], arms: [], timings: [] };
+const noResult: UnitResult = { sweep: [], settings: [], calibrations: [], arms: [], timings: [], ablation: [] };
 
 export function isUnitResult(value: object): value is UnitResult {
   return Object.keys(noResult).every((field) => Array.isArray(Reflect.get(value, field)));
@@ -85,6 +92,10 @@ export function unitKey(unit: Unit): string {
   const parts: (string | number)[] = [phase, task];
   if (phase === 'sweep' || phase === 'arms') parts.push(unit.adapters ? 'lora' : 'full');
   if (phase === 'timing') parts.push(unit.arm.replace('+', '-with-'));
+  if (phase === 'ablation') {
+    const { setting } = unit;
+    parts.push(...(setting ? [setting.signal, `threshold-${setting.threshold}`, `grace-${setting.grace}`] : ['full']));
+  }
   if ((phase === 'arms' || phase === 'timing') && unit.policy !== null) {
     parts.push(`policy-${unit.policy.replaceAll(/[^A-Za-z0-9.-]+/g, '-')}`);
   }
@@ -131,6 +142,8 @@ export class UnitRunner {
         return { ...noResult, calibrations: [await calibrate(source)] };
       case 'arms':
         return { ...noResult, arms: await trainArms({ ...source, ...unit, task, ...(await userRule(unit)) }) };
+      case 'ablation':
+        return { ...noResult, ablation: [await timeSetting(source, unit.setting)] };
       case 'timing': {
         const { userRule: name, userPolicy } = await userRule(unit);
         const arm = [...arms, ...userArms(name ?? '')].find((each) => each.name === unit.arm);
