@@ -3,23 +3,18 @@
  * stands in `protocol.ts`.
  */
 
-import { writeFileSync } from 'node:fs';
 import { device, flag, listOf, oneOf, outputFile, readOptions, text, wholeNumber } from '../../command/options.ts';
 import { runCommand } from '../../command/run.ts';
-import { newestUnfinishedRun, newRunPath, RunFolder, toJson } from '../../command/run-folder.ts';
 import { circumstances, openForRuns } from '../compare/circumstances.ts';
 import { learningRates } from '../compare/protocol.ts';
 import type { AblationRun } from '../compare/results.ts';
 import { UnitStore } from '../compare/store.ts';
 import { taskNames } from '../compare/tasks.ts';
 import type { Unit } from '../compare/units.ts';
-import { Work } from '../compare/work.ts';
-import { writeReport } from '../report/sections.ts';
+import { finish, openFolder, Work } from '../compare/work.ts';
 import { defaults, graces, quick, signalNames, thresholds } from './protocol.ts';
 import { ablationDocument } from './report.ts';
 import type { Ablation, AblationRow } from './results.ts';
-
-const resultsFile = 'ablation.json';
 
 await runCommand(async () => {
   const options = readOptions({
@@ -55,14 +50,8 @@ await runCommand(async () => {
   const seeds = options.seeds ?? (isQuick ? quick : defaults).seeds;
   const signals = options.signals ?? (isQuick ? quick.signals : signalNames);
   const opened = await openForRuns(options.device);
-  const path = options.out ?? (options.resume ? newestUnfinishedRun('ablate', resultsFile) : newRunPath('ablate'));
   const { task } = options;
-  const config = { task, steps, quick: isQuick, device: opened.kind, adapter: opened.adapter, thresholds };
-  const folder = options.resume ? RunFolder.join(path, config) : RunFolder.create(path, config);
-  console.log(`Run folder: ${path}. Ctrl-C keeps what is done; --resume goes on from there.`);
-  console.log(`Device: ${opened.kind} (${opened.adapter})`);
-  if (isQuick) console.log('This is a smoke run: it shows that everything works, and is no evidence of anything.');
-
+  const folder = openFolder('ablate', options, opened, { task, steps, quick: isQuick, thresholds });
   const settings = signals.flatMap((signal) =>
     thresholds[signal].flatMap((threshold) =>
       (isQuick ? quick.graces : graces).map((grace) => ({ signal, threshold, grace })),
@@ -72,9 +61,8 @@ await runCommand(async () => {
   const units = seeds.flatMap((seed) =>
     [null, ...settings].map((setting): Unit => ({ phase: 'ablation', task, seed, steps, learningRate, setting })),
   );
-  const store = new UnitStore(folder);
   const smokeSteps = isQuick ? steps : null;
-  const work = new Work({ command: 'npm run ablate', device: opened, store, smokeSteps });
+  const work = new Work({ command: 'ablate', device: opened, store: new UnitStore(folder), smokeSteps });
   let runs: AblationRun[];
   try {
     await work.pretrain([task]);
@@ -88,8 +76,6 @@ await runCommand(async () => {
     const ofFull = { fullAccuracy: full.accuracy, fullOperations: full.operations, scheduleSteps: steps };
     return [{ ...setting, ...run, ...ofFull }];
   });
-  const ablation: Ablation = { kind: isQuick ? 'smoke' : 'full', ...circumstances(opened), task, rows };
-  writeReport(folder, ablationDocument(ablation));
-  folder.writeJson(resultsFile, ablation);
-  if (options.json !== null) writeFileSync(options.json, toJson(ablation));
+  const ablation: Ablation = { ...circumstances(opened, isQuick), task, rows };
+  finish('ablate', folder, ablationDocument(ablation), ablation, options.json);
 });

@@ -1,6 +1,6 @@
 /** What an ablation of the rule writes and its report draws. Times are seconds, accuracies shares from 0 to 1. */
 
-import type { AblationRun } from '../compare/results.ts';
+import type { AblationRun, Circumstances } from '../compare/results.ts';
 
 /** One run of the rule beside the full run of the same seed. */
 export interface AblationRow extends Omit<AblationRun, 'setting' | 'seconds'> {
@@ -16,13 +16,7 @@ export interface AblationRow extends Omit<AblationRun, 'setting' | 'seconds'> {
   seconds?: number;
 }
 
-export interface Ablation {
-  /** 'smoke' for quick runs, which prove nothing. */
-  kind: 'full' | 'smoke';
-  date: string;
-  machine: string;
-  device: { kind: string; adapter: string };
+export interface Ablation extends Circumstances {
   task: string;
-  model: string;
   rows: readonly AblationRow[];
 }

@@ -111,13 +111,17 @@ export interface TaskDescription {
   paperThresholds?: Readonly<Record<string, number>>;
 }
 
-export interface Comparison {
+/** When, where and with what results were made. */
+export interface Circumstances {
   /** 'smoke' for quick runs, which prove nothing. */
   kind: 'full' | 'smoke';
   date: string;
   machine: string;
   device: { kind: string; adapter: string };
   model: string;
+}
+
+export interface Comparison extends Circumstances {
   seeds: readonly number[];
   /** A rule of the user's own: its arm, and the file it came from. Absent or null without one. */
   policy?: { arm: string; file: string } | null;

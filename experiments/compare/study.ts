@@ -20,55 +20,31 @@ import * as protocol from './protocol.ts';
 import type { Comparison, SweepResult } from './results.ts';
 import type { UnitStore } from './store.ts';
 import { loadTask, type TaskName } from './tasks.ts';
-import type { Rules, Unit } from './units.ts';
+import type { Rules, Unit, UnitResult } from './units.ts';
 import { armNameOf } from './user-policy.ts';
 import { Work, workerCount } from './work.ts';
 
-export class Study {
-  readonly #options: CompareOptions;
-  readonly #device: Device;
-  readonly #store: UnitStore;
-  readonly #work: Work;
-
-  constructor(options: CompareOptions, device: Device, store: UnitStore) {
-    this.#options = options;
-    this.#device = device;
-    this.#store = store;
-    const { steps: smokeSteps, merge } = options;
-    this.#work = new Work({ command: 'npm run compare', device, store, smokeSteps, onlyMerges: merge.length > 0 });
-  }
-
-  /**
-   * Null where the options end the run before its tables.
-   *
-   * @throws Interrupted, and CommandError where units failed; what is done is kept.
-   */
-  async run(): Promise<Comparison | null> {
-    try {
-      return await this.#phases();
-    } finally {
-      this.#work.release();
-    }
-  }
-
-  #perform(label: string, units: readonly Unit[], workers = workerCount(this.#options.workers, this.#device)) {
-    return this.#work.perform(label, units, workers);
-  }
-
-  async #phases(): Promise<Comparison | null> {
-    const { tasks, quick, steps, seeds, shard, merge, until, policy } = this.#options;
-    if (merge.length === 0) await this.#work.pretrain(tasks);
-    const sweep = steps === null ? await this.#sweep(tasks) : [];
+/**
+ * Null where the options end the run before its tables.
+ *
+ * @throws Interrupted, and CommandError where units failed; what is done is kept.
+ */
+export async function study(options: CompareOptions, device: Device, store: UnitStore): Promise<Comparison | null> {
+  const { steps: smokeSteps, merge } = options;
+  const work = new Work({ command: 'compare', device, store, smokeSteps, onlyMerges: merge.length > 0 });
+  const side = workerCount(options.workers, device);
+  const perform: Perform = (label, units, workers = side) => work.perform(label, units, workers);
+  try {
+    const { tasks, quick, steps, seeds, shard, until, policy } = options;
+    if (merge.length === 0) await work.pretrain(tasks);
+    const sweep = steps === null ? await sweepTasks(tasks, perform) : [];
     const plans = steps === null ? planTasks(tasks, sweep) : quickTaskPlans(tasks, steps);
     const tuning = quick ? [] : tuningUnits(plans);
-    const settings = (await this.#perform('choosing the setting of the rule', tuning)).flatMap((r) => r.settings);
-    const calibration = await this.#perform(
-      'calibrating the rules of the paper',
-      calibrationUnits(plans, this.#options),
-    );
+    const settings = (await perform('choosing the setting of the rule', tuning)).flatMap((r) => r.settings);
+    const calibration = await perform('calibrating the rules of the paper', calibrationUnits(plans, options));
     const calibrations = calibration.flatMap((result) => result.calibrations);
     const setting = protocol.chooseSetting(settings);
-    this.#store.folder.writeJson('plan.json', { plans, setting, calibrations });
+    store.folder.writeJson('plan.json', { plans, setting, calibrations });
     console.log(describePlans(plans, setting));
     if (until) return null;
 
@@ -76,20 +52,19 @@ export class Study {
     const rulesOf = (task: TaskName): Rules => ({
       ...{ setting: protocol.ruleSettings[setting], thresholds: thresholdsOf(task), policy },
     });
-    const reported = shardOf(armsUnits(plans, rulesOf, this.#options), shard);
-    const arms = (await this.#perform('training the arms', reported)).flatMap((result) => result.arms);
-    const timing = shardOf(timingUnits(plans, rulesOf, this.#options), shard);
-    const timings = (await this.#perform('timing, one arm at a time', timing, 1)).flatMap((r) => r.timings);
+    const reported = shardOf(armsUnits(plans, rulesOf, options), shard);
+    const arms = (await perform('training the arms', reported)).flatMap((result) => result.arms);
+    const timing = shardOf(timingUnits(plans, rulesOf, options), shard);
+    const timings = (await perform('timing, one arm at a time', timing, 1)).flatMap((r) => r.timings);
     if (shard) {
       console.log(`Part ${shard.index} of ${shard.count} is done. When all are: npm run compare -- --merge …`);
       return null;
     }
     return {
-      kind: quick ? 'smoke' : 'full',
-      ...circumstances(this.#device),
+      ...circumstances(device, quick),
       seeds,
       policy: policy === null ? null : { arm: armNameOf(policy), file: policy },
-      omissions: omissions(this.#options),
+      omissions: omissions(options),
       tasks: plans.map((plan) => {
         const { name, base, character, source, description, classes } = loadTask(plan.task);
         const tuned = protocol.tuningTasks.includes(plan.task) && !quick;
@@ -105,14 +80,18 @@ export class Study {
       sweep,
       settings: settings.map((result) => ({ ...result, chosen: result.setting === setting })),
     };
+  } finally {
+    work.release();
   }
+}
 
-  async #sweep(tasks: readonly TaskName[]): Promise<SweepResult[]> {
-    const rates = await this.#perform('choosing learning rates', learningRateUnits(tasks));
-    const sweep = rates.flatMap((result) => result.sweep);
-    const lengths = await this.#perform('choosing schedule lengths', lengthUnits(tasks, sweep));
-    return [...sweep, ...lengths.flatMap((result) => result.sweep)];
-  }
+type Perform = (label: string, units: readonly Unit[], workers?: number) => Promise<UnitResult[]>;
+
+async function sweepTasks(tasks: readonly TaskName[], perform: Perform): Promise<SweepResult[]> {
+  const rates = await perform('choosing learning rates', learningRateUnits(tasks));
+  const sweep = rates.flatMap((result) => result.sweep);
+  const lengths = await perform('choosing schedule lengths', lengthUnits(tasks, sweep));
+  return [...sweep, ...lengths.flatMap((result) => result.sweep)];
 }
 
 function describePlans(plans: readonly TaskPlan[], setting: string): string {

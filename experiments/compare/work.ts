@@ -1,23 +1,52 @@
-/** The work of a command: its units are done by workers, shown on the way, and kept in the folder of the run. */
+/** What the comparison and the ablation have in common: a folder, and units that workers do, shown on the way and kept in that folder. */
 
+import { writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { CommandError } from '../../command/error.ts';
 import { formatSeconds } from '../../command/format.ts';
 import { Interrupted, listenForInterrupt } from '../../command/interrupt.ts';
 import { Progress } from '../../command/progress.ts';
-import { RunFolderError } from '../../command/run-folder.ts';
+import { newestUnfinishedRun, newRunPath, RunFolder, RunFolderError, toJson } from '../../command/run-folder.ts';
 import type { Device } from '../../src/index.ts';
 import { counted } from '../report/numbers.ts';
+import { type Document, writeReport } from '../report/sections.ts';
 import { pretrainingSteps } from './bases.ts';
 import type { UnitStore } from './store.ts';
 import { loadTask } from './tasks.ts';
 import { type Bases, expectedSteps, type Unit, type UnitResult, UnitRunner, unitKey } from './units.ts';
 import { performUnits } from './workers.ts';
 
+/** A run that holds its results is over. */
+const resultsFiles = { compare: 'comparison.json', ablate: 'ablation.json' };
+
+type Command = keyof typeof resultsFiles;
+
+/** The folder of a run, new or to be gone on with. */
+export function openFolder(
+  command: Command,
+  { out, resume, quick }: { out: string | null; resume: boolean; quick: boolean },
+  { kind, adapter }: Device,
+  settings: object,
+  joins = resume,
+): RunFolder {
+  const path = out ?? (resume ? newestUnfinishedRun(command, resultsFiles[command]) : newRunPath(command));
+  const folder = RunFolder[joins ? 'join' : 'create'](path, { ...settings, device: kind, adapter });
+  console.log(`Run folder: ${path}. Ctrl-C keeps what is done; --resume goes on from there.`);
+  console.log(`Device: ${kind} (${adapter})`);
+  if (quick) console.log('This is a smoke run: it shows that everything works, and is no evidence of anything.');
+  return folder;
+}
+
+/** Writes the report, then the results. */
+export function finish(command: Command, folder: RunFolder, document: Document, results: object, json: string | null) {
+  writeReport(folder, document);
+  folder.writeJson(resultsFiles[command], results);
+  if (json !== null) writeFileSync(json, toJson(results));
+}
+
 export interface WorkOptions {
-  /** What to go on with after Ctrl-C. */
-  command: string;
+  command: Command;
   device: Device;
   store: UnitStore;
   /** Steps of a smoke run, whose bases are trained for less; null otherwise. */
@@ -114,7 +143,7 @@ export class Work {
 
   #stopIfInterrupted(): void {
     if (this.#interrupt.signal.aborted) {
-      throw new Interrupted(`Go on with: ${this.#options.command} -- --resume (and the same options)`);
+      throw new Interrupted(`Go on with: npm run ${this.#options.command} -- --resume (and the same options)`);
     }
   }
 }
