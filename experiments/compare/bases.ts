@@ -25,8 +25,8 @@ import { drawFrom, fileKinds } from './tasks/file-texts.ts';
 import { partOf } from './tasks/sequence-tasks.ts';
 import { type BaseName, vocabulary, windowLength } from './tasks/task.ts';
 
-/** Two blocks of the usual decoder; `npm start` trains the same. */
-const architecture = { width: 32, heads: 2, hidden: 88, blocks: 2, causal: true } as const;
+/** Two blocks of the usual decoder: RMSNorm, rotary positions, q k v o attention, SwiGLU gate up down. */
+export const architecture = { width: 32, heads: 2, hidden: 88, blocks: 2, causal: true } as const;
 
 /** Steps a base is trained for, where it is no smoke run. */
 export const pretrainingSteps = 1500;

@@ -11,6 +11,7 @@ import {
   type RegistryEntry,
   type StateDict,
   Training,
+  type TrainingOptions,
   type Transformer,
   tensor,
   warmupCosine,
@@ -23,18 +24,23 @@ import type { ArmResult, Operations } from './results.ts';
 import { type Task, windowLength } from './tasks/task.ts';
 
 /** What a run starts from. */
-export interface RunSource {
+export interface TrainingSource {
   device: Device;
-  task: Task;
-  base: StateDict;
+  task: Pick<Task, 'name' | 'trainingBatch' | 'validation' | 'test'>;
   seed: number;
   /** Length of the schedule in steps. */
   steps: number;
   learningRate: number;
-  /** Whether adapters train on a frozen base. */
-  adapters: boolean;
   /** Called after every step. */
   onStep?(): void;
+}
+
+/** A task that is fine-tuned from a base. */
+export interface RunSource extends TrainingSource {
+  task: Task;
+  base: StateDict;
+  /** Whether adapters train on a frozen base. */
+  adapters: boolean;
 }
 
 export interface RunOptions {
@@ -45,6 +51,8 @@ export interface RunOptions {
    * them or not. Off where time is taken.
    */
   inHalves?: boolean;
+  /** What else a checkpoint holds. */
+  state?: TrainingOptions['state'];
   policies?(run: Run): readonly Policy[];
 }
 
@@ -56,7 +64,7 @@ interface Watching extends Policy {
 }
 
 export class Run {
-  readonly source: RunSource;
+  readonly source: TrainingSource;
   readonly model: Transformer;
   readonly optimizer: AdamW;
   readonly registry: ParameterRegistry;
@@ -70,7 +78,7 @@ export class Run {
   readonly #checks: Check[] = [];
   readonly #watching: Watching | undefined;
 
-  private constructor(source: RunSource, model: Transformer, { inHalves = true, policies }: RunOptions) {
+  constructor(source: TrainingSource, model: Transformer, { inHalves = true, policies, state }: RunOptions = {}) {
     const { device, task, seed, steps, learningRate } = source;
     this.source = source;
     this.model = model;
@@ -86,7 +94,7 @@ export class Run {
     this.#watching = own.find(isWatching);
     this.#watching?.onCheck((check) => this.#checks.push(check));
     this.training = new Training({
-      ...{ model, optimizer: this.optimizer, steps, registry: this.registry, policies: own },
+      ...{ model, optimizer: this.optimizer, steps, registry: this.registry, policies: own, state },
       schedule: warmupCosine({ peak: learningRate, steps, warmup: Math.floor(training.warmup * steps) }),
       loss: (step) => {
         const batch = task.trainingBatch(seed, step, training.batch);
@@ -143,8 +151,8 @@ export class Run {
     return loss;
   }
 
-  evaluate(part: 'validation' | 'test', items?: number): Promise<Evaluation> {
-    return evaluate(this.model, this.source.device, this.source.task[part], items);
+  evaluate(part: 'validation' | 'test', items?: number, batch?: number): Promise<Evaluation> {
+    return evaluate(this.model, this.source.device, this.source.task[part], items, batch);
   }
 
   /** What it came to so far, on the test items. Training can go on, and is the same for it. */
