@@ -89,7 +89,7 @@ function pretrainingBatch(name: BaseName, s: number): Int32Array {
   return rows;
 }
 
-export interface BaseOptions {
+interface BaseOptions {
   /** Where bases are kept. */
   folder: string;
   steps: number;

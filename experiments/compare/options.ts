@@ -14,13 +14,13 @@ import {
   wholeNumber,
 } from '../../command/options.ts';
 import { armNames, userArms } from './arms.ts';
-import { lengthFactors, reportSeeds, tuningTasks } from './protocol.ts';
+import { type LengthFactor, lengthFactors, reportSeeds, tuningTasks } from './protocol.ts';
 import { type TaskName, taskNames } from './tasks.ts';
 import { armNameOf } from './user-policy.ts';
 
 const command = 'npm run compare';
 
-export const quickPlan = {
+const quickPlan = {
   tasks: ['file-kind', 'contains'] as readonly TaskName[],
   arms: ['full', 'full+stopping', 'full+grades', 'lora', 'lora+stopping', 'lora+grades'] as readonly string[],
   seeds: [1] as readonly number[],
@@ -105,12 +105,19 @@ export function parseOptions(argv: readonly string[]) {
   }
   if (controls && policy === null) throw new OptionError('--controls needs --policy FILE.ts', command);
   const own = policy === null ? [] : userArms(armNameOf(policy)).filter(({ role }) => controls || role !== 'control');
+  const arms: readonly string[] = [
+    ...(given.arms ?? (quick ? quickPlan.arms : armNames)),
+    ...own.map(({ name }) => name),
+  ];
+  const lengths: readonly LengthFactor[] = lengthFactors.filter(
+    (factor) => given.lengths?.includes(String(factor)) ?? (!quick || factor === 1),
+  );
   return {
     ...given,
+    arms,
+    lengths,
     tasks: given.tasks ?? (quick ? quickPlan.tasks : taskNames),
-    arms: [...(given.arms ?? (quick ? quickPlan.arms : armNames)), ...own.map(({ name }) => name)],
     seeds: given.seeds ?? (quick ? quickPlan.seeds : reportSeeds),
-    lengths: lengthFactors.filter((factor) => given.lengths?.includes(String(factor)) ?? (!quick || factor === 1)),
     /** Length of every schedule of a smoke run; null where a sweep chooses schedules. */
     steps: quick ? (steps ?? quickPlan.steps) : null,
     merge: merge ?? [],

@@ -1,7 +1,7 @@
 /** The pieces of work that a comparison is made of: the smallest that are kept, and how each is done. */
 
 import type { Device, StateDict } from '../../src/index.ts';
-import { arms, gradesPolicy, paperArms, paperPolicy, userArms } from './arms.ts';
+import { type Arm, armTable, gradesPolicy, paperArms, paperPolicy } from './arms.ts';
 import { loadBase } from './bases.ts';
 import { quantile } from './bootstrap.ts';
 import { calibration, type LengthFactor, type RuleSetting } from './protocol.ts';
@@ -65,7 +65,7 @@ export interface AblationUnit extends Trained {
 }
 
 /** τ of each of the paper's rules on one task. */
-export interface Calibration {
+interface Calibration {
   task: string;
   thresholds: Readonly<Record<string, number>>;
 }
@@ -141,15 +141,14 @@ export class UnitRunner {
       case 'calibration':
         return { ...noResult, calibrations: [await calibrate(source)] };
       case 'arms':
-        return { ...noResult, arms: await trainArms({ ...source, ...unit, task, ...(await userRule(unit)) }) };
+        return { ...noResult, arms: await trainArms({ ...source, ...unit, task, table: await tableOf(unit) }) };
       case 'ablation':
         return { ...noResult, ablation: [await timeSetting(source, unit.setting)] };
       case 'timing': {
-        const { userRule: name, userPolicy } = await userRule(unit);
-        const arm = [...arms, ...userArms(name ?? '')].find((each) => each.name === unit.arm);
+        const arm = (await tableOf(unit)).find(({ name }) => name === unit.arm);
         if (!arm) throw new RangeError(`there is no arm ${unit.arm}`);
-        const given = { ...unit, userPolicy, ofRule: null };
-        return { ...noResult, timings: [await timeArm({ ...source, adapters: arm.adapters }, arm, given)] };
+        const timing = await timeArm({ ...source, adapters: arm.adapters }, arm, { ...unit, ofRule: null });
+        return { ...noResult, timings: [timing] };
       }
     }
   }
@@ -161,12 +160,12 @@ export class UnitRunner {
   }
 }
 
-async function userRule({ policy: file }: Rules) {
-  if (file === null) return { userRule: null, userPolicy: null };
+async function tableOf({ policy: file }: Rules): Promise<readonly Arm[]> {
+  if (file === null) return armTable();
   const make = await loadPolicy(file);
-  const userPolicy = ({ registry, optimizer, model, source: { steps, seed, device } }: Run) =>
-    make({ registry, optimizer, model, steps, seed, device });
-  return { userRule: armNameOf(file), userPolicy };
+  return armTable(armNameOf(file), ({ registry, optimizer, model, source: { steps, seed, device } }) =>
+    make({ registry, optimizer, model, steps, seed, device }),
+  );
 }
 
 async function sweep(source: RunSource): Promise<SweepResult> {

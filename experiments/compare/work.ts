@@ -45,7 +45,7 @@ export function finish(command: Command, folder: RunFolder, document: Document, 
   if (json !== null) writeFileSync(json, toJson(results));
 }
 
-export interface WorkOptions {
+interface WorkOptions {
   command: Command;
   device: Device;
   store: UnitStore;
