@@ -4,13 +4,11 @@ import { formatPercent, formatSeconds } from '../../command/format.ts';
 import { tableOf } from '../../command/text-table.ts';
 import { mean, standardDeviation } from '../compare/bootstrap.ts';
 import { margin } from '../compare/statistics.ts';
-import { columnsOf } from '../compare/tables.ts';
-import { gradesInWords } from '../report/explanations.ts';
+import { beginning, columnsOf } from '../compare/tables.ts';
 import { absent, counted, fixed, signed } from '../report/numbers.ts';
 import { type Document, markedAsSmoke, type Picture, type Section } from '../report/sections.ts';
-import { type Cell, cellsOf, type Grid, gridsOf } from './grid.ts';
+import { type Ablation, type Cell, cellsOf, type Grid, gridsOf } from './grid.ts';
 import { drawHeatMap } from './report/heat-map.ts';
-import type { Ablation } from './results.ts';
 
 /** Everything that is told of an ablation, in reading order. */
 export function ablationDocument(ablation: Ablation): Document {
@@ -32,30 +30,18 @@ function heatMap({ task }: Ablation, grid: Grid): Picture {
   };
 }
 
-/** Title, introduction, notes and circumstances. */
-function heading(ablation: Ablation): Omit<Document, 'summary' | 'parts'> {
-  const { kind, date, machine, device, task, model, rows } = ablation;
-  const title = `Threshold, grace and signal of GradES on ${task}`;
+function heading(ablation: Ablation) {
+  const { task, rows } = ablation;
   const full = [...new Map(rows.map(({ seed, fullAccuracy }) => [seed, 100 * fullAccuracy])).values()];
   const deviation = standardDeviation(full);
   const spread =
     deviation === null
       ? ' with a single seed, so that no spread is known.'
       : `, standard deviation over the seeds ${fixed(deviation, 2)}: differences of that size between cells say nothing.`;
-  return {
-    title: kind === 'smoke' ? `Smoke run, not evidence: ${title}` : title,
-    introduction: [gradesInWords],
-    notes:
-      kind === 'smoke'
-        ? ['Smoke run, not evidence. It shows that the ablation runs from end to end; its numbers say nothing.']
-        : [],
-    about: [
-      `${date}. ${machine}. Device: ${device.kind}, ${device.adapter}. Model: ${model}.`,
-      rows.length === 0
-        ? 'Nothing was run.'
-        : `${counted(rows.length, 'run')}, ${counted(full.length, 'seed')}. Full training: ${fixed(mean(full), 2)} %${spread}`,
-    ],
-  };
+  const runs = `${counted(rows.length, 'run')}, ${counted(full.length, 'seed')}. Full training: ${fixed(mean(full), 2)} %`;
+  return beginning(ablation, `Threshold, grace and signal of GradES on ${task}`, [
+    rows.length === 0 ? 'Nothing was run.' : `${runs}${spread}`,
+  ]);
 }
 
 /** The shapes of the paper's tables 6 and 7: a row a threshold, a column a grace. */

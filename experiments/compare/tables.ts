@@ -9,7 +9,7 @@ import { absent, counted, fixed, listed, signed } from '../report/numbers.ts';
 import type { Document, Section } from '../report/sections.ts';
 import { mean, resamples, standardDeviation } from './bootstrap.ts';
 import { calibration } from './protocol.ts';
-import type { ArmResult, Comparison, SweepResult } from './results.ts';
+import type { ArmResult, Circumstances, Comparison, SweepResult } from './results.ts';
 import {
   type Analysis,
   accuracyDifference,
@@ -27,29 +27,34 @@ import {
   timeComparison,
 } from './statistics.ts';
 
-/** Title, introduction, notes and circumstances. */
-export function heading(comparison: Comparison): Omit<Document, 'summary' | 'parts'> {
-  const { kind, date, machine, device, model, seeds, omissions, policy } = comparison;
+/** What every report begins with. */
+export function beginning(
+  { kind, date, machine, device, model }: Circumstances,
+  title: string,
+  notes: readonly string[],
+): Pick<Document, 'title' | 'introduction' | 'notes'> {
+  const isSmoke = kind === 'smoke';
+  const warning = 'Smoke run, not evidence. It shows that everything runs from end to end; its numbers say nothing.';
+  const circumstances = `${date}. ${machine}. Device: ${device.kind}, ${device.adapter}. Model: ${model}.`;
+  return {
+    title: isSmoke ? `Smoke run, not evidence: ${title}` : title,
+    introduction: [gradesInWords],
+    notes: [...(isSmoke ? [warning] : []), circumstances, ...notes],
+  };
+}
+
+export function heading(comparison: Comparison) {
+  const { seeds, omissions, policy } = comparison;
   const [evaluation, tuning] = [tasksOf(comparison, 'evaluation'), tasksOf(comparison, 'tuning')];
   const named = (tasks: readonly string[]) => (tasks.length > 0 ? ` (${listed(tasks)})` : '');
-  return {
-    title: kind === 'smoke' ? 'Smoke run, not evidence: GradES and its rivals' : 'GradES and its rivals',
-    introduction: [gradesInWords],
-    notes: [
-      ...(kind === 'smoke'
-        ? ['Smoke run, not evidence. It shows that the comparison runs from end to end; its numbers say nothing.']
-        : []),
-      ...(evaluation.length === 0 ? ['There is no evaluation task: nothing here is evidence about GradES.'] : []),
-      ...(policy ? [`The arm ${policy.arm} is the rule of ${policy.file}.`] : []),
-      ...omissions.map((omission) => `Left out: ${omission}`),
-    ],
-    about: [
-      `${date}. ${machine}. Device: ${device.kind}, ${device.adapter}. Model: ${model}.`,
-      `${counted(evaluation.length, 'evaluation task')}${named(evaluation)}, ` +
-        `${counted(tuning.length, 'tuning task')}${named(tuning)}, ${counted(seeds.length, 'seed')}. ` +
-        'Thresholds were chosen on the tuning tasks, so what they give is no evidence.',
-    ],
-  };
+  return beginning(comparison, 'GradES and its rivals', [
+    `${counted(evaluation.length, 'evaluation task')}${named(evaluation)}, ` +
+      `${counted(tuning.length, 'tuning task')}${named(tuning)}, ${counted(seeds.length, 'seed')}. ` +
+      'Thresholds were chosen on the tuning tasks, so what they give is no evidence.',
+    ...(evaluation.length === 0 ? ['There is no evaluation task: nothing here is evidence about GradES.'] : []),
+    ...(policy ? [`The arm ${policy.arm} is the rule of ${policy.file}.`] : []),
+    ...omissions.map((omission) => `Left out: ${omission}`),
+  ]);
 }
 
 /** A column by its title: what it says of a row, null where there is nothing to say. */

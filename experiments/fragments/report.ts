@@ -16,7 +16,6 @@ export function fragmentsDocument(results: Results): Document {
     introduction: [gradesInWords],
     summary: [{ heading: 'What came of it', paragraphs: [resultsInWords(results)], table: resultsTable(results) }],
     notes: [],
-    about: [],
     parts: [
       {
         file: 'signals.svg',

@@ -37,10 +37,8 @@ export interface Document {
   introduction: readonly string[];
   /** What was found. */
   summary: readonly Section[];
-  /** What belongs beside the numbers, a short sentence each: a smoke run, what was left out. */
+  /** What belongs beside the numbers, a short sentence each: a smoke run, where and when, what was left out. */
   notes: readonly string[];
-  /** Where, when and on what. */
-  about: readonly string[];
   parts: readonly (Section | Picture)[];
 }
 
@@ -54,7 +52,7 @@ interface Form {
 }
 
 /** Everything under the title, in the order in which it is read. */
-function written({ introduction, summary, notes, about, parts }: Document, form: Form): string[] {
+function written({ introduction, summary, notes, parts }: Document, form: Form): string[] {
   const part = (each: Section | Picture) =>
     isPicture(each)
       ? [form.picture(each)]
@@ -63,11 +61,10 @@ function written({ introduction, summary, notes, about, parts }: Document, form:
           ...(each.paragraphs ?? []).map(form.paragraph),
           ...(each.table ? [form.table(each.table, each)] : []),
         ];
-  const beside = [...notes, ...about];
   return [
     ...introduction.map(form.paragraph),
     ...summary.flatMap(part),
-    ...(beside.length > 0 ? [form.notes(beside)] : []),
+    ...(notes.length > 0 ? [form.notes(notes)] : []),
     ...parts.flatMap(part),
   ];
 }

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
+import type { Ablation } from '../../../experiments/ablate/grid.ts';
 import { ablationDocument } from '../../../experiments/ablate/report.ts';
-import type { Ablation } from '../../../experiments/ablate/results.ts';
 import {
   documentMarkdown,
   documentPage,

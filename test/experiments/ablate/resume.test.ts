@@ -5,7 +5,7 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { expect, test, vi } from 'vitest';
-import type { Ablation } from '../../../experiments/ablate/results.ts';
+import type { Ablation } from '../../../experiments/ablate/grid.ts';
 import { temporaryFolder } from '../../temporary-folder.ts';
 
 vi.setConfig({ testTimeout: 300_000 });
