@@ -1,8 +1,9 @@
 /** `npm run ablate`: the rule over its threshold τ and grace period α, for each signal, beside full training. */
 
-import { device, flag, listOf, oneOf, outputFile, readOptions, text, wholeNumber } from '../../command/options.ts';
+import { flag, listOf, oneOf, readOptions, wholeNumber } from '../../command/options.ts';
 import { runCommand } from '../../command/run.ts';
 import { circumstances, openForRuns } from '../compare/circumstances.ts';
+import { runOptions } from '../compare/options.ts';
 import { learningRates } from '../compare/protocol.ts';
 import type { AblationRun } from '../compare/results.ts';
 import { UnitStore } from '../compare/store.ts';
@@ -55,12 +56,7 @@ await runCommand(async () => {
       quick: flag({
         help: `${quick.signals.join(' and ')}, one seed, ${quick.steps} steps: a smoke test, not evidence`,
       }),
-      resume: flag({
-        help: 'go on after Ctrl-C with the run in --out, or with the newest unfinished one below runs/; seeds and signals may be added',
-      }),
-      device: device(),
-      out: text({ placeholder: 'DIR', help: 'folder of the run   (default: runs/ablate-<time>)' }),
-      json: outputFile({ help: 'also write the results to this file' }),
+      ...runOptions,
     },
   });
   if (!options) return;

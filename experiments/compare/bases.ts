@@ -20,10 +20,9 @@ import {
 } from '../../src/index.ts';
 import { randomBelow, textKey } from '../data/random.ts';
 import { lora } from './protocol.ts';
-import type { RunSource } from './run.ts';
 import { drawFrom, fileKinds } from './tasks/file-texts.ts';
 import { partOf } from './tasks/sequence-tasks.ts';
-import { type BaseName, vocabulary, windowLength } from './tasks/task.ts';
+import { type BaseName, type Task, vocabulary, windowLength } from './tasks/task.ts';
 
 /** Two blocks of the usual decoder: RMSNorm, rotary positions, q k v o attention, SwiGLU gate up down. */
 export const architecture = { width: 32, heads: 2, hidden: 88, blocks: 2, causal: true } as const;
@@ -159,6 +158,15 @@ async function pretrain(name: BaseName, device: Device, steps: number, onProgres
   return { state, loss };
 }
 
+export interface ClassifierSource {
+  device: Device;
+  task: Task;
+  base: StateDict;
+  seed: number;
+  /** Whether adapters train on a frozen base. */
+  adapters: boolean;
+}
+
 /**
  * The classifier that an arm trains: the base with a fresh head of `Random(seed)`. With adapters the base stays as it is, and the
  * head trains beside them, because the base has none for this task.
@@ -166,7 +174,7 @@ async function pretrain(name: BaseName, device: Device, steps: number, onProgres
  * @param perturb every weight is multiplied by 1 + this.
  */
 export async function buildClassifier(
-  { task, device, seed, base, adapters }: Pick<RunSource, 'task' | 'device' | 'seed' | 'base' | 'adapters'>,
+  { task, device, seed, base, adapters }: ClassifierSource,
   perturb = 0,
 ): Promise<Transformer> {
   const head = { classes: task.classes.length };

@@ -9,7 +9,6 @@ import {
   type Policy,
   projectionKinds,
   type RegistryEntry,
-  type StateDict,
   Training,
   type TrainingOptions,
   type Transformer,
@@ -18,7 +17,7 @@ import {
 } from '../../src/index.ts';
 import { type Evaluation, evaluate } from '../evaluate.ts';
 import type { Sample } from '../report/watched.ts';
-import { buildClassifier } from './bases.ts';
+import { buildClassifier, type ClassifierSource } from './bases.ts';
 import { recordEvery, training } from './protocol.ts';
 import type { ArmResult, Operations } from './results.ts';
 import { type Task, windowLength } from './tasks/task.ts';
@@ -36,12 +35,7 @@ export interface TrainingSource {
 }
 
 /** A task that is fine-tuned from a base. */
-export interface RunSource extends TrainingSource {
-  task: Task;
-  base: StateDict;
-  /** Whether adapters train on a frozen base. */
-  adapters: boolean;
-}
+export type RunSource = TrainingSource & ClassifierSource;
 
 export interface RunOptions {
   /** The first weights are multiplied by 1 + this. */

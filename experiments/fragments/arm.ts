@@ -20,7 +20,7 @@ import {
 import { gradesPolicy } from '../compare/arms.ts';
 import { architecture } from '../compare/bases.ts';
 import { training as protocol } from '../compare/protocol.ts';
-import { Run } from '../compare/run.ts';
+import { Run, trainingOperations } from '../compare/run.ts';
 import { vocabulary, windowLength } from '../compare/tasks/task.ts';
 import type { FragmentDataset } from '../data/fragments.ts';
 import type { Evaluation } from '../evaluate.ts';
@@ -147,7 +147,7 @@ export async function trainArm(
       });
       const { step } = training;
       record.steps = step;
-      record.flops = Object.values(training.operations).reduce((sum, part) => sum + part, 0);
+      record.flops = trainingOperations(arm);
       const loss = record.losses.at(-1)?.value;
       const frozen = matrices.filter(isFrozen).length;
       made++;
