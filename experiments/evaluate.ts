@@ -1,14 +1,7 @@
 /** Accuracy and loss of a classifier over items that are held out. */
 
 import { crossEntropy, type Device, noGrad, step, type Transformer, tensor } from '../src/index.ts';
-
-/** Items of equal length, end to end, and the index of the class of each. */
-export interface Items {
-  /** count × tokens of an item. */
-  readonly tokens: Int32Array;
-  readonly labels: Int32Array;
-  readonly count: number;
-}
+import type { Items } from './data/items.ts';
 
 export interface Evaluation {
   accuracy: number;

@@ -1,8 +1,27 @@
-/** The runs of an ablation as one grid of thresholds and grace periods for each signal. */
+/** The results of an ablation, and its runs as one grid of thresholds and grace periods for each signal. */
 
 import { mean, standardDeviation } from '../compare/bootstrap.ts';
+import type { AblationRun, Circumstances } from '../compare/results.ts';
 import { grouped } from '../compare/statistics.ts';
-import type { Ablation, AblationRow } from './results.ts';
+
+/** One run of the rule beside the full run of the same seed. */
+export interface AblationRow extends Omit<AblationRun, 'setting' | 'seconds'> {
+  /** What is watched, as a share of its own peak. */
+  signal: string;
+  /** The paper's τ, and its α: share of the schedule before anything may freeze. */
+  threshold: number;
+  grace: number;
+  fullAccuracy: number;
+  fullOperations: number;
+  scheduleSteps: number;
+  /** Absent where it was not timed. */
+  seconds?: number;
+}
+
+export interface Ablation extends Circumstances {
+  task: string;
+  rows: readonly AblationRow[];
+}
 
 /** All runs of one signal: thresholds of different signals cannot be compared. */
 export interface Grid {

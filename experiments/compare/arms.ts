@@ -58,7 +58,6 @@ export interface Given {
   setting: RuleSetting;
   /** Of the paper's rules, by arm. */
   thresholds: Readonly<Record<string, number>>;
-  userPolicy: ((run: Run) => Policy) | null;
   /** Of controls: what their rule came to. */
   ofRule: ArmResult | null;
 }
@@ -213,11 +212,15 @@ export const arms: readonly Arm[] = [
 export const armNames: readonly string[] = arms.map(({ name }) => name);
 
 /** The arms of a user's own rule: itself, its plain stop, its other controls. */
-export function userArms(name: string): Arm[] {
-  const policy: Arm['policy'] = (run, { userPolicy }) => userPolicy?.(run) ?? {};
+export function userArms(name: string, policy?: Arm['policy']): Arm[] {
   return [
     { name, about: 'the rule of --policy', adapters: false, role: 'rule', timed: true, policy },
     plainStop(`${name}-plain-stop`, name),
     ...controls(`${name}-`, name),
   ];
+}
+
+/** The table, with the arms of a user's own rule where there is one. */
+export function armTable(userRule?: string | null, policy?: Arm['policy']): readonly Arm[] {
+  return userRule ? [...arms, ...userArms(userRule, policy)] : arms;
 }

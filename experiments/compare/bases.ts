@@ -24,8 +24,8 @@ import { drawFrom, fileKinds } from './tasks/file-texts.ts';
 import { partOf } from './tasks/sequence-tasks.ts';
 import { type BaseName, type Task, vocabulary, windowLength } from './tasks/task.ts';
 
-/** Two blocks of the usual decoder; `npm start` trains the same. */
-const architecture = { width: 32, heads: 2, hidden: 88, blocks: 2, causal: true } as const;
+/** Two blocks of the usual decoder: RMSNorm, rotary positions, q k v o attention, SwiGLU gate up down. */
+export const architecture = { width: 32, heads: 2, hidden: 88, blocks: 2, causal: true } as const;
 
 /** Steps a base is trained for, where it is no smoke run. */
 export const pretrainingSteps = 1500;
@@ -88,7 +88,7 @@ function pretrainingBatch(name: BaseName, s: number): Int32Array {
   return rows;
 }
 
-export interface BaseOptions {
+interface BaseOptions {
   /** Where bases are kept. */
   folder: string;
   steps: number;
@@ -158,7 +158,6 @@ async function pretrain(name: BaseName, device: Device, steps: number, onProgres
   return { state, loss };
 }
 
-/** What a classifier is made from. */
 export interface ClassifierSource {
   device: Device;
   task: Task;
@@ -175,7 +174,7 @@ export interface ClassifierSource {
  * @param perturb every weight is multiplied by 1 + this.
  */
 export async function buildClassifier(
-  { task, device, seed, base, adapters }: Pick<ClassifierSource, 'task' | 'device' | 'seed' | 'base' | 'adapters'>,
+  { task, device, seed, base, adapters }: ClassifierSource,
   perturb = 0,
 ): Promise<Transformer> {
   const head = { classes: task.classes.length };

@@ -1,15 +1,18 @@
+/** The device of every run, and what results say of where they were made. */
+
 import { availableParallelism, cpus } from 'node:os';
 import { type Device, type DeviceKind, openDevice } from '../../src/index.ts';
 import { training } from './protocol.ts';
+import type { Circumstances } from './results.ts';
 
 /** The device of every run. On the cpu they have one thread each: runs go side by side, and their times are to be comparable. */
 export function openForRuns(choice: DeviceKind): Promise<Device> {
   return openDevice(choice, { threads: 1 });
 }
 
-/** What stands in results: where they were made, and with what. */
-export function circumstances(device: Device) {
+export function circumstances(device: Device, isQuick: boolean): Circumstances {
   return {
+    kind: isQuick ? 'smoke' : 'full',
     date: new Date().toISOString().slice(0, 10),
     machine: `${availableParallelism()} cores (${cpus()[0]?.model.trim() ?? 'unknown'}), Node ${process.version}`,
     device: { kind: device.kind, adapter: device.adapter },

@@ -4,60 +4,37 @@
  */
 
 import { createHash } from 'node:crypto';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { runCommand } from '../../command/run.ts';
-import { newestUnfinishedRun, newRunPath, RunFolder, RunFolderError, toJson } from '../../command/run-folder.ts';
-import type { Device } from '../../src/index.ts';
+import { RunFolder, RunFolderError, toJson } from '../../command/run-folder.ts';
 import { openForRuns } from './circumstances.ts';
-import { type CompareOptions, parseOptions } from './options.ts';
+import { parseOptions } from './options.ts';
 import * as protocol from './protocol.ts';
-import { pictures, reportPage } from './report.ts';
+import { comparisonDocument } from './report.ts';
 import { UnitStore } from './store.ts';
-import { Study, workerCount } from './study.ts';
-import { markdownTables, summaryText } from './tables.ts';
-import { isUnitResult, type Unit, type UnitResult, unitKey } from './units.ts';
+import { study } from './study.ts';
 import { loadPolicy } from './user-policy.ts';
-
-const resultsFile = 'comparison.json';
+import { finish, openFolder } from './work.ts';
 
 await runCommand(async () => {
   const options = parseOptions(process.argv.slice(2));
   if (!options) return;
-  if (options.policy !== null) await loadPolicy(options.policy);
+  const { tasks, arms, steps, merge, policy, resume, shard, json } = options;
+  if (policy !== null) await loadPolicy(policy);
   const device = await openForRuns(options.device);
-  const store = openStore(options, device);
-  const { folder } = store;
-  console.log(`Run folder: ${folder.path}. Ctrl-C keeps what is done; --resume goes on from there.`);
-  console.log(`Device: ${device.kind} (${device.adapter}), ${workerCount(options, device)} processes side by side.`);
-  if (options.quick) {
-    console.log('This is a smoke run: it shows that everything works, and is no evidence of anything.');
-  }
-  const comparison = await new Study(options, device, store).run();
-  if (!comparison) return;
-  const page = folder.write('report.html', reportPage(comparison));
-  for (const [name, svg] of Object.entries(pictures(comparison))) folder.write(name, svg);
-  folder.write('tables.md', markdownTables(comparison));
-  folder.writeJson(resultsFile, comparison);
-  if (options.json !== null) writeFileSync(options.json, toJson(comparison));
-  console.log(`\n${summaryText(comparison)}\n\nThe page with all pictures: ${page}`);
-});
-
-function openStore(options: CompareOptions, device: Device): UnitStore<Unit, UnitResult> {
-  const { tasks, arms, steps, merge, policy, resume, shard, out } = options;
   // Seeds and lengths stay out: they only add units, so a run can be given more of them.
-  const config = {
-    ...{ protocol, tasks, arms, smokeSteps: steps, device: device.kind, adapter: device.adapter, policy },
+  const settings = {
+    ...{ protocol, tasks, arms, smokeSteps: steps, policy },
     policyHash: policy === null ? null : createHash('sha256').update(readFileSync(policy)).digest('hex'),
   };
-  const joins = resume || shard !== null || merge.length > 0;
-  const path = out ?? (resume ? newestUnfinishedRun('compare', resultsFile) : newRunPath('compare'));
-  const folder = joins ? RunFolder.join(path, config) : RunFolder.create(path, config);
-  const store = new UnitStore<Unit, UnitResult>(folder, { keyOf: unitKey, isResult: isUnitResult });
+  const folder = openFolder('compare', options, device, settings, resume || shard !== null || merge.length > 0);
+  const store = new UnitStore(folder);
   for (const part of merge.map((each) => RunFolder.open(each))) {
     if (toJson({ config: part.config }) !== toJson({ config: folder.config })) {
       throw new RunFolderError(`${part.path} was made with other settings than these: give the options it had`);
     }
     if (part.path !== folder.path) store.copyFrom(part);
   }
-  return store;
-}
+  const comparison = await study(options, device, store);
+  if (comparison) finish('compare', folder, comparisonDocument(comparison), comparison, json);
+});

@@ -14,13 +14,26 @@ import {
   wholeNumber,
 } from '../../command/options.ts';
 import { armNames, userArms } from './arms.ts';
-import { lengthFactors, reportSeeds, tuningTasks } from './protocol.ts';
+import { type LengthFactor, lengthFactors, reportSeeds, tuningTasks } from './protocol.ts';
 import { type TaskName, taskNames } from './tasks.ts';
 import { armNameOf } from './user-policy.ts';
 
 const command = 'npm run compare';
 
-export const quickPlan = {
+/** What the comparison and the ablation have in common. */
+export const runOptions = {
+  resume: flag({
+    help: 'go on after Ctrl-C with the run in --out, or with the newest unfinished one below runs/; seeds, lengths and signals may be added',
+  }),
+  device: device(),
+  out: text({
+    placeholder: 'DIR',
+    help: 'folder of the run; bases are kept beside it   (default: runs/<command>-<time>)',
+  }),
+  json: outputFile({ help: 'also write the results to this file' }),
+};
+
+const quickPlan = {
   tasks: ['file-kind', 'contains'] as readonly TaskName[],
   arms: ['full', 'full+stopping', 'full+grades', 'lora', 'lora+stopping', 'lora+grades'] as readonly string[],
   seeds: [1] as readonly number[],
@@ -63,9 +76,6 @@ export function parseOptions(argv: readonly string[]) {
         help: `${quickPlan.tasks.length} tasks, ${quickPlan.arms.length} arms, one seed, ${quickPlan.steps} steps: a smoke test, not evidence`,
       }),
       steps: wholeNumber({ from: 20, to: 100_000, help: 'with --quick, the length of its schedules' }),
-      resume: flag({
-        help: 'go on after Ctrl-C with the run in --out, or with the newest unfinished one below runs/; seeds and lengths may be added to a run',
-      }),
       shard: option(shard, {
         help: 'only the i-th of n parts; start the parts with one --out, or put their folders together with --merge',
       }),
@@ -76,16 +86,11 @@ export function parseOptions(argv: readonly string[]) {
       merge: listOf(text({ placeholder: 'DIR' }), {
         help: 'put the units of these folders together and write the tables; nothing is trained',
       }),
-      device: device(),
       workers: wholeNumber({
         ...{ from: 1, to: 256 },
         help: 'processes that train side by side   (default: one a core on cpu, one on webgpu)',
       }),
-      out: text({
-        placeholder: 'DIR',
-        help: 'folder of the run; bases are kept beside it   (default: runs/compare-<time>)',
-      }),
-      json: outputFile({ help: 'also write the results to this file' }),
+      ...runOptions,
     },
   });
   if (!given) return null;
@@ -105,12 +110,19 @@ export function parseOptions(argv: readonly string[]) {
   }
   if (controls && policy === null) throw new OptionError('--controls needs --policy FILE.ts', command);
   const own = policy === null ? [] : userArms(armNameOf(policy)).filter(({ role }) => controls || role !== 'control');
+  const arms: readonly string[] = [
+    ...(given.arms ?? (quick ? quickPlan.arms : armNames)),
+    ...own.map(({ name }) => name),
+  ];
+  const lengths: readonly LengthFactor[] = lengthFactors.filter(
+    (factor) => given.lengths?.includes(String(factor)) ?? (!quick || factor === 1),
+  );
   return {
     ...given,
+    arms,
+    lengths,
     tasks: given.tasks ?? (quick ? quickPlan.tasks : taskNames),
-    arms: [...(given.arms ?? (quick ? quickPlan.arms : armNames)), ...own.map(({ name }) => name)],
     seeds: given.seeds ?? (quick ? quickPlan.seeds : reportSeeds),
-    lengths: lengthFactors.filter((factor) => given.lengths?.includes(String(factor)) ?? (!quick || factor === 1)),
     /** Length of every schedule of a smoke run; null where a sweep chooses schedules. */
     steps: quick ? (steps ?? quickPlan.steps) : null,
     merge: merge ?? [],

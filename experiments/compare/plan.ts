@@ -1,11 +1,11 @@
 /** Which units each phase of a comparison consists of, and what is fixed between phases. */
 
-import { arms as armTable, paperArms, userArms } from './arms.ts';
+import { armTable, paperArms } from './arms.ts';
+import type { CompareOptions } from './options.ts';
 import {
   calibration,
   chooseLearningRate,
   chooseLength,
-  type LengthFactor,
   learningRateLength,
   learningRates,
   ruleSettings,
@@ -27,13 +27,7 @@ export interface TaskPlan {
 }
 
 /** What of the options decides which arms run. */
-export interface Wanted {
-  arms: readonly string[];
-  seeds: readonly number[];
-  lengths: readonly LengthFactor[];
-  quick: boolean;
-  policy: string | null;
-}
+type Wanted = Pick<CompareOptions, 'arms' | 'seeds' | 'lengths' | 'quick' | 'policy'>;
 
 /** First round: each learning rate at one length. */
 export function learningRateUnits(tasks: readonly TaskName[]): SweepUnit[] {
@@ -154,8 +148,7 @@ export function shardOf<T>(units: readonly T[], shard: { index: number; count: n
 }
 
 function wantedArms({ arms, policy }: Pick<Wanted, 'arms' | 'policy'>) {
-  const table = [...armTable, ...(policy === null ? [] : userArms(armNameOf(policy)))];
-  return table.filter(({ name }) => arms.includes(name));
+  return armTable(policy === null ? null : armNameOf(policy)).filter(({ name }) => arms.includes(name));
 }
 
 function bestRate(sweep: readonly SweepResult[], task: TaskName, kind: 'full' | 'lora'): number {

@@ -70,7 +70,7 @@ export const ruleSettings: Readonly<Record<string, RuleSetting>> = {
   'gradient / own peak < 0.7': { signal: 'gradient', threshold: 0.7 },
 };
 /** The library's default, where nothing is tuned. */
-export const defaultSetting = 'split-half < 0.3';
+const defaultSetting = 'split-half < 0.3';
 
 /** Items whose evaluation costs `share` of a run: a forward pass is a third of a training step. */
 export function validationItems(share: number, steps: number, available: number): number {

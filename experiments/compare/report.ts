@@ -1,16 +1,17 @@
-/** The page of a comparison: which pictures there are data for, and where each stands among the tables. */
+/** What is told of a comparison: its tables, and the pictures that there are data for. */
 
 import { armLabel, isAdapted } from '../report/arms.ts';
 import { splitHalfInWords } from '../report/explanations.ts';
 import { counted } from '../report/numbers.ts';
 import type { Palette } from '../report/palette.ts';
-import { type Document, documentPage, documentPictures, markedAsSmoke, type Picture } from '../report/sections.ts';
-import { drawAlive, drawSignals, type WatchedRun } from '../report/watched.ts';
+import { type Document, markedAsSmoke, type Picture } from '../report/sections.ts';
+import { drawAlive, drawSignals, watchedRun } from '../report/watched.ts';
 import { drawIntervals } from './report/intervals.ts';
 import { drawMemory, drawSpeeds } from './report/over-time.ts';
 import { drawTradeOff } from './report/trade-off.ts';
-import type { ArmResult, Comparison } from './results.ts';
+import type { Comparison } from './results.ts';
 import {
+  type Analysis,
   accuracyDifference,
   analyse,
   byTask,
@@ -21,53 +22,54 @@ import {
   timeComparison,
   timingsOf,
 } from './statistics.ts';
-import { heading, sections } from './tables.ts';
+import * as tables from './tables.ts';
 
-/** One HTML file without scripts that needs no other: answers, tables and pictures, on a light or a dark ground. */
-export function reportPage(comparison: Comparison): string {
-  return documentPage(wholeDocument(comparison));
-}
-
-/** The page's pictures as SVG files by their names, each on a white ground. */
-export function pictures(comparison: Comparison): Record<string, string> {
-  return documentPictures(wholeDocument(comparison));
-}
-
-function wholeDocument(comparison: Comparison): Document {
-  const parts = sections(comparison);
-  const { differences, controls } = intervalPictures(comparison);
+/** Everything that is told of a comparison, in reading order. */
+export function comparisonDocument(comparison: Comparison): Document {
+  const [evaluation, tuning] = [analyse(comparison, 'evaluation'), analyse(comparison, 'tuning')];
+  const { differences, controls } = intervalPictures(evaluation);
+  const watched = ['full+grades', 'lora+grades', ...(comparison.policy ? [comparison.policy.arm] : [])];
   const document = {
-    ...heading(comparison),
-    summary: parts.answers,
+    ...tables.heading(comparison),
+    summary: tables.answersSections(comparison, evaluation),
     parts: [
       ...differences,
-      ...parts.differences,
+      ...tables.differencesSections('Differences in accuracy, evaluation tasks', [
+        ...evaluation.againstFull,
+        ...evaluation.againstLora,
+      ]),
+      tables.noiseSection(evaluation),
       ...controls,
-      ...parts.controls,
-      ...parts.accuracy,
+      ...tables.controlsSections(comparison, evaluation),
+      ...tables.accuracySections(comparison, evaluation, 'Accuracy, evaluation tasks'),
       ...tradeOffPictures(comparison, 'operations'),
       ...tradeOffPictures(comparison, 'time'),
-      ...parts.operations,
-      ...parts.lengths,
-      ...['full+grades', 'lora+grades', comparison.policy?.arm ?? []]
-        .flat()
-        .flatMap((arm) => watchedPictures(comparison, arm)),
-      ...parts.order,
+      ...tables.operationsSections(comparison, evaluation),
+      ...tables.timeSections(comparison, evaluation),
+      ...tables.lengthsSections(comparison, evaluation),
+      ...watched.flatMap((arm) => watchedPictures(comparison, arm)),
+      ...tables.freezingOrderSections(comparison, evaluation),
       ...overTimePictures(comparison),
-      ...parts.speeds,
-      ...parts.tuning,
-      ...parts.settings,
-      ...parts.sweep,
-      ...parts.tasks,
-      ...parts.arms,
+      ...tables.speedsSections(comparison),
+      ...[
+        ...tables.accuracySections(comparison, tuning, 'Accuracy, tuning tasks (no evidence)'),
+        ...tables.differencesSections('Differences in accuracy, tuning tasks (no evidence)', [
+          ...tuning.againstFull,
+          ...tuning.againstLora,
+          ...tuning.againstControls,
+        ]),
+      ].map((section) => ({ ...section, long: true })),
+      ...tables.settingsSections(comparison),
+      ...tables.sweepSections(comparison),
+      ...tables.tasksSections(comparison),
+      ...tables.armsSections(comparison),
     ],
   };
   return comparison.kind === 'smoke' ? markedAsSmoke(document) : document;
 }
 
 /** Differences beside full training and plain LoRA, then those of each rule beside its controls. */
-function intervalPictures(comparison: Comparison): { differences: Picture[]; controls: Picture[] } {
-  const { againstFull, againstLora, againstControls, noise } = analyse(comparison, 'evaluation');
+function intervalPictures({ againstFull, againstLora, againstControls, noise }: Analysis) {
   const noiseNote = noise
     ? 'The grey band is the noise floor: where means fall when next to nothing differs.'
     : 'The noise floor is unknown.';
@@ -165,18 +167,6 @@ function watchedPictures(comparison: Comparison, arm: string): Picture[] {
       },
     ),
   ];
-}
-
-function watchedRun({ steps, scheduleSteps, signals, freezes, threshold }: ArmResult): WatchedRun {
-  const frozenOf = (name: string) => {
-    const freeze = freezes.find((each) => each.name === name);
-    return freeze && freeze.value !== null ? { step: freeze.step, value: freeze.value } : undefined;
-  };
-  return {
-    steps,
-    totalSteps: scheduleSteps,
-    matrices: signals.map((signal) => ({ ...signal, threshold, frozen: frozenOf(signal.name) })),
-  };
 }
 
 function overTimePictures(comparison: Comparison): Picture[] {

@@ -1,5 +1,7 @@
 /** What the comparison writes and the report draws. Times are seconds, sizes bytes, accuracies shares from 0 to 1. */
 
+import type { Sample } from '../report/watched.ts';
+
 /** Floating-point operations counted from what was dispatched. */
 export interface Operations {
   forward: number;
@@ -16,11 +18,6 @@ export interface Freeze {
   block: number | null;
   /** What the rule saw; null where the parameter followed another or a list said so. */
   value: number | null;
-}
-
-export interface Sample {
-  step: number;
-  value: number;
 }
 
 /** One arm on one task with one seed. */
@@ -64,6 +61,18 @@ export interface Timing {
   disturbance: number;
 }
 
+/** One setting of the rule, run by itself on an idle machine; full training where it is null. */
+export interface AblationRun {
+  setting: { signal: string; threshold: number; grace: number } | null;
+  seed: number;
+  accuracy: number;
+  operations: number;
+  steps: number;
+  seconds: number;
+  /** Share of the watched matrices that were frozen at the end. */
+  frozenShare: number;
+}
+
 /** How the schedule and the learning rates of a task were fixed, on validation. */
 export interface SweepResult {
   task: string;
@@ -102,13 +111,17 @@ export interface TaskDescription {
   paperThresholds?: Readonly<Record<string, number>>;
 }
 
-export interface Comparison {
+/** When, where and with what results were made. */
+export interface Circumstances {
   /** 'smoke' for quick runs, which prove nothing. */
   kind: 'full' | 'smoke';
   date: string;
   machine: string;
   device: { kind: string; adapter: string };
   model: string;
+}
+
+export interface Comparison extends Circumstances {
   seeds: readonly number[];
   /** A rule of the user's own: its arm, and the file it came from. Absent or null without one. */
   policy?: { arm: string; file: string } | null;

@@ -4,29 +4,38 @@ import {
   AdamW,
   type Check,
   crossEntropy,
+  type Device,
   ParameterRegistry,
   type Policy,
   projectionKinds,
   type RegistryEntry,
   Training,
+  type TrainingOptions,
   type Transformer,
   tensor,
   warmupCosine,
 } from '../../src/index.ts';
 import { type Evaluation, evaluate } from '../evaluate.ts';
+import type { Sample } from '../report/watched.ts';
 import { buildClassifier, type ClassifierSource } from './bases.ts';
 import { recordEvery, training } from './protocol.ts';
-import type { ArmResult, Operations, Sample } from './results.ts';
-import { windowLength } from './tasks/task.ts';
+import type { ArmResult, Operations } from './results.ts';
+import { type Task, windowLength } from './tasks/task.ts';
 
 /** What a run starts from. */
-export interface RunSource extends ClassifierSource {
+export interface TrainingSource {
+  device: Device;
+  task: Pick<Task, 'name' | 'trainingBatch' | 'validation' | 'test'>;
+  seed: number;
   /** Length of the schedule in steps. */
   steps: number;
   learningRate: number;
   /** Called after every step. */
   onStep?(): void;
 }
+
+/** A task that is fine-tuned from a base. */
+export type RunSource = TrainingSource & ClassifierSource;
 
 export interface RunOptions {
   /** The first weights are multiplied by 1 + this. */
@@ -36,6 +45,8 @@ export interface RunOptions {
    * them or not. Off where time is taken.
    */
   inHalves?: boolean;
+  /** What else a checkpoint holds. */
+  state?: TrainingOptions['state'];
   policies?(run: Run): readonly Policy[];
 }
 
@@ -47,7 +58,7 @@ interface Watching extends Policy {
 }
 
 export class Run {
-  readonly source: RunSource;
+  readonly source: TrainingSource;
   readonly model: Transformer;
   readonly optimizer: AdamW;
   readonly registry: ParameterRegistry;
@@ -61,7 +72,7 @@ export class Run {
   readonly #checks: Check[] = [];
   readonly #watching: Watching | undefined;
 
-  private constructor(source: RunSource, model: Transformer, { inHalves = true, policies }: RunOptions) {
+  constructor(source: TrainingSource, model: Transformer, { inHalves = true, policies, state }: RunOptions = {}) {
     const { device, task, seed, steps, learningRate } = source;
     this.source = source;
     this.model = model;
@@ -78,7 +89,7 @@ export class Run {
     this.#watching = own.find(isWatching);
     this.#watching?.onCheck((check) => this.#checks.push(check));
     this.training = new Training({
-      ...{ model, optimizer: this.optimizer, steps, registry: this.registry, policies: own },
+      ...{ model, optimizer: this.optimizer, steps, registry: this.registry, policies: own, state },
       schedule: warmupCosine({ peak: learningRate, steps, warmup: Math.floor(training.warmup * steps) }),
       loss: (step) => {
         const batch = task.trainingBatch(seed, step, training.batch);
@@ -135,8 +146,8 @@ export class Run {
     return loss;
   }
 
-  evaluate(part: 'validation' | 'test', items?: number): Promise<Evaluation> {
-    return evaluate(this.model, this.source.device, this.source.task[part], items);
+  evaluate(part: 'validation' | 'test', items?: number, batch?: number): Promise<Evaluation> {
+    return evaluate(this.model, this.source.device, this.source.task[part], items, batch);
   }
 
   /** What it came to so far, on the test items. Training can go on, and is the same for it. */

@@ -1,7 +1,7 @@
 /** What the results of a comparison say: paired differences, ratios, times and the noise floor. */
 
 import { counted } from '../report/numbers.ts';
-import { type Arm, arms as armTable, paperArms, userArms } from './arms.ts';
+import { type Arm, armTable, paperArms } from './arms.ts';
 import { hierarchicalBootstrap, type Interval, mean } from './bootstrap.ts';
 import * as protocol from './protocol.ts';
 import type { ArmResult, Comparison, Operations, Timing } from './results.ts';
@@ -30,7 +30,7 @@ export interface Difference extends Pairs {
   estimate: Estimate | null;
 }
 
-export interface Estimate extends Interval {
+interface Estimate extends Interval {
   /** Whether anything was resampled: one pair has no interval. */
   hasInterval: boolean;
   tasks: number;
@@ -38,7 +38,7 @@ export interface Estimate extends Interval {
   verdict: 'shown' | 'not shown';
 }
 
-export interface Ratio {
+interface Ratio {
   ofSums: number;
   /** Of the tasks' ratios. */
   geometricMean: number;
@@ -64,7 +64,7 @@ export function tasksOf(comparison: Comparison, part: 'evaluation' | 'tuning'): 
 /** The arms that have results, in the order of the table. */
 export function armsOf({ arms, policy }: Comparison): Arm[] {
   const present = new Set(arms.map(({ arm }) => arm));
-  return [...armTable, ...(policy ? userArms(policy.arm) : [])].filter(({ name }) => present.has(name));
+  return armTable(policy?.arm).filter(({ name }) => present.has(name));
 }
 
 /** Runs of an arm at one schedule length, task by task in the given order, and by their seeds. */
@@ -128,7 +128,7 @@ export function stepsRatio({ pairs }: Pairs): number {
   return sum(pairs.map(({ arm }) => arm.steps)) / sum(pairs.map(({ base }) => base.steps));
 }
 
-export interface TimeComparison {
+interface TimeComparison {
   /** Of `arm`'s seconds over `base`'s, validation among them. */
   total: Ratio;
   /** Mean seconds a task. */

@@ -2,23 +2,15 @@
 
 import { isDeepStrictEqual } from 'node:util';
 import { type RunFolder, RunFolderError } from '../../command/run-folder.ts';
+import { isUnitResult, type Unit, type UnitResult, unitKey } from './units.ts';
 
 const unitsFolder = 'units';
 
-/** What tells one kind of unit from another on the disk. */
-export interface UnitFormat<Unit, Result> {
-  /** Names the file. */
-  keyOf(unit: Unit): string;
-  isResult(value: object): value is object & Result;
-}
-
-export class UnitStore<Unit extends object, Result extends object> {
+export class UnitStore {
   readonly folder: RunFolder;
-  readonly #format: UnitFormat<Unit, Result>;
 
-  constructor(folder: RunFolder, format: UnitFormat<Unit, Result>) {
+  constructor(folder: RunFolder) {
     this.folder = folder;
-    this.#format = format;
   }
 
   /**
@@ -26,7 +18,7 @@ export class UnitStore<Unit extends object, Result extends object> {
    *
    * @throws RunFolderError where the file is damaged, or of a unit that was told to do something else. It is left as it is.
    */
-  load(unit: Unit): Result | null {
+  load(unit: Unit): UnitResult | null {
     const name = this.#fileOf(unit);
     if (!this.folder.has(name)) return null;
     const content = this.#read(this.folder, name);
@@ -37,7 +29,7 @@ export class UnitStore<Unit extends object, Result extends object> {
   }
 
   /** @throws RunFolderError where it cannot be written. */
-  save(unit: Unit, result: Result): void {
+  save(unit: Unit, result: UnitResult): void {
     this.folder.writeJson(this.#fileOf(unit), { unit, result });
   }
 
@@ -54,14 +46,14 @@ export class UnitStore<Unit extends object, Result extends object> {
   }
 
   #fileOf(unit: Unit): string {
-    return `${unitsFolder}/${this.#format.keyOf(unit)}.json`;
+    return `${unitsFolder}/${unitKey(unit)}.json`;
   }
 
-  #read(folder: RunFolder, name: string): { unit: object; result: Result } {
+  #read(folder: RunFolder, name: string): { unit: object; result: UnitResult } {
     const content = folder.readJson(name);
     if (isObject(content) && 'unit' in content && 'result' in content) {
       const { unit, result } = content;
-      if (isObject(unit) && isObject(result) && this.#format.isResult(result)) return { unit, result };
+      if (isObject(unit) && isObject(result) && isUnitResult(result)) return { unit, result };
     }
     throw new RunFolderError(`${folder.path}/${name} is no result of this command; move it away`);
   }

@@ -1,4 +1,4 @@
-/** The tables of a comparison: on the terminal, in Markdown and on the page. */
+/** The tables of a comparison, and what is said beside them. */
 
 import { formatPercent, formatSeconds } from '../../command/format.ts';
 import { busyShare } from '../../command/load-meter.ts';
@@ -6,14 +6,13 @@ import { type Table, tableOf } from '../../command/text-table.ts';
 import { projectionKinds } from '../../src/index.ts';
 import { gradesInWords } from '../report/explanations.ts';
 import { absent, counted, fixed, listed, signed } from '../report/numbers.ts';
-import { type Document, documentMarkdown, documentText, type Section } from '../report/sections.ts';
+import type { Document, Section } from '../report/sections.ts';
 import { mean, resamples, standardDeviation } from './bootstrap.ts';
 import { calibration } from './protocol.ts';
-import type { ArmResult, Comparison, SweepResult } from './results.ts';
+import type { ArmResult, Circumstances, Comparison, SweepResult } from './results.ts';
 import {
   type Analysis,
   accuracyDifference,
-  analyse,
   armsOf,
   byTask,
   type Difference,
@@ -28,76 +27,34 @@ import {
   timeComparison,
 } from './statistics.ts';
 
-/** What ends on the terminal: the tables that fit there. */
-export function summaryText(comparison: Comparison): string {
-  return documentText(tablesDocument(comparison));
-}
-
-/** Every table in Markdown. */
-export function markdownTables(comparison: Comparison): string {
-  return documentMarkdown(tablesDocument(comparison));
-}
-
-function tablesDocument(comparison: Comparison): Document {
-  const { answers: summary, ...parts } = sections(comparison);
-  return { ...heading(comparison), summary, parts: Object.values(parts).flat() };
-}
-
-/** Title, introduction, notes and circumstances. */
-export function heading(comparison: Comparison): Omit<Document, 'summary' | 'parts'> {
-  const { kind, date, machine, device, model, seeds, omissions, policy } = comparison;
-  const [evaluation, tuning] = [tasksOf(comparison, 'evaluation'), tasksOf(comparison, 'tuning')];
-  const named = (tasks: readonly string[]) => (tasks.length > 0 ? ` (${listed(tasks)})` : '');
+/** What every report begins with. */
+export function beginning(
+  { kind, date, machine, device, model }: Circumstances,
+  title: string,
+  notes: readonly string[],
+): Pick<Document, 'title' | 'introduction' | 'notes'> {
+  const isSmoke = kind === 'smoke';
+  const warning = 'Smoke run, not evidence. It shows that everything runs from end to end; its numbers say nothing.';
+  const circumstances = `${date}. ${machine}. Device: ${device.kind}, ${device.adapter}. Model: ${model}.`;
   return {
-    title: kind === 'smoke' ? 'Smoke run, not evidence: GradES and its rivals' : 'GradES and its rivals',
+    title: isSmoke ? `Smoke run, not evidence: ${title}` : title,
     introduction: [gradesInWords],
-    notes: [
-      ...(kind === 'smoke'
-        ? ['Smoke run, not evidence. It shows that the comparison runs from end to end; its numbers say nothing.']
-        : []),
-      ...(evaluation.length === 0 ? ['There is no evaluation task: nothing here is evidence about GradES.'] : []),
-      ...(policy ? [`The arm ${policy.arm} is the rule of ${policy.file}.`] : []),
-      ...omissions.map((omission) => `Left out: ${omission}`),
-    ],
-    about: [
-      `${date}. ${machine}. Device: ${device.kind}, ${device.adapter}. Model: ${model}.`,
-      `${counted(evaluation.length, 'evaluation task')}${named(evaluation)}, ` +
-        `${counted(tuning.length, 'tuning task')}${named(tuning)}, ${counted(seeds.length, 'seed')}. ` +
-        'Thresholds were chosen on the tuning tasks, so what they give is no evidence.',
-    ],
+    notes: [...(isSmoke ? [warning] : []), circumstances, ...notes],
   };
 }
 
-/** Every section in reading order. */
-export function sections(comparison: Comparison) {
-  const evaluation = analyse(comparison, 'evaluation');
-  const tuning = analyse(comparison, 'tuning');
-  const { againstFull, againstLora } = evaluation;
-  return {
-    answers: answersSections(comparison, evaluation),
-    accuracy: accuracySections(comparison, evaluation, 'Accuracy, evaluation tasks'),
-    differences: [
-      ...differencesSections('Differences in accuracy, evaluation tasks', [...againstFull, ...againstLora]),
-      noiseSection(evaluation),
-    ],
-    controls: controlsSections(comparison, evaluation),
-    operations: [...operationsSections(comparison, evaluation), ...timeSections(comparison, evaluation)],
-    lengths: lengthsSections(comparison, evaluation),
-    order: freezingOrderSections(comparison, evaluation),
-    speeds: speedsSections(comparison),
-    tuning: [
-      ...accuracySections(comparison, tuning, 'Accuracy, tuning tasks (no evidence)'),
-      ...differencesSections('Differences in accuracy, tuning tasks (no evidence)', [
-        ...tuning.againstFull,
-        ...tuning.againstLora,
-        ...tuning.againstControls,
-      ]),
-    ].map((section) => ({ ...section, long: true })),
-    settings: settingsSections(comparison),
-    sweep: sweepSections(comparison),
-    tasks: tasksSections(comparison),
-    arms: armsSections(comparison),
-  } satisfies Record<string, Section[]>;
+export function heading(comparison: Comparison) {
+  const { seeds, omissions, policy } = comparison;
+  const [evaluation, tuning] = [tasksOf(comparison, 'evaluation'), tasksOf(comparison, 'tuning')];
+  const named = (tasks: readonly string[]) => (tasks.length > 0 ? ` (${listed(tasks)})` : '');
+  return beginning(comparison, 'GradES and its rivals', [
+    `${counted(evaluation.length, 'evaluation task')}${named(evaluation)}, ` +
+      `${counted(tuning.length, 'tuning task')}${named(tuning)}, ${counted(seeds.length, 'seed')}. ` +
+      'Thresholds were chosen on the tuning tasks, so what they give is no evidence.',
+    ...(evaluation.length === 0 ? ['There is no evaluation task: nothing here is evidence about GradES.'] : []),
+    ...(policy ? [`The arm ${policy.arm} is the rule of ${policy.file}.`] : []),
+    ...omissions.map((omission) => `Left out: ${omission}`),
+  ]);
 }
 
 /** A column by its title: what it says of a row, null where there is nothing to say. */
@@ -134,7 +91,7 @@ function findingOf({ estimate }: Difference): string | null {
 }
 
 /** The questions that a reader brings. */
-function answersSections(comparison: Comparison, { tasks }: Analysis): Section[] {
+export function answersSections(comparison: Comparison, { tasks }: Analysis): Section[] {
   const others = armsOf(comparison).filter(({ name, role }) => role === 'rule' && !name.endsWith('+grades'));
   const questions = [
     ['Does freezing matrix by matrix beat a plain stop?', 'full+grades', 'plain-stop'],
@@ -166,7 +123,7 @@ function answersSections(comparison: Comparison, { tasks }: Analysis): Section[]
   ]);
 }
 
-function accuracySections(comparison: Comparison, { tasks }: Analysis, title: string): Section[] {
+export function accuracySections(comparison: Comparison, { tasks }: Analysis, title: string): Section[] {
   const { length: seeds } = comparison.seeds;
   const percentages = (arm: string, task: string) =>
     runsOf(comparison, arm, [task]).flatMap(({ accuracy }) => (Number.isFinite(accuracy) ? [100 * accuracy] : []));
@@ -193,7 +150,7 @@ function accuracySections(comparison: Comparison, { tasks }: Analysis, title: st
   ]);
 }
 
-function differencesSections(title: string, differences: readonly Difference[]): Section[] {
+export function differencesSections(title: string, differences: readonly Difference[]): Section[] {
   const table = columnsOf(differences, 2, { arm: ({ arm }) => arm, against: ({ base }) => base, ...differenceColumns });
   const tasks = Math.max(0, ...differences.map(({ estimate }) => estimate?.tasks ?? 0));
   return section(title, table, [
@@ -205,7 +162,7 @@ function differencesSections(title: string, differences: readonly Difference[]):
   ]);
 }
 
-function noiseSection({ noise }: Analysis): Section {
+export function noiseSection({ noise }: Analysis): Section {
   const paragraph = noise
     ? `The arm “null” is full training whose first weights differ by next to nothing. Over ${counted(noise.pairs, 'pair')} on ` +
       `${counted(noise.tasks, 'task')} its accuracy moved by ${fixed(noise.spread, 2)} points (root mean square; mean ` +
@@ -214,7 +171,7 @@ function noiseSection({ noise }: Analysis): Section {
   return { heading: 'Noise floor', paragraphs: [paragraph] };
 }
 
-function controlsSections(comparison: Comparison, { againstControls, tasks }: Analysis): Section[] {
+export function controlsSections(comparison: Comparison, { againstControls, tasks }: Analysis): Section[] {
   const table = columnsOf(againstControls, 2, {
     ...{ arm: ({ arm }) => arm, against: ({ base }) => base, ...differenceColumns },
     operations: (difference) => ratioCell(operationsRatio(difference)),
@@ -225,7 +182,7 @@ function controlsSections(comparison: Comparison, { againstControls, tasks }: An
   ]);
 }
 
-function operationsSections(comparison: Comparison, { tasks }: Analysis): Section[] {
+export function operationsSections(comparison: Comparison, { tasks }: Analysis): Section[] {
   const rows = armsOf(comparison)
     .map(({ name }) => pairRuns(comparison, name, 'full', tasks))
     .filter(({ pairs }) => pairs.length > 0)
@@ -246,7 +203,7 @@ function operationsSections(comparison: Comparison, { tasks }: Analysis): Sectio
   ]);
 }
 
-function timeSections(comparison: Comparison, { tasks }: Analysis): Section[] {
+export function timeSections(comparison: Comparison, { tasks }: Analysis): Section[] {
   const timed = [...new Set(comparison.timings.map(({ arm }) => arm))].flatMap((arm) => {
     const time = timeComparison(comparison, arm, 'full', tasks);
     return time ? [{ arm, ...time }] : [];
@@ -272,7 +229,7 @@ function timeSections(comparison: Comparison, { tasks }: Analysis): Section[] {
   ]);
 }
 
-function lengthsSections(comparison: Comparison, { tasks }: Analysis): Section[] {
+export function lengthsSections(comparison: Comparison, { tasks }: Analysis): Section[] {
   const lengths = [...new Set(comparison.arms.map(({ length }) => length))].sort((a, b) => a - b);
   const rows = [
     ['full+grades', 'full'],
@@ -299,7 +256,7 @@ function lengthsSections(comparison: Comparison, { tasks }: Analysis): Section[]
   ]);
 }
 
-function freezingOrderSections(comparison: Comparison, { tasks }: Analysis): Section[] {
+export function freezingOrderSections(comparison: Comparison, { tasks }: Analysis): Section[] {
   return armsOf(comparison)
     .filter(({ role }) => role === 'rule')
     .flatMap(({ name }) => {
@@ -312,7 +269,7 @@ function freezingOrderSections(comparison: Comparison, { tasks }: Analysis): Sec
 }
 
 /** A row a kind, the matrices of a block in their usual order first; a column a block. */
-export function freezingOrderTable(runs: readonly ArmResult[]): Table {
+function freezingOrderTable(runs: readonly ArmResult[]): Table {
   const places = runs.flatMap(({ freezes, signals }) => [...freezes, ...signals]);
   const blocks = [...new Set(places.map(({ block }) => block))].sort((a, b) => (a ?? Infinity) - (b ?? Infinity));
   const kinds = [...new Set(places.map(({ kind }) => kind))];
@@ -335,7 +292,7 @@ export function freezingOrderTable(runs: readonly ArmResult[]): Table {
   });
 }
 
-function speedsSections({ timings }: Comparison): Section[] {
+export function speedsSections({ timings }: Comparison): Section[] {
   const rows = timings.flatMap((timing) =>
     timing.speeds.map((speed) => ({ timing, speed, start: timing.speeds[0].tokensPerSecond })),
   );
@@ -353,7 +310,7 @@ function speedsSections({ timings }: Comparison): Section[] {
   return section('Tokens a second before and after each freeze', table, [paragraph], true);
 }
 
-function settingsSections({ settings }: Comparison): Section[] {
+export function settingsSections({ settings }: Comparison): Section[] {
   const tasks = [...new Set(settings.map(({ task }) => task))];
   const groups = grouped(settings, ({ setting }) => setting);
   const points = (runs: typeof settings) => {
@@ -373,7 +330,7 @@ function settingsSections({ settings }: Comparison): Section[] {
   ]);
 }
 
-function sweepSections({ sweep, tasks }: Comparison): Section[] {
+export function sweepSections({ sweep, tasks }: Comparison): Section[] {
   const groups = grouped(sweep, ({ task, adapters, learningRate, steps }) =>
     JSON.stringify([task, adapters, learningRate, steps]),
   ).map(([, results]) => results);
@@ -395,7 +352,7 @@ function sweepSections({ sweep, tasks }: Comparison): Section[] {
   return section('Sweep of schedule and learning rate', table, [paragraph], true);
 }
 
-function tasksSections({ tasks }: Comparison): Section[] {
+export function tasksSections({ tasks }: Comparison): Section[] {
   const table = columnsOf(tasks, 4, {
     task: ({ name }) => name,
     'used for': ({ tuning }) => (tuning ? 'tuning' : 'evaluation'),
@@ -424,7 +381,7 @@ function tasksSections({ tasks }: Comparison): Section[] {
   ];
 }
 
-function armsSections(comparison: Comparison): Section[] {
+export function armsSections(comparison: Comparison): Section[] {
   const table = columnsOf(armsOf(comparison), 2, { arm: ({ name }) => name, 'what it does': ({ about }) => about });
   return section('The arms', table, [], true);
 }

@@ -1,17 +1,16 @@
 /** Trains the arms of one task, seed and schedule. */
 
-import { type Arm, arms, type Given, userArms } from './arms.ts';
+import type { Arm, Given } from './arms.ts';
 import { noisePerturbation } from './protocol.ts';
 import type { ArmResult } from './results.ts';
 import { Run, type RunSource, trainingOperations } from './run.ts';
 
 export interface ArmsOptions extends RunSource, Omit<Given, 'ofRule'> {
-  /** Names of the table. */
+  table: readonly Arm[];
+  /** Names of those that are wanted. */
   arms: readonly string[];
   /** The schedule as a multiple of the task's own. */
   length: number;
-  /** The arm of a user's own rule. */
-  userRule: string | null;
 }
 
 /**
@@ -19,8 +18,7 @@ export interface ArmsOptions extends RunSource, Omit<Given, 'ofRule'> {
  * changing a bit of it, where it has used the operations of each; then all that needs both.
  */
 export async function trainArms(options: ArmsOptions): Promise<ArmResult[]> {
-  const table = [...arms, ...(options.userRule === null ? [] : userArms(options.userRule))];
-  const ofKind = table.filter(({ adapters }) => adapters === options.adapters);
+  const ofKind = options.table.filter(({ adapters }) => adapters === options.adapters);
   const wanted = ofKind.filter(({ name }) => options.arms.includes(name));
   const isNeeded = ({ name }: Arm) => wanted.some((arm) => arm.name === name || arm.rule === name);
   const done = new Map<string, ArmResult>();
@@ -33,10 +31,7 @@ export async function trainArms(options: ArmsOptions): Promise<ArmResult[]> {
   const full = await trainWhole(whole, options, plainStops, done);
   for (const arm of wanted) {
     if (done.has(arm.name)) continue;
-    done.set(
-      arm.name,
-      await trainArm(arm, options, arm.rule === undefined ? null : (done.get(arm.rule) ?? null), full),
-    );
+    done.set(arm.name, await trainArm(arm, options, done.get(arm.rule ?? '') ?? null, full));
   }
   return wanted.flatMap(({ name }) => done.get(name) ?? []);
 }

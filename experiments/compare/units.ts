@@ -1,20 +1,20 @@
 /** The pieces of work that a comparison is made of: the smallest that are kept, and how each is done. */
 
 import type { Device, StateDict } from '../../src/index.ts';
-import { arms, gradesPolicy, paperArms, paperPolicy, userArms } from './arms.ts';
+import { type Arm, armTable, gradesPolicy, paperArms, paperPolicy } from './arms.ts';
 import { loadBase } from './bases.ts';
 import { quantile } from './bootstrap.ts';
 import { calibration, type LengthFactor, type RuleSetting } from './protocol.ts';
-import type { ArmResult, SettingResult, SweepResult, Timing } from './results.ts';
+import type { AblationRun, ArmResult, SettingResult, SweepResult, Timing } from './results.ts';
 import { Run, type RunSource, trainingOperations } from './run.ts';
 import type { BaseName } from './tasks/task.ts';
 import { loadTask, type TaskName } from './tasks.ts';
-import { timeArm } from './timing.ts';
+import { timeArm, timeSetting } from './timing.ts';
 import { trainArms } from './train-arms.ts';
 import { armNameOf, loadPolicy } from './user-policy.ts';
 
 /** What ran of a unit when it was interrupted runs again. A unit is told everything, and travels as JSON. */
-export type Unit = SweepUnit | TuningUnit | CalibrationUnit | ArmsUnit | TimingUnit;
+export type Unit = SweepUnit | TuningUnit | CalibrationUnit | ArmsUnit | TimingUnit | AblationUnit;
 
 interface Trained {
   task: TaskName;
@@ -58,8 +58,14 @@ export interface TimingUnit extends Trained, Rules {
   arm: string;
 }
 
+/** The rule in one setting, or full training, by itself. */
+export interface AblationUnit extends Trained {
+  phase: 'ablation';
+  setting: { signal: string; threshold: number; grace: number } | null;
+}
+
 /** τ of each of the paper's rules on one task. */
-export interface Calibration {
+interface Calibration {
   task: string;
   thresholds: Readonly<Record<string, number>>;
 }
@@ -71,9 +77,10 @@ export interface UnitResult {
   calibrations: Calibration[];
   arms: ArmResult[];
   timings: Timing[];
+  ablation: AblationRun[];
 }
 
-const noResult: UnitResult = { sweep: [], settings: [], calibrations: [], arms: [], timings: [] };
+const noResult: UnitResult = { sweep: [], settings: [], calibrations: [], arms: [], timings: [], ablation: [] };
 
 export function isUnitResult(value: object): value is UnitResult {
   return Object.keys(noResult).every((field) => Array.isArray(Reflect.get(value, field)));
@@ -85,6 +92,10 @@ export function unitKey(unit: Unit): string {
   const parts: (string | number)[] = [phase, task];
   if (phase === 'sweep' || phase === 'arms') parts.push(unit.adapters ? 'lora' : 'full');
   if (phase === 'timing') parts.push(unit.arm.replace('+', '-with-'));
+  if (phase === 'ablation') {
+    const { setting } = unit;
+    parts.push(...(setting ? [setting.signal, `threshold-${setting.threshold}`, `grace-${setting.grace}`] : ['full']));
+  }
   if ((phase === 'arms' || phase === 'timing') && unit.policy !== null) {
     parts.push(`policy-${unit.policy.replaceAll(/[^A-Za-z0-9.-]+/g, '-')}`);
   }
@@ -130,13 +141,14 @@ export class UnitRunner {
       case 'calibration':
         return { ...noResult, calibrations: [await calibrate(source)] };
       case 'arms':
-        return { ...noResult, arms: await trainArms({ ...source, ...unit, task, ...(await userRule(unit)) }) };
+        return { ...noResult, arms: await trainArms({ ...source, ...unit, task, table: await tableOf(unit) }) };
+      case 'ablation':
+        return { ...noResult, ablation: [await timeSetting(source, unit.setting)] };
       case 'timing': {
-        const { userRule: name, userPolicy } = await userRule(unit);
-        const arm = [...arms, ...userArms(name ?? '')].find((each) => each.name === unit.arm);
+        const arm = (await tableOf(unit)).find(({ name }) => name === unit.arm);
         if (!arm) throw new RangeError(`there is no arm ${unit.arm}`);
-        const given = { ...unit, userPolicy, ofRule: null };
-        return { ...noResult, timings: [await timeArm({ ...source, adapters: arm.adapters }, arm, given)] };
+        const timing = await timeArm({ ...source, adapters: arm.adapters }, arm, { ...unit, ofRule: null });
+        return { ...noResult, timings: [timing] };
       }
     }
   }
@@ -148,12 +160,12 @@ export class UnitRunner {
   }
 }
 
-async function userRule({ policy: file }: Rules) {
-  if (file === null) return { userRule: null, userPolicy: null };
+async function tableOf({ policy: file }: Rules): Promise<readonly Arm[]> {
+  if (file === null) return armTable();
   const make = await loadPolicy(file);
-  const userPolicy = ({ registry, optimizer, model, source: { steps, seed, device } }: Run) =>
-    make({ registry, optimizer, model, steps, seed, device });
-  return { userRule: armNameOf(file), userPolicy };
+  return armTable(armNameOf(file), ({ registry, optimizer, model, source: { steps, seed, device } }) =>
+    make({ registry, optimizer, model, steps, seed, device }),
+  );
 }
 
 async function sweep(source: RunSource): Promise<SweepResult> {

@@ -21,7 +21,7 @@ export interface PolicyContext {
 }
 
 /** What the file must export by `export default`. Called once for each run, with a fresh model. */
-export type MakePolicy = (context: PolicyContext) => Policy;
+type MakePolicy = (context: PolicyContext) => Policy;
 
 /** The arm that the rule of a file becomes. */
 export function armNameOf(file: string): string {

@@ -13,7 +13,7 @@ export type FromWorker =
   | { type: 'done'; result: UnitResult }
   | { type: 'failed'; reason: string };
 
-export interface WorkOptions {
+interface WorkOptions {
   deviceKind: 'webgpu' | 'cpu';
   bases: Bases;
   workers: number;
@@ -24,7 +24,7 @@ export interface WorkOptions {
   onDone(unit: Unit, result: UnitResult): void;
 }
 
-export interface Failure {
+interface Failure {
   unit: Unit;
   reason: string;
 }

@@ -3,6 +3,7 @@
 import { formatBytes } from '../../command/format.ts';
 import { tableOf, textTable } from '../../command/text-table.ts';
 import { DatasetError, folderSource, installedPackages, type Source } from './files.ts';
+import { type Items, itemsOf } from './items.ts';
 import { randomBelow, Stream, textKey } from './random.ts';
 import {
   blocksOf,
@@ -23,13 +24,6 @@ export interface FragmentOptions {
   readonly windowBytes: number;
   /** At least so many test fragments in all, the same number for each class. */
   readonly testFragments: number;
-}
-
-export interface Fragments {
-  /** The fragments' bytes, one after the other. */
-  readonly tokens: Int32Array<ArrayBuffer>;
-  /** An index into `classes` for each fragment. */
-  readonly labels: Int32Array<ArrayBuffer>;
 }
 
 /**
@@ -82,32 +76,29 @@ function dataset(
 ) {
   const classes = texts.map(({ className }) => className);
   const perClass = drawn[0].length;
-  const count = perClass * classes.length;
-  const tokens = new Int32Array(count * windowBytes);
-  const labels = Int32Array.from({ length: count }, (_, i) => i % classes.length);
-  for (const [i, label] of labels.entries()) {
-    tokens.set(drawn[label][Math.floor(i / classes.length)], i * windowBytes);
-  }
+  const held = Array.from({ length: perClass * classes.length }, (_, i) => {
+    const label = i % classes.length;
+    return { label, tokens: drawn[label][Math.floor(i / classes.length)] };
+  });
   return {
     classes,
     texts,
     leftOut,
     /** From held-out files only, distinct, balanced; class follows class in turn, so that any first part is balanced too. */
-    test: { tokens, labels, count },
+    test: itemsOf(held),
 
     /**
      * The batch of one step: for each fragment a class, a file of it and a place in it, each uniform. Depends on seed and
      * step alone, not on what was asked for before. Windows of one repeated byte are avoided.
      */
-    trainingBatch(seed: number, step: number, batch: number): Fragments {
-      const labels = new Int32Array(batch);
-      const tokens = new Int32Array(batch * windowBytes);
-      for (let i = 0; i < batch; i++) {
-        labels[i] = randomBelow(classes.length, Stream.training, seed, step, i);
-        const window = drawWindow(texts[labels[i]].training, windowBytes, Stream.training, seed, step, i, 1);
-        tokens.set(window, i * windowBytes);
-      }
-      return { tokens, labels };
+    trainingBatch(seed: number, step: number, batch: number): Items {
+      return itemsOf(
+        Array.from({ length: batch }, (_, i) => {
+          const label = randomBelow(classes.length, Stream.training, seed, step, i);
+          const tokens = drawWindow(texts[label].training, windowBytes, Stream.training, seed, step, i, 1);
+          return { label, tokens };
+        }),
+      );
     },
 
     /** A short table for the terminal, and a line for each class left out. */

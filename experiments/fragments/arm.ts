@@ -7,25 +7,23 @@ import { Interrupted } from '../../command/interrupt.ts';
 import { Progress } from '../../command/progress.ts';
 import type { RunFolder } from '../../command/run-folder.ts';
 import {
-  AdamW,
-  crossEntropy,
   type Device,
-  GradES,
+  type GradES,
   isFrozen,
-  ParameterRegistry,
   projectionKinds,
   Random,
   readCheckpoint,
-  Training,
   type TrainingOptions,
   Transformer,
-  type TransformerConfig,
-  tensor,
-  warmupCosine,
   writeCheckpoint,
 } from '../../src/index.ts';
+import { gradesPolicy } from '../compare/arms.ts';
+import { architecture } from '../compare/bases.ts';
+import { training as protocol } from '../compare/protocol.ts';
+import { Run, trainingOperations } from '../compare/run.ts';
+import { vocabulary, windowLength } from '../compare/tasks/task.ts';
 import type { FragmentDataset } from '../data/fragments.ts';
-import { type Evaluation, evaluate } from '../evaluate.ts';
+import type { Evaluation } from '../evaluate.ts';
 import { type ArmName, type ArmRecord, freezesOf } from './results.ts';
 
 /** What both arms have in common: they start from the same weights and see the same batches. */
@@ -35,13 +33,7 @@ export interface ArmOptions {
   readonly seed: number;
   /** Length of the schedule. */
   readonly steps: number;
-  readonly model: TransformerConfig;
-  /** Tokens of a fragment, and fragments of a batch. */
-  readonly windowBytes: number;
-  readonly batch: number;
-  readonly optimizer: { learningRate: number; weightDecay: number; maxGradientNorm: number };
-  /** Share of the schedule over which the learning rate rises; half a cosine follows. */
-  readonly warmup: number;
+  readonly learningRate: number;
   /** Of GradES. */
   readonly threshold: number;
 }
@@ -68,7 +60,7 @@ export async function trainArm(
   const { device, dataset, steps } = options;
   const { folder, signal, evaluateAtFlops = Number.POSITIVE_INFINITY } = run;
   let logBytes = 0;
-  const { model, policy, training, release } = build(name, options, {
+  const { arm, policy } = build(name, options, {
     record: {
       state: () => JSON.stringify({ record, logBytes: folder.logBytes }),
       restore(saved) {
@@ -78,6 +70,7 @@ export async function trainArm(
       },
     },
   });
+  const { training } = arm;
   const record: ArmRecord = {
     ...{ name, steps: 0, seconds: { train: 0, evaluate: 0 }, flops: 0, peakBytes: 0, accuracy: 0, loss: 0 },
     ...{ losses: [], curve: [], events: [], plainStop: null },
@@ -134,13 +127,13 @@ export async function trainArm(
   const evaluated = async (count = dataset.test.count): Promise<Evaluation> => {
     await pause();
     record.peakBytes = Math.max(record.peakBytes, device.memory().peakBytes);
-    const evaluation = await evaluate(model, device, dataset.test, count, evaluationBatch);
+    const evaluation = await arm.evaluate('test', count, evaluationBatch);
     device.resetPeak();
     return evaluation;
   };
 
   const checkpointEvery = Math.min(200, Math.ceil(steps / 10));
-  const tokensPerStep = options.batch * options.windowBytes;
+  const tokensPerStep = protocol.batch * windowLength;
   let made = 0;
   // Of the last fifty steps or so.
   let meanMilliseconds = 0;
@@ -154,7 +147,7 @@ export async function trainArm(
       });
       const { step } = training;
       record.steps = step;
-      record.flops = Object.values(training.operations).reduce((sum, part) => sum + part, 0);
+      record.flops = trainingOperations(arm);
       const loss = record.losses.at(-1)?.value;
       const frozen = matrices.filter(isFrozen).length;
       made++;
@@ -188,7 +181,7 @@ export async function trainArm(
   const { accuracy, loss, seconds } = await evaluated();
   Object.assign(record, { accuracy, loss });
   record.seconds.evaluate = seconds;
-  release();
+  arm.release();
   return record;
 }
 
@@ -197,40 +190,31 @@ export async function trainArm(
  * steps take half as long again until their loops are compiled.
  */
 export async function warmUp(options: ArmOptions, signal: AbortSignal): Promise<void> {
-  const { model, training, release } = build('grades', { ...options, steps: Math.min(240, options.steps) });
-  await training.run({
+  const { arm } = build('grades', { ...options, steps: Math.min(240, options.steps) });
+  await arm.training.run({
     signal,
     async onStep() {
-      await training.loss();
+      await arm.training.loss();
     },
   });
-  await evaluate(model, options.device, options.dataset.test, evaluationBatch, evaluationBatch);
-  release();
+  await arm.evaluate('test', evaluationBatch, evaluationBatch);
+  arm.release();
 }
 
-function build(name: ArmName, options: ArmOptions, state: TrainingOptions['state'] = {}) {
-  const { device, dataset, seed, steps, batch, windowBytes, threshold } = options;
-  const warmup = Math.floor(options.warmup * steps);
-  const model = new Transformer(options.model, { device, random: new Random(seed) });
-  const registry = new ParameterRegistry(model);
-  const optimizer = new AdamW(model.parameters(), options.optimizer);
-  const rule = { steps, threshold, sampleFrom: Math.max(1, warmup), freezeLeftovers: true };
-  const policy = name === 'grades' ? new GradES(registry, optimizer, rule) : null;
-  const training = new Training({
-    ...{ model, optimizer, steps, registry, state },
-    schedule: warmupCosine({ peak: options.optimizer.learningRate, steps, warmup }),
-    policies: policy ? [policy] : [],
-    loss(s) {
-      const { tokens, labels } = dataset.trainingBatch(seed, s, batch);
-      const logits = model.call(tensor(tokens, { device, shape: [batch, windowBytes] }));
-      return crossEntropy(logits, tensor(labels, { device }));
+function build(name: ArmName, options: ArmOptions, state?: TrainingOptions['state']) {
+  const { device, dataset, seed, threshold } = options;
+  const head = { classes: dataset.classes.length };
+  const config = { ...architecture, vocabulary: vocabulary.files, head };
+  const model = new Transformer(config, { device, random: new Random(seed) });
+  // Nothing asks for a validation set.
+  const task = { ...dataset, name: 'fragments', validation: dataset.test };
+  const policies: GradES[] = [];
+  const arm = new Run({ ...options, task }, model, {
+    ...{ inHalves: false, state },
+    policies(run) {
+      if (name === 'grades') policies.push(gradesPolicy(run, { threshold }));
+      return policies;
     },
   });
-  // Everything is given back, so that the next arm finds the memory that this one found.
-  const release = () => {
-    optimizer.release();
-    for (const parameter of model.parameters()) parameter.release('its arm was over');
-    device.trim();
-  };
-  return { model, policy, training, release };
+  return { arm, policy: policies.at(0) };
 }

@@ -1,10 +1,9 @@
-/** What a run of `npm start` came to: the record of each arm, and how it is told as JSON, as a table and to the pictures. */
+/** What a run of `npm start` came to: the record of each arm, and how it is told as JSON, as a table and in words. */
 
 import { formatBytes, formatCount, formatPercent, formatSeconds } from '../../command/format.ts';
 import { type Table, tableOf } from '../../command/text-table.ts';
 import type { RegistryEvent } from '../../src/index.ts';
 import type { Sample } from '../report/watched.ts';
-import type { ReportData } from './report/data.ts';
 
 export type ArmName = 'full' | 'grades';
 
@@ -111,30 +110,4 @@ export function resultsInWords({ full: { plainStop }, grades }: Results): string
     `operations, at step ${plainStop.step}, would have reached ${formatPercent(plainStop.accuracy)} ` +
     `(loss ${plainStop.loss.toFixed(4)}). One seed; the spread between seeds is larger than small differences.`
   );
-}
-
-/** What the pictures are drawn from. */
-export function reportData(results: Results): ReportData {
-  const { full, grades, config } = results;
-  return {
-    title: 'File fragments: which matrices converged, and when',
-    summary: resultsInWords(results),
-    table: resultsTable(results),
-    quantity: 'Split-half signal ρ, relative to its own peak',
-    totalSteps: config.steps,
-    endedAt: grades.steps < config.steps ? grades.steps : undefined,
-    graceSteps: grades.graceSteps,
-    matrices: grades.watched.map(({ name, kind, block, samples }) => {
-      const event = freezesOf(grades).find((each) => each.parameter === name);
-      const frozen = event && event.value !== null ? { step: event.step, value: event.value } : undefined;
-      return { name: name.replace(/\.weight$/, ''), kind, block, samples, threshold: grades.threshold, frozen };
-    }),
-    arms: [full, grades].map(({ name, losses, curve, steps, plainStop }) => ({
-      name,
-      loss: losses,
-      accuracy: curve,
-      plainStop: plainStop ? curve.find(({ step }) => step === plainStop.step) : undefined,
-      stoppedAt: steps < config.steps ? steps : undefined,
-    })),
-  };
 }

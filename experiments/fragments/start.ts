@@ -18,24 +18,16 @@ import { runCommand } from '../../command/run.ts';
 import { newRunPath, RunFolder, toJson } from '../../command/run-folder.ts';
 import { textTable } from '../../command/text-table.ts';
 import { type Device, openDevice } from '../../src/index.ts';
+import { training } from '../compare/protocol.ts';
+import { windowLength } from '../compare/tasks/task.ts';
 import { loadFragments } from '../data/fragments.ts';
+import { documentPage, documentPictures } from '../report/sections.ts';
 import { trainArm, warmUp } from './arm.ts';
-import { drawSignals, reportPage } from './report.ts';
-import { type Results, reportData, resultsInWords, resultsJson, resultsTable } from './results.ts';
+import { fragmentsDocument } from './report.ts';
+import { type Results, resultsInWords, resultsJson, resultsTable } from './results.ts';
 
-/** Bytes of a fragment, one token each. */
-const windowBytes = 32;
 const testFragments = 2000;
-
-/** Two blocks of the usual decoder: RMSNorm, rotary positions, q k v o attention, SwiGLU gate up down. */
-const architecture = { vocabulary: 256, width: 32, heads: 2, hidden: 88, blocks: 2, causal: true } as const;
-
-const training = {
-  batch: 16,
-  /** Share of the schedule over which the learning rate rises; half a cosine follows. */
-  warmup: 0.05,
-};
-const optimizer = { learningRate: 3e-3, weightDecay: 0.01, maxGradientNorm: 1 };
+const learningRate = 3e-3;
 
 /** Above the library's default of 0.3; the notes of the help say why. */
 const threshold = 0.45;
@@ -92,20 +84,14 @@ await runCommand(async () => {
   const { steps, seed } = options;
   const json = asked.json ?? options.json;
 
-  const dataset = loadFragments({ directory: options.data, windowBytes, testFragments });
+  const dataset = loadFragments({ directory: options.data, windowBytes: windowLength, testFragments });
   console.log(`${dataset.describe()}\n`);
   const device = await openDevice(options.device);
   console.log(`Device: ${inWords(device, options.device)}`);
 
   const { kind, adapter, software } = device;
   const config = {
-    steps,
-    seed,
-    windowBytes,
-    classes: dataset.classes,
-    ...training,
-    ...optimizer,
-    threshold,
+    ...{ steps, seed, windowBytes: windowLength, classes: dataset.classes, ...training, learningRate, threshold },
     freezeLeftovers: true,
   };
   const path = resume ?? options.out ?? newRunPath('fragments');
@@ -118,8 +104,7 @@ await runCommand(async () => {
       'part of the graph really goes. Before the first arm the engine is warmed up for some seconds.\n',
   );
 
-  const model = { ...architecture, head: { classes: dataset.classes.length } };
-  const arm = { ...training, optimizer, device, dataset, seed, steps, model, windowBytes, threshold };
+  const arm = { device, dataset, seed, steps, learningRate, threshold };
   await warmUp(arm, interrupt.signal);
   // GradES first: its operations tell where on the full run's own curve a plain stop would have cost as much.
   const run = { folder, signal: interrupt.signal };
@@ -132,8 +117,8 @@ await runCommand(async () => {
   const summary = resultsJson(results);
   folder.writeJson('summary.json', summary);
   if (json !== null) writeFileSync(json, toJson(summary));
-  const report = reportData(results);
-  console.log(`Picture: ${folder.write('signals.svg', drawSignals(report))}`);
-  console.log(`Page:    ${folder.write('report.html', reportPage(report))}`);
+  const document = fragmentsDocument(results);
+  for (const [name, svg] of Object.entries(documentPictures(document))) folder.write(name, svg);
+  console.log(`Page and pictures: ${folder.write('report.html', documentPage(document))}`);
   folder.close();
 });

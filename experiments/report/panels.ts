@@ -1,9 +1,15 @@
 /** Small plots in rows and columns under one title and legend: every picture of the reports is made of them. */
 
 import { axisX, axisY, frame, type Markish, type ScaleOptions } from '@observablehq/plot';
-import type { Palette } from './palette.ts';
-import { framedPicture, type LegendEntry, label, PICTURE_FONT_SIZE, PICTURE_WIDTH } from './picture.ts';
-import { placed, plotMarkup } from './svg.ts';
+import {
+  EDGE,
+  framedPicture,
+  label,
+  PICTURE_FONT_SIZE,
+  PICTURE_WIDTH,
+  type PictureOptions,
+  plotMarkup,
+} from './picture.ts';
 
 /** A scale with the two ends of its numbers, or all of its names. */
 type Axis = Omit<ScaleOptions, 'domain'> & { domain: readonly (number | string)[] };
@@ -17,10 +23,7 @@ export interface Panel {
   marks: Markish[];
 }
 
-export interface PanelsOptions {
-  title: string;
-  description?: string;
-  legend: readonly LegendEntry[];
+export interface PanelsOptions extends PictureOptions {
   panels: readonly Panel[];
   /** How many stand side by side. By default as `panelColumns` says. */
   columns?: number;
@@ -36,13 +39,11 @@ export interface PanelsOptions {
   yTicks?: number | readonly number[];
   xFormat?: (value: number) => string;
   yFormat?: (value: number) => string;
-  palette: Palette;
 }
 
 const NAME = 26;
 const AXIS = 24;
 const GAP = 14;
-const EDGE = 16;
 
 /** For panels whose horizontal axis counts the steps of a run, from 0: two to four round ones, far enough from the ends. */
 export const overSteps = {
@@ -113,13 +114,14 @@ export function drawPanels(options: PanelsOptions): string {
     });
     const x = EDGE + column * step;
     return (
-      placed(x, top, PICTURE_FONT_SIZE, palette.ink, drawing) +
+      `<g transform="translate(${x},${top})" fill="${palette.ink}" font-size="${PICTURE_FONT_SIZE}" text-anchor="middle">${drawing}</g>` +
       label(x + left, top + NAME - 8, panel.name, palette.ink, { weight: 600 })
     );
   };
 
   return framedPicture(
-    { title: options.title, description: options.description, legend: options.legend, height, palette },
+    options,
+    height,
     (top) =>
       (yLabel === undefined ? '' : label(EDGE, top + 14, `↑ ${yLabel}`, palette.muted)) +
       rows

@@ -1,13 +1,14 @@
-/** A picture under its title and legend. What a plot draws is put inside by `placed`. */
+/** A picture as an SVG file, made without a browser: title, legend, and what plots draw. */
 
-import { dot, type SymbolName } from '@observablehq/plot';
+import { dot, type PlotOptions, plot, type SymbolName } from '@observablehq/plot';
+import { parseHTML } from 'linkedom';
 import { escapeHtml } from '../../command/text-table.ts';
 import type { Palette } from './palette.ts';
-import { plotMarkup, svgDocument } from './svg.ts';
 
+export const FONT = 'system-ui, -apple-system, "Segoe UI", "Helvetica Neue", Arial, sans-serif';
 export const PICTURE_WIDTH = 1000;
 export const PICTURE_FONT_SIZE = 12;
-const EDGE = 16;
+export const EDGE = 16;
 const TITLE_HEIGHT = 34;
 const LEGEND_ROW = 20;
 /** Width of a letter of the legend, on the safe side: nothing measures text where pictures are drawn. */
@@ -22,38 +23,39 @@ export interface LegendEntry {
   hollow?: boolean;
 }
 
-/** A picture on its own ground. `content` gets the height that title and legend take. */
-export function framedPicture(
-  options: {
-    title: string;
-    /** What the picture shows, for those who do not see it; the title alone by default. */
-    description?: string;
-    legend?: readonly LegendEntry[];
-    /** Of the content alone. */
-    height: number;
-    palette: Palette;
-  },
-  content: (top: number) => string,
-): string {
-  const { title, description, legend = [], palette } = options;
-  const key = legendMarkup(legend, palette);
-  const top = TITLE_HEIGHT + key.height;
-  const height = Math.ceil(top + options.height);
-  return svgDocument(
-    PICTURE_WIDTH,
-    height,
-    description === undefined ? title : `${title}. ${description}`,
-    `<rect class="ground" width="${PICTURE_WIDTH}" height="${height}" fill="${palette.paper}"/>` +
-      `<text x="${EDGE}" y="24" font-size="16" font-weight="600" fill="${palette.ink}">${escapeHtml(title)}</text>` +
-      key.markup +
-      content(top),
-  );
+export interface PictureOptions {
+  title: string;
+  /** What the picture shows, for those who do not see it; the title alone by default. */
+  description?: string;
+  legend: readonly LegendEntry[];
+  palette: Palette;
 }
 
-interface LabelOptions {
-  anchor?: 'start' | 'middle' | 'end';
-  size?: number;
-  weight?: number;
+/** The drawing of a plot as the inside of an SVG, without the style sheet that would resize it. */
+export function plotMarkup(options: PlotOptions): string {
+  const { document } = parseHTML('<!doctype html><html><body></body></html>');
+  const drawing = plot({ ...options, document });
+  for (const style of drawing.querySelectorAll('style')) style.remove();
+  return drawing.innerHTML;
+}
+
+/** A picture on its own ground. `content`, of the given height, is told how much title and legend take. */
+export function framedPicture(
+  { title, description, legend, palette }: PictureOptions,
+  contentHeight: number,
+  content: (top: number) => string,
+): string {
+  const key = legendMarkup(legend, palette);
+  const top = TITLE_HEIGHT + key.height;
+  const height = Math.ceil(top + contentHeight);
+  const words = description === undefined ? title : `${title}. ${description}`;
+  return (
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${PICTURE_WIDTH} ${height}" width="${PICTURE_WIDTH}" height="${height}" ` +
+    `role="img" aria-label="${escapeHtml(words)}" font-family="${escapeHtml(FONT)}">` +
+    `<rect class="ground" width="${PICTURE_WIDTH}" height="${height}" fill="${palette.paper}"/>` +
+    `<text x="${EDGE}" y="24" font-size="16" font-weight="600" fill="${palette.ink}">${escapeHtml(title)}</text>` +
+    `${key.markup}${content(top)}</svg>`
+  );
 }
 
 /** A line of text by itself, for what Plot's axes would put elsewhere. */
@@ -62,9 +64,9 @@ export function label(
   y: number,
   words: string,
   colour: string,
-  { anchor = 'start', size = PICTURE_FONT_SIZE, weight = 400 }: LabelOptions = {},
+  { anchor = 'start', weight = 400 }: { anchor?: 'start' | 'end'; weight?: number } = {},
 ): string {
-  return `<text x="${round(x)}" y="${round(y)}" font-size="${size}" text-anchor="${anchor}" font-weight="${weight}" fill="${colour}">${escapeHtml(words)}</text>`;
+  return `<text x="${round(x)}" y="${round(y)}" font-size="${PICTURE_FONT_SIZE}" text-anchor="${anchor}" font-weight="${weight}" fill="${colour}">${escapeHtml(words)}</text>`;
 }
 
 function round(value: number): number {

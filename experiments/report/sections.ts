@@ -1,5 +1,6 @@
 /** One document of sections and pictures, written as text for the terminal, as Markdown and as a page. */
 
+import type { RunFolder } from '../../command/run-folder.ts';
 import {
   escapeHtml,
   escapeMarkdown,
@@ -9,7 +10,7 @@ import {
   textTable,
 } from '../../command/text-table.ts';
 import { PAGE, PAPER, type Palette, paletteCss } from './palette.ts';
-import { FONT } from './svg.ts';
+import { FONT } from './picture.ts';
 
 /** A picture that is a file of its own and part of the page. */
 export interface Picture {
@@ -36,10 +37,8 @@ export interface Document {
   introduction: readonly string[];
   /** What was found. */
   summary: readonly Section[];
-  /** What belongs beside the numbers, a short sentence each: a smoke run, what was left out. */
+  /** What belongs beside the numbers, a short sentence each: a smoke run, where and when, what was left out. */
   notes: readonly string[];
-  /** Where, when and on what. */
-  about: readonly string[];
   parts: readonly (Section | Picture)[];
 }
 
@@ -53,7 +52,7 @@ interface Form {
 }
 
 /** Everything under the title, in the order in which it is read. */
-function written({ introduction, summary, notes, about, parts }: Document, form: Form): string[] {
+function written({ introduction, summary, notes, parts }: Document, form: Form): string[] {
   const part = (each: Section | Picture) =>
     isPicture(each)
       ? [form.picture(each)]
@@ -62,11 +61,10 @@ function written({ introduction, summary, notes, about, parts }: Document, form:
           ...(each.paragraphs ?? []).map(form.paragraph),
           ...(each.table ? [form.table(each.table, each)] : []),
         ];
-  const beside = [...notes, ...about];
   return [
     ...introduction.map(form.paragraph),
     ...summary.flatMap(part),
-    ...(beside.length > 0 ? [form.notes(beside)] : []),
+    ...(notes.length > 0 ? [form.notes(notes)] : []),
     ...parts.flatMap(part),
   ];
 }
@@ -132,6 +130,14 @@ ${blocks.join('\n')}
 </body>
 </html>
 `;
+}
+
+/** On the terminal and in the folder of the run: the page, its pictures, and its tables in Markdown. */
+export function writeReport(folder: RunFolder, document: Document): void {
+  for (const [name, svg] of Object.entries(documentPictures(document))) folder.write(name, svg);
+  folder.write('tables.md', documentMarkdown(document));
+  const page = folder.write('report.html', documentPage(document));
+  console.log(`\n${documentText(document)}\n\nThe page with all pictures: ${page}`);
 }
 
 /** Each picture as a file on a white ground, by its file name. */

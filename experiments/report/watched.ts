@@ -27,6 +27,28 @@ export interface WatchedRun {
   matrices: readonly WatchedMatrix[];
 }
 
+/** From what a run recorded; freezes of what was not watched are left out. */
+export function watchedRun({
+  steps,
+  scheduleSteps: totalSteps,
+  signals,
+  freezes,
+  threshold,
+}: {
+  steps: number;
+  scheduleSteps: number;
+  signals: readonly Omit<WatchedMatrix, 'threshold' | 'frozen'>[];
+  freezes: readonly { name: string; step: number; value: number | null }[];
+  threshold: number | null;
+}): WatchedRun {
+  const matrices = signals.map((signal) => {
+    const freeze = freezes.find(({ name }) => name === signal.name);
+    const frozen = freeze && freeze.value !== null ? { step: freeze.step, value: freeze.value } : undefined;
+    return { ...signal, threshold, frozen };
+  });
+  return { steps, totalSteps, matrices };
+}
+
 /**
  * The signal of every matrix over the steps, a panel each: a row a block, the runs over one another. A single run has the
  * steps of its freezes written beside them.

@@ -7,7 +7,7 @@ import type { Palette } from '../../report/palette.ts';
 import { drawPanels } from '../../report/panels.ts';
 import { type Difference, margin, type NoiseFloor } from '../statistics.ts';
 
-export interface IntervalGroup {
+interface IntervalGroup {
   heading: string;
   /** Which of the two arms a row is named after. */
   nameOf: 'arm' | 'base';

@@ -6,7 +6,7 @@ import { signed } from '../../report/numbers.ts';
 import type { Palette } from '../../report/palette.ts';
 import { drawPanels, panelColumns } from '../../report/panels.ts';
 
-export interface TradeOff {
+interface TradeOff {
   arm: string;
   /** Null for the mean over tasks. */
   task: string | null;

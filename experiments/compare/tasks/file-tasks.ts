@@ -1,12 +1,12 @@
+/** Tasks on the files of `node_modules`. */
+
+import { type Items, itemsOf } from '../../data/items.ts';
 import { randomBelow, textKey } from '../../data/random.ts';
-import type { Text } from '../../data/texts.ts';
-import { drawFrom, type FileKind, fileKinds, standsInTraining } from './file-texts.ts';
-import { heldOutItems, type Split, type Task, windowLength } from './task.ts';
+import { drawFrom, fileKinds, standsInTraining } from './file-texts.ts';
+import { heldOutItems, type Part, type Task, windowLength } from './task.ts';
 
 export const fileTaskNames = ['file-kind', 'next-byte', 'shuffled', 'reversed'] as const;
-export type FileTaskName = (typeof fileTaskNames)[number];
-
-type Part = 'training' | 'validation' | 'test';
+type FileTaskName = (typeof fileTaskNames)[number];
 
 /** An item of the given class from the texts of one part; null where the window drawn does not give one. */
 type MakeItem = (label: number, part: Part, key: readonly number[]) => Uint8Array | null;
@@ -23,7 +23,7 @@ function definitionOf(name: FileTaskName): FileTaskDefinition {
   const written = kinds.filter((kind) => kind.name !== 'native code' && kind.name !== 'source maps');
   const fromAny = (part: Part, key: readonly number[]) => {
     const kind = written[randomBelow(written.length, ...key, 0)];
-    return drawFrom(textsOf(kind, part), ...key, 1);
+    return drawFrom(kind[part], ...key, 1);
   };
   switch (name) {
     case 'file-kind':
@@ -31,7 +31,7 @@ function definitionOf(name: FileTaskName): FileTaskDefinition {
         character: 'noisy',
         description: 'Which kind of file do these 32 bytes come from?',
         classes: kinds.map((kind) => kind.name),
-        makeItem: (label, part, key) => drawFrom(textsOf(kinds[label], part), ...key).subarray(0, windowLength),
+        makeItem: (label, part, key) => drawFrom(kinds[label][part], ...key).subarray(0, windowLength),
       };
     case 'next-byte':
       return {
@@ -66,41 +66,26 @@ function definitionOf(name: FileTaskName): FileTaskDefinition {
   }
 }
 
-const made = new Map<FileTaskName, Task>();
-
-/** A task on the files of `node_modules`; the same object every time. */
 export function fileTask(name: FileTaskName): Task {
-  const known = made.get(name);
-  if (known) return known;
   const { makeItem, ...definition } = definitionOf(name);
   const classes = definition.classes.length;
   const stream = textKey(name);
   const seen = new Set<string>();
-  const task: Task = {
-    name,
-    base: 'files',
-    source: 'files',
-    ...definition,
+  return {
+    ...{ name, base: 'files', source: 'files', ...definition },
     // Test items are drawn first; validation leaves out what they hold.
     test: heldOut(makeItem, classes, 'test', stream, seen),
     validation: heldOut(makeItem, classes, 'validation', stream, seen),
     trainingBatch(seed, step, batch) {
-      const tokens = new Int32Array(batch * windowLength);
-      const labels = new Int32Array(batch);
-      for (let i = 0; i < batch; i++) {
-        const key = [stream, seed, step, i];
-        labels[i] = randomBelow(classes, ...key);
-        tokens.set(itemOf(makeItem, labels[i], 'training', key), i * windowLength);
-      }
-      return { tokens, labels };
+      return itemsOf(
+        Array.from({ length: batch }, (_, i) => {
+          const key = [stream, seed, step, i];
+          const label = randomBelow(classes, ...key);
+          return { label, tokens: itemOf(makeItem, label, 'training', key) };
+        }),
+      );
     },
   };
-  made.set(name, task);
-  return task;
-}
-
-function textsOf(kind: FileKind, part: Part): readonly Text[] {
-  return kind[part];
 }
 
 /** Each group in one of its orders, drawn by the key. */
@@ -126,9 +111,14 @@ function itemOf(makeItem: MakeItem, label: number, part: Part, key: readonly num
 }
 
 /** Balanced items, class after class in turn: distinct, and none of them, as drawn, anywhere in the files to train on. */
-function heldOut(makeItem: MakeItem, classes: number, part: Part, stream: number, seen: Set<string>): Split {
-  const count = heldOutItems[part === 'test' ? 'test' : 'validation'];
-  const perClass = Math.ceil(count / classes);
+function heldOut(
+  makeItem: MakeItem,
+  classes: number,
+  part: 'validation' | 'test',
+  stream: number,
+  seen: Set<string>,
+): Items {
+  const perClass = Math.ceil(heldOutItems[part] / classes);
   const accepted: Uint8Array[][] = Array.from({ length: classes }, () => []);
   for (let round = 0; accepted.some((items) => items.length < perClass); round++) {
     if (round === 20) throw new RangeError(`the ${part} files do not hold ${perClass} distinct items of each class`);
@@ -147,11 +137,12 @@ function heldOut(makeItem: MakeItem, classes: number, part: Part, stream: number
       accepted[label].push(item);
     }
   }
-  const total = perClass * classes;
-  const tokens = new Int32Array(total * windowLength);
-  const labels = Int32Array.from({ length: total }, (_, i) => i % classes);
-  for (let i = 0; i < total; i++) tokens.set(accepted[i % classes][Math.floor(i / classes)], i * windowLength);
-  return { tokens, labels, count: total };
+  return itemsOf(
+    Array.from({ length: perClass * classes }, (_, i) => ({
+      label: i % classes,
+      tokens: accepted[i % classes][Math.floor(i / classes)],
+    })),
+  );
 }
 
 /** An index into `byteKinds`; bytes beyond ASCII count as letters. */

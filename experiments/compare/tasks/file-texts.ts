@@ -4,7 +4,7 @@ import { blocksOf, drawWindow, type LoadedClass, loadTexts, type Text } from '..
 import { findVerbatim } from '../../data/verbatim.ts';
 
 /** One more than a window, so that the byte that follows it can be asked for. */
-export const drawnBytes = 33;
+const drawnBytes = 33;
 
 /** The files of one kind, in three parts: training and held out by package, and what is held out by file. */
 export interface FileKind {

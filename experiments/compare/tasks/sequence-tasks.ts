@@ -1,9 +1,12 @@
+/** Synthetic tasks. */
+
 import { Random } from '../../../src/index.ts';
+import { type Items, itemsOf } from '../../data/items.ts';
 import { randomWord, textKey } from '../../data/random.ts';
-import { heldOutItems, type Split, type Task, vocabulary, windowLength } from './task.ts';
+import { heldOutItems, type Part, type Task, vocabulary, windowLength } from './task.ts';
 
 export const sequenceTaskNames = ['majority', 'contains', 'noisy-majority', 'parity'] as const;
-export type SequenceTaskName = (typeof sequenceTaskNames)[number];
+type SequenceTaskName = (typeof sequenceTaskNames)[number];
 
 interface Item {
   tokens: number[];
@@ -78,77 +81,39 @@ const definitions: Readonly<Record<SequenceTaskName, SequenceTaskDefinition>> = 
   },
 };
 
-const made = new Map<SequenceTaskName, Task>();
-
-/** A synthetic task; the same object every time. */
 export function sequenceTask(name: SequenceTaskName): Task {
-  const known = made.get(name);
-  if (known) return known;
   const { draw, ...definition } = definitions[name];
   const stream = textKey(name);
   const classes = definition.classes.length;
-  const drawOf = (random: Random, wanted: number, part: Part): Item => {
+  const drawOf = (part: Part, random: Random, wanted: number): Item => {
     for (;;) {
       const item = draw(random, wanted);
       if (partOf(item.tokens) === part) return item;
     }
   };
-  const task: Task = {
-    name,
-    base: 'sequences',
-    source: 'synthetic',
-    ...definition,
-    test: heldOut('test', heldOutItems.test, (random, wanted) => drawOf(random, wanted, 'test'), classes, stream),
-    validation: heldOut(
-      'validation',
-      heldOutItems.validation,
-      (random, wanted) => drawOf(random, wanted, 'validation'),
-      classes,
-      stream,
-    ),
+  const heldOut = (part: 'validation' | 'test'): Items => {
+    const random = new Random(randomWord(stream, textKey(part)));
+    const items = new Map<string, Item>();
+    while (items.size < heldOutItems[part]) {
+      const item = drawOf(part, random, items.size % classes);
+      const content = item.tokens.join();
+      if (!items.has(content)) items.set(content, item);
+    }
+    return itemsOf([...items.values()]);
+  };
+  return {
+    ...{ name, base: 'sequences', source: 'synthetic', ...definition },
+    test: heldOut('test'),
+    validation: heldOut('validation'),
     trainingBatch(seed, step, batch) {
       const random = new Random(randomWord(stream, seed), step);
-      const tokens = new Int32Array(batch * windowLength);
-      const labels = new Int32Array(batch);
-      for (let i = 0; i < batch; i++) {
-        const item = drawOf(random, random.integer(classes), 'training');
-        tokens.set(item.tokens, i * windowLength);
-        labels[i] = item.label;
-      }
-      return { tokens, labels };
+      return itemsOf(Array.from({ length: batch }, () => drawOf('training', random, random.integer(classes))));
     },
   };
-  made.set(name, task);
-  return task;
 }
-
-type Part = 'training' | 'validation' | 'test';
 
 /** The part a sequence belongs to, by a hash of it: a tenth each is held out, whatever draws it. */
 export function partOf(tokens: readonly number[]): Part {
   const tenth = randomWord(...tokens) % 10;
   return tenth === 0 ? 'validation' : tenth === 1 ? 'test' : 'training';
-}
-
-function heldOut(
-  part: Part,
-  count: number,
-  draw: (random: Random, wanted: number) => Item,
-  classes: number,
-  stream: number,
-): Split {
-  const random = new Random(randomWord(stream, textKey(part)));
-  const tokens = new Int32Array(count * windowLength);
-  const labels = new Int32Array(count);
-  const seen = new Set<string>();
-  for (let i = 0; i < count; ) {
-    const item = draw(random, i % classes);
-    const content = item.tokens.join();
-    if (seen.has(content)) continue;
-    seen.add(content);
-    tokens.set(item.tokens, i * windowLength);
-    labels[i] = item.label;
-    i++;
-  }
-  return { tokens, labels, count };
 }

@@ -1,3 +1,7 @@
+/** What a task is. */
+
+import type { Items } from '../../data/items.ts';
+
 /** Tokens of every item. */
 export const windowLength = 32;
 
@@ -7,13 +11,7 @@ export type BaseName = 'files' | 'sequences';
 /** Distinct tokens of each base. */
 export const vocabulary: Readonly<Record<BaseName, number>> = { files: 256, sequences: 16 };
 
-/** Items and the index of the class of each. */
-export interface Split {
-  /** count × windowLength. */
-  tokens: Int32Array;
-  labels: Int32Array;
-  count: number;
-}
+export type Part = 'training' | 'validation' | 'test';
 
 export interface Task {
   readonly name: string;
@@ -27,10 +25,10 @@ export interface Task {
   readonly source: 'files' | 'synthetic';
   readonly description: string;
   /** The batch of one step: a function of seed and step alone. */
-  trainingBatch(seed: number, step: number, batch: number): { tokens: Int32Array; labels: Int32Array };
+  trainingBatch(seed: number, step: number, batch: number): Items;
   /** Its first items serve as the small validation set. */
-  readonly validation: Split;
-  readonly test: Split;
+  readonly validation: Items;
+  readonly test: Items;
 }
 
 /** Items held out of every task. No validation or test item can be drawn for training, and they share none. */

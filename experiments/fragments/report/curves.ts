@@ -5,30 +5,31 @@ import { armLabel, armStyle } from '../../report/arms.ts';
 import type { Palette } from '../../report/palette.ts';
 import { drawPanels, overSteps } from '../../report/panels.ts';
 import type { Sample } from '../../report/watched.ts';
-import type { ReportData } from './data.ts';
+import type { Results } from '../results.ts';
 
 /** The loss as logged faint, its moving average strong; the accuracy wherever it was measured, and at the plain stop. */
-export function drawCurves(title: string, { arms, totalSteps }: ReportData, palette: Palette): string {
+export function drawCurves(title: string, { full, grades, config }: Results, palette: Palette): string {
+  const { steps: totalSteps } = config;
   const percent = (samples: readonly Sample[]) =>
     samples.filter(({ value }) => Number.isFinite(value)).map(({ step, value }) => ({ step, value: 100 * value }));
   // The arm drawn first is the wider, so that it is seen under the other.
-  const styled = arms.map((arm, index) => ({
-    ...arm,
-    ...armStyle(arm.name, palette),
+  const styled = [full, grades].map(({ name, steps, losses, curve }, index) => ({
+    ...{ name, steps, losses, ...armStyle(name, palette) },
     strokeWidth: index === 0 ? 3.5 : 1.6,
-    accuracy: percent(arm.accuracy),
-    ends: percent(arm.accuracy.slice(-1)),
+    accuracy: percent(curve),
+    ends: percent(curve.slice(-1)),
   }));
-  const plainStops = percent(arms.flatMap(({ plainStop }) => plainStop ?? []));
-  const losses = arms.flatMap(({ loss }) => loss.map(({ value }) => value)).filter(Number.isFinite);
+  // Measured on the same part of the files as the curve.
+  const plainStops = percent(full.curve.filter(({ step }) => step === full.plainStop?.step));
+  const losses = styled.flatMap((arm) => arm.losses.map(({ value }) => value)).filter(Number.isFinite);
   const accuracies = [...styled.flatMap(({ accuracy }) => accuracy), ...plainStops].map(({ value }) => value);
   const place = { x: 'step', y: 'value' } as const;
   const x = { domain: [0, totalSteps] };
   const ground = [
     gridY({ stroke: palette.line, strokeOpacity: 1, ticks: 5 }),
     ruleX(
-      styled.filter(({ stoppedAt }) => stoppedAt !== undefined),
-      { x: 'stoppedAt', stroke: 'colour', strokeDasharray: '4 3' },
+      styled.filter(({ steps }) => steps < totalSteps),
+      { x: 'steps', stroke: 'colour', strokeDasharray: '4 3' },
     ),
   ];
   const written = (samples: readonly Sample[], words: string, colour: string, dy: number) =>
@@ -68,9 +69,12 @@ export function drawCurves(title: string, { arms, totalSteps }: ReportData, pale
         height: 190,
         marks: [
           ...ground,
-          styled.map(({ loss, colour }) => line(loss, { ...place, stroke: colour, strokeOpacity: 0.25 })),
-          styled.map(({ loss, colour, strokeWidth }) =>
-            line(loss, windowY(Math.max(1, Math.round(loss.length / 30)), { ...place, stroke: colour, strokeWidth })),
+          styled.map(({ losses, colour }) => line(losses, { ...place, stroke: colour, strokeOpacity: 0.25 })),
+          styled.map(({ losses, colour, strokeWidth }) =>
+            line(
+              losses,
+              windowY(Math.max(1, Math.round(losses.length / 30)), { ...place, stroke: colour, strokeWidth }),
+            ),
           ),
         ],
       },

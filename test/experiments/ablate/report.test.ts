@@ -1,8 +1,19 @@
 import { expect, test } from 'vitest';
-import { pictures, reportPage } from '../../../experiments/ablate/report.ts';
-import { markdownTables, summaryText } from '../../../experiments/ablate/tables.ts';
+import type { Ablation } from '../../../experiments/ablate/grid.ts';
+import { ablationDocument } from '../../../experiments/ablate/report.ts';
+import {
+  documentMarkdown,
+  documentPage,
+  documentPictures,
+  documentText,
+} from '../../../experiments/report/sections.ts';
 import { madeUpAblation } from '../compare/made-up.ts';
 import { balanced } from '../markup.ts';
+
+const pictures = (ablation: Ablation) => documentPictures(ablationDocument(ablation));
+const reportPage = (ablation: Ablation) => documentPage(ablationDocument(ablation));
+const markdownTables = (ablation: Ablation) => documentMarkdown(ablationDocument(ablation));
+const summaryText = (ablation: Ablation) => documentText(ablationDocument(ablation));
 
 test('a heat map a signal, each a file by itself and on the page', () => {
   const ablation = madeUpAblation();

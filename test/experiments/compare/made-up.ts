@@ -1,4 +1,4 @@
-import type { Ablation } from '../../../experiments/ablate/results.ts';
+import type { Ablation } from '../../../experiments/ablate/grid.ts';
 import { armNames } from '../../../experiments/compare/arms.ts';
 import type { ArmResult, Comparison, Freeze, TaskDescription, Timing } from '../../../experiments/compare/results.ts';
 import { projectionKinds, Random } from '../../../src/index.ts';

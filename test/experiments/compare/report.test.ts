@@ -1,11 +1,20 @@
 import { expect, test } from 'vitest';
 import { armNames } from '../../../experiments/compare/arms.ts';
-import { pictures, reportPage } from '../../../experiments/compare/report.ts';
+import { comparisonDocument } from '../../../experiments/compare/report.ts';
 import type { Comparison } from '../../../experiments/compare/results.ts';
-import { markdownTables, summaryText } from '../../../experiments/compare/tables.ts';
+import {
+  documentMarkdown,
+  documentPage,
+  documentPictures,
+  documentText,
+} from '../../../experiments/report/sections.ts';
 import { balanced } from '../markup.ts';
 import { madeUpComparison } from './made-up.ts';
 
+const reportPage = (comparison: Comparison) => documentPage(comparisonDocument(comparison));
+const pictures = (comparison: Comparison) => documentPictures(comparisonDocument(comparison));
+const markdownTables = (comparison: Comparison) => documentMarkdown(comparisonDocument(comparison));
+const summaryText = (comparison: Comparison) => documentText(comparisonDocument(comparison));
 const smallest = { evaluationTasks: 1, seeds: 1, blocks: 1, lengths: [1] };
 
 function only(comparison: Comparison, arms: readonly string[]): Comparison {

@@ -3,13 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { RunFolder, RunFolderError } from '../../../command/run-folder.ts';
 import { UnitStore } from '../../../experiments/compare/store.ts';
-import {
-  isUnitResult,
-  type SweepUnit,
-  type Unit,
-  type UnitResult,
-  unitKey,
-} from '../../../experiments/compare/units.ts';
+import { type SweepUnit, type UnitResult, unitKey } from '../../../experiments/compare/units.ts';
 import { temporaryFolder, writeFiles } from '../../temporary-folder.ts';
 
 const unit: SweepUnit = {
@@ -26,6 +20,7 @@ const result: UnitResult = {
   calibrations: [],
   arms: [],
   timings: [],
+  ablation: [],
 };
 
 /** Runs `act`, which must fail with a named error, and returns its message. */
@@ -39,8 +34,7 @@ function refusal(act: () => unknown): string {
   throw new Error('it was not refused');
 }
 
-const storeOf = (folder: RunFolder) =>
-  new UnitStore<Unit, UnitResult>(folder, { keyOf: unitKey, isResult: isUnitResult });
+const storeOf = (folder: RunFolder) => new UnitStore(folder);
 
 test('a unit that was saved is loaded, by another process as well; one that was not is null', () => {
   const path = join(temporaryFolder(), 'deep', 'run');

@@ -1,20 +1,21 @@
 /** Every arm is a training of its own, and looking at one on the way changes nothing of it. */
 import { beforeAll, describe, expect, test } from 'vitest';
-import { armNames, freezeList, gradesPolicy, paperArms } from '../../../experiments/compare/arms.ts';
+import { armNames, armTable, freezeList, gradesPolicy, paperArms } from '../../../experiments/compare/arms.ts';
 import { buildBase } from '../../../experiments/compare/bases.ts';
 import fromBelow from '../../../experiments/compare/example-policy.ts';
 import type { ArmResult } from '../../../experiments/compare/results.ts';
 import { Run, trainingOperations } from '../../../experiments/compare/run.ts';
-import { type Split, type Task, windowLength } from '../../../experiments/compare/tasks/task.ts';
+import { type Task, windowLength } from '../../../experiments/compare/tasks/task.ts';
 import { loadTask } from '../../../experiments/compare/tasks.ts';
 import { type ArmsOptions, trainArms } from '../../../experiments/compare/train-arms.ts';
+import type { Items } from '../../../experiments/data/items.ts';
 import { FixedStop, FreezeList, inReversedOrder, type Policy } from '../../../src/index.ts';
 import { CpuDevice } from '../../../src/tensor/cpu/cpu-device.ts';
 
 // Runs have one thread each.
 const device = new CpuDevice({ threads: 1 });
 const whole = loadTask('contains');
-const first = ({ tokens, labels }: Split, count: number): Split => ({
+const first = ({ tokens, labels }: Items, count: number): Items => ({
   tokens: tokens.subarray(0, count * windowLength),
   labels: labels.subarray(0, count),
   count,
@@ -23,7 +24,9 @@ const first = ({ tokens, labels }: Split, count: number): Split => ({
 const task: Task = { ...whole, validation: first(whole.validation, 60), test: first(whole.test, 100) };
 /** Settings under which matrices freeze in a run of 60 steps. */
 const setting = { threshold: 0.95, grace: 0.3, horizon: 0.1, patience: 0, spacing: 0.02 };
-const userRule = 'example-policy';
+const userPolicy = ({ registry, optimizer, model, source: { steps, seed } }: Run) =>
+  fromBelow({ registry, optimizer, model, steps, seed, device });
+const table = armTable('example-policy', userPolicy);
 const ownArms = ['example-policy', 'example-policy-plain-stop', 'example-policy-reversed'];
 
 async function optionsFor(adapters: boolean, arms: readonly string[]): Promise<ArmsOptions> {
@@ -32,10 +35,8 @@ async function optionsFor(adapters: boolean, arms: readonly string[]): Promise<A
   // Else its buffers wait for the garbage collector, and what stays on the device could not be told.
   for (const parameter of model.parameters()) parameter.release('its values were copied');
   return {
-    ...{ device, task, base, seed: 3, steps: 60, length: 1, learningRate: 3e-3, adapters, arms, setting, userRule },
+    ...{ device, task, base, seed: 3, steps: 60, length: 1, learningRate: 3e-3, adapters, arms, setting, table },
     thresholds: { 'paper-v1': 2, 'paper-v3': 2, 'released-code': 1e9 },
-    userPolicy: ({ registry, optimizer, model, source: { steps, seed } }) =>
-      fromBelow({ registry, optimizer, model, steps, seed, device }),
   };
 }
 
@@ -132,7 +133,7 @@ describe('all weights', () => {
     const own = arm('example-policy');
     expect(own.freezes.map(({ step }) => step).slice(0, 3)).toEqual([24, 26, 28]);
     expect(own.steps).toBe(50);
-    expect(figuresOf(own)).toEqual(await alone(options, (run) => options.userPolicy?.(run) ?? {}));
+    expect(figuresOf(own)).toEqual(await alone(options, userPolicy));
   });
 
   test('early stopping pays for its evaluations, and goes back to the best where it is told to', () => {

@@ -3,7 +3,6 @@ import { textTable } from '../../../command/text-table.ts';
 import {
   type ArmRecord,
   type Results,
-  reportData,
   resultsInWords,
   resultsJson,
   resultsTable,
@@ -100,14 +99,4 @@ test('the JSON tells what the rule froze from what followed, and where an arm en
       },
     ],
   });
-});
-
-test('the pictures are drawn from one measure: the plain stop is a point of the curve', () => {
-  const { arms, matrices, endedAt } = reportData(results);
-  expect(arms.map(({ plainStop }) => plainStop)).toEqual([{ step: 110, value: 0.77 }, undefined]);
-  expect(arms.map(({ stoppedAt }) => stoppedAt)).toEqual([undefined, 100]);
-  expect(matrices).toMatchObject([
-    { name: 'blocks.0.attention.query', threshold: 0.45, frozen: { step: 90, value: 0.4 } },
-  ]);
-  expect(endedAt).toBe(100);
 });

@@ -13,8 +13,7 @@ const madeUp: Document = {
   title: 'A title',
   introduction: ['What it is about.'],
   summary: [{ heading: 'What was found', paragraphs: ['A finding.'] }],
-  notes: ['Left out: much.'],
-  about: ['Somewhere, some time.'],
+  notes: ['Left out: much.', 'Somewhere, some time.'],
   parts: [
     {
       file: 'a.svg',

@@ -1,9 +1,13 @@
 import { expect, test } from 'vitest';
 import { armNames } from '../../../../experiments/compare/arms.ts';
-import { pictures } from '../../../../experiments/compare/report.ts';
+import { comparisonDocument } from '../../../../experiments/compare/report.ts';
+import type { Comparison } from '../../../../experiments/compare/results.ts';
 import { armLabel } from '../../../../experiments/report/arms.ts';
+import { documentPictures } from '../../../../experiments/report/sections.ts';
 import { balanced } from '../../markup.ts';
 import { madeUpComparison } from '../made-up.ts';
+
+const pictures = (comparison: Comparison) => documentPictures(comparisonDocument(comparison));
 
 const everyPicture = [
   'accuracy-and-operations-by-task.svg',

@@ -1,0 +1,154 @@
+/** What the comparison and the ablation have in common: a folder, and units that workers do, shown on the way and kept in that folder. */
+
+import { writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { dirname, join } from 'node:path';
+import { CommandError } from '../../command/error.ts';
+import { formatSeconds } from '../../command/format.ts';
+import { Interrupted, listenForInterrupt } from '../../command/interrupt.ts';
+import { Progress } from '../../command/progress.ts';
+import { newestUnfinishedRun, newRunPath, RunFolder, RunFolderError, toJson } from '../../command/run-folder.ts';
+import type { Device } from '../../src/index.ts';
+import { counted } from '../report/numbers.ts';
+import { type Document, writeReport } from '../report/sections.ts';
+import { pretrainingSteps } from './bases.ts';
+import type { UnitStore } from './store.ts';
+import { loadTask } from './tasks.ts';
+import { type Bases, expectedSteps, type Unit, type UnitResult, UnitRunner, unitKey } from './units.ts';
+import { performUnits } from './workers.ts';
+
+/** A run that holds its results is over. */
+const resultsFiles = { compare: 'comparison.json', ablate: 'ablation.json' };
+
+type Command = keyof typeof resultsFiles;
+
+/** The folder of a run, new or to be gone on with. */
+export function openFolder(
+  command: Command,
+  { out, resume, quick }: { out: string | null; resume: boolean; quick: boolean },
+  { kind, adapter }: Device,
+  settings: object,
+  joins = resume,
+): RunFolder {
+  const path = out ?? (resume ? newestUnfinishedRun(command, resultsFiles[command]) : newRunPath(command));
+  const folder = RunFolder[joins ? 'join' : 'create'](path, { ...settings, device: kind, adapter });
+  console.log(`Run folder: ${path}. Ctrl-C keeps what is done; --resume goes on from there.`);
+  console.log(`Device: ${kind} (${adapter})`);
+  if (quick) console.log('This is a smoke run: it shows that everything works, and is no evidence of anything.');
+  return folder;
+}
+
+/** Writes the report, then the results. */
+export function finish(command: Command, folder: RunFolder, document: Document, results: object, json: string | null) {
+  writeReport(folder, document);
+  folder.writeJson(resultsFiles[command], results);
+  if (json !== null) writeFileSync(json, toJson(results));
+}
+
+interface WorkOptions {
+  command: Command;
+  device: Device;
+  store: UnitStore;
+  /** Steps of a smoke run, whose bases are trained for less; null otherwise. */
+  smokeSteps: number | null;
+  /** Where the units of other runs are only put together, a unit that is missing is an error. */
+  onlyMerges?: boolean;
+}
+
+export class Work {
+  readonly #options: WorkOptions;
+  readonly #bases: Bases;
+  readonly #interrupt = listenForInterrupt();
+
+  constructor(options: WorkOptions) {
+    const { store, smokeSteps } = options;
+    this.#options = options;
+    this.#bases = {
+      // Beside the run's folder, so that the next run finds them.
+      folder: join(dirname(store.folder.path), 'bases'),
+      steps: smokeSteps === null ? pretrainingSteps : Math.min(pretrainingSteps, 5 * smokeSteps),
+    };
+  }
+
+  release(): void {
+    this.#interrupt.release();
+  }
+
+  /** Pretrains the bases here, so that workers find them. */
+  async pretrain(tasks: readonly string[]): Promise<void> {
+    const runner = new UnitRunner(this.#options.device, this.#bases);
+    for (const base of new Set(tasks.map((task) => loadTask(task).base))) {
+      await runner.base(base, (message) => console.log(`  ${message}`));
+      this.#stopIfInterrupted();
+    }
+  }
+
+  /**
+   * Results of all units in their order, those that were done before included.
+   *
+   * @throws Interrupted, and CommandError where units failed; what is done is kept.
+   */
+  async perform(label: string, units: readonly Unit[], workers: number): Promise<UnitResult[]> {
+    const { device, store } = this.#options;
+    const results = new Map<Unit, UnitResult>();
+    for (const unit of units) {
+      const known = store.load(unit);
+      if (known) results.set(unit, known);
+    }
+    const open = units.filter((unit) => !results.has(unit));
+    if (open.length === 0) return units.flatMap((unit) => results.get(unit) ?? []);
+    if (this.#options.onlyMerges) {
+      throw new RunFolderError(
+        `the folders to merge lack ${counted(open.length, 'unit')}, such as ${unitKey(open[0])}`,
+      );
+    }
+    const started = performance.now();
+    const underWay = new Map<Unit, number>();
+    const progress = new Progress({ label, total: open.reduce((sum, unit) => sum + expectedSteps(unit), 0) });
+    let finished = 0;
+    const show = () => {
+      const parts = [...underWay].map(([unit, steps]) => ({ unit, share: Math.min(1, steps / expectedSteps(unit)) }));
+      progress.update(finished + parts.reduce((sum, { unit, share }) => sum + share * expectedSteps(unit), 0), [
+        { text: `${results.size}/${units.length}`, importance: 9 },
+        ...parts.map(({ unit, share }, i) => ({
+          text: `${unit.phase === 'timing' ? unit.arm : unit.task} seed ${unit.seed} ${Math.floor(100 * share)} %`,
+          importance: 2 - i,
+        })),
+      ]);
+    };
+    const failures = await performUnits(open, {
+      ...{ deviceKind: device.kind, bases: this.#bases, workers, signal: this.#interrupt.signal },
+      onSteps: (unit, steps) => {
+        underWay.set(unit, (underWay.get(unit) ?? 0) + steps);
+        show();
+      },
+      onDone: (unit, result) => {
+        store.save(unit, result);
+        results.set(unit, result);
+        underWay.delete(unit);
+        finished += expectedSteps(unit);
+        show();
+      },
+    }).finally(() => progress.end());
+    this.#stopIfInterrupted();
+    if (failures.length > 0) {
+      const reasons = failures.map(({ unit, reason }) => `${unitKey(unit)}: ${reason}`).join('\n');
+      const kept = `what is done is kept in ${store.folder.path}, --resume tries again`;
+      throw new CommandError(`${counted(failures.length, 'unit')} failed; ${kept}\n${reasons}`);
+    }
+    const seconds = (performance.now() - started) / 1000;
+    console.log(`${label}: ${counted(open.length, 'unit')} in ${formatSeconds(seconds)}`);
+    return units.flatMap((unit) => results.get(unit) ?? []);
+  }
+
+  #stopIfInterrupted(): void {
+    if (this.#interrupt.signal.aborted) {
+      throw new Interrupted(`Go on with: npm run ${this.#options.command} -- --resume (and the same options)`);
+    }
+  }
+}
+
+/** Processes that train side by side. */
+export function workerCount(workers: number | null, { kind }: Device): number {
+  return workers ?? (kind === 'cpu' ? availableParallelism() : 1);
+}
