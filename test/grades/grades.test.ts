@@ -17,7 +17,7 @@ import {
   weightChange,
 } from '../../src/index.ts';
 import { cpu, onEachDevice } from '../devices.ts';
-import { releaseLater, releaseMade, Training, tinyModel } from '../nn/tiny.ts';
+import { collectGarbage, releaseLater, releaseMade, Training, tinyModel } from '../nn/tiny.ts';
 import { magnitude, Play, type Script } from './scripted.ts';
 
 afterEach(releaseMade);
@@ -587,6 +587,7 @@ onEachDevice((device) => {
   });
 
   test('a batch that cannot be halved is a named error, and the run can go on', async () => {
+    await collectGarbage();
     const training = new Training(device);
     const policy = new GradES(training.registry, training.optimizer, { steps: 100, interval: 5 });
     await training.step(1, { policy });

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { ArgumentError, type Device, type GenerateOptions, generate, loadPretrained, Random } from '../../src/index.ts';
 import { pickToken, type SamplingOptions } from '../../src/pretrained/sampling.ts';
 import { cpu, onEachDevice } from '../devices.ts';
+import { collectGarbage } from '../nn/tiny.ts';
 import { fixture, models, readFixture } from './fixtures.ts';
 
 async function collect(model: Parameters<typeof generate>[0], prompt: readonly number[], options: GenerateOptions) {
@@ -33,6 +34,7 @@ onEachDevice((device) => {
     const at = expected.findIndex((token, i) => i > 5 && expected.indexOf(token) === i);
     expect(await collect(model, prompt, { stopTokens: [expected[at]] })).toEqual(expected.slice(0, at));
     expect(await collect(model, prompt, {})).toHaveLength(96 - prompt.length);
+    await collectGarbage();
     const before = device.memory().liveBytes;
     for await (const token of generate(model, prompt)) {
       expect(device.memory().liveBytes).toBeGreaterThan(before);
