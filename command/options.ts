@@ -88,6 +88,16 @@ export function wholeNumber<A extends About<number> & { from: number; to: number
   return option({ placeholder: 'N', allowed: `a whole number from ${from} to ${to}`, parse }, about);
 }
 
+export function number<A extends About<number> & { from: number; to: number }>(about: A): Kind<number> & A {
+  const { from, to } = about;
+  const parse = (given: string) => {
+    const value = Number(given);
+    if (/^[\d.]+(e-?\d+)?$/i.test(given) && value >= from && value <= to) return value;
+    throw new Refusal(given);
+  };
+  return option({ placeholder: 'X', allowed: `a number from ${from} to ${to}`, parse }, about);
+}
+
 export function oneOf<const Name extends string, A extends About<NoInfer<Name>>>(
   names: readonly Name[],
   about: A,
@@ -113,7 +123,7 @@ export function listOf<Value, A extends About<readonly Value[]>>(
   return option(kind, about);
 }
 
-/** `--device`, of the commands that train. */
+/** `--device`, of the commands that compute. */
 export function device() {
   return oneOf(deviceKinds, {
     placeholder: deviceKinds.join('|'),

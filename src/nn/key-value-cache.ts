@@ -29,6 +29,11 @@ export class BlockCache {
     return [put(keys, this.#keys, start), put(values, this.#values, start)];
   }
 
+  /** Forgets all positions but the first `length`. */
+  rewind(length: number): void {
+    this.#length = Math.min(this.#length, length);
+  }
+
   release(): void {
     this.#keys?.release('the cache was released');
     this.#values?.release('the cache was released');
@@ -78,6 +83,11 @@ export class KeyValueCache {
   makeRoom(time: number): void {
     if (this.length + time <= this.capacity) return;
     throw new ShapeError(`cache: ${this.length} and ${time} more positions exceed its capacity of ${this.capacity}`);
+  }
+
+  /** Forgets all positions but the first `length`: what follows them can then be another text. */
+  rewind(length: number): void {
+    for (const block of this.blocks) block.rewind(length);
   }
 
   release(): void {

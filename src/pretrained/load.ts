@@ -27,6 +27,8 @@ export interface Pretrained {
   /** config.json as it was. */
   readonly config: JsonObject;
   readonly folder: string;
+  /** The tokens that end a text, by generation_config.json or else config.json. Often none: the tokenizer may know one. */
+  readonly endTokens: readonly number[];
 }
 
 /** Tensors that old folders have beside the parameters: masks and frequencies that are computed here. */
@@ -45,6 +47,8 @@ export async function loadPretrained(folder: string, options: CreateOptions = {}
   if (!config) throw new FileFormatError(`${path}: there is no such file`);
   const family = familyOf(path, config);
   const description = describe(family, config);
+  const endTokens =
+    endTokensOf(await readJsonFile(join(folder, 'generation_config.json'))) ?? endTokensOf(config) ?? [];
   const files = await WeightFiles.openFolder(folder);
   try {
     const weights = family.weights(description);
@@ -61,10 +65,16 @@ export async function loadPretrained(folder: string, options: CreateOptions = {}
       const parts = weight.parameters.map((each) => find(parameters, each));
       scope('loadPretrained', () => fillParts(weight, parts, values));
     }
-    return { model, family, config, folder };
+    return { model, family, config, folder, endTokens };
   } finally {
     await files.close();
   }
+}
+
+/** `eos_token_id`, which is a number or a list of them; null where there is none. */
+function endTokensOf(config: JsonObject | null): number[] | null {
+  const { eos_token_id: given = null } = config ?? {};
+  return given === null ? null : [given].flat().filter((token) => typeof token === 'number');
 }
 
 /** @throws UnsupportedModelError for a family that is not supported. */

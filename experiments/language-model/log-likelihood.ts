@@ -1,0 +1,129 @@
+/** How likely a model holds a text to be, whole or after another one. */
+
+import {
+  crossEntropy,
+  type Decoder,
+  KeyValueCache,
+  noGrad,
+  step,
+  type TextTokenizer,
+  tensor,
+} from '../../src/index.ts';
+import { DatasetError } from '../data/files.ts';
+import type { ChoiceItem } from './evaluation-items.ts';
+
+/** Positions computed at a time: each takes as many logits as there are tokens in the vocabulary. */
+const piece = 256;
+
+/** A question in tokens, and each of its choices as what follows. */
+export interface ChoiceTokens {
+  readonly context: readonly number[];
+  readonly continuations: readonly (readonly number[])[];
+}
+
+/**
+ * Log-likelihood of a text, and how many of its tokens that counts: the first has nothing before it. A text longer than the
+ * context is taken in windows, each of which begins with the last token of the one before.
+ */
+export async function textLogLikelihood(model: Decoder, tokens: readonly number[]) {
+  const { blocks, contextLength } = model.config;
+  const scored = tokens.length - 1;
+  let sum = 0;
+  for (let start = 0; start < scored; start += contextLength) {
+    const end = Math.min(start + contextLength, scored);
+    const cache = new KeyValueCache(blocks, end - start);
+    try {
+      sum += await logLikelihood(model, cache, tokens.slice(start, end), tokens.slice(start + 1, end + 1));
+    } finally {
+      cache.release();
+    }
+  }
+  return { logLikelihood: sum, tokens: scored };
+}
+
+/** Log-likelihood of each continuation after the context, whose keys and values are computed once. */
+export async function choiceLogLikelihoods(model: Decoder, { context, continuations }: ChoiceTokens) {
+  const shared = context.slice(0, -1);
+  const longest = Math.max(...continuations.map(({ length }) => length));
+  const cache = new KeyValueCache(model.config.blocks, shared.length + longest);
+  try {
+    if (shared.length > 0) await fill(model, cache, shared);
+    const found: number[] = [];
+    for (const continuation of continuations) {
+      cache.rewind(shared.length);
+      const inputs = [...context.slice(-1), ...continuation.slice(0, -1)];
+      found.push(await logLikelihood(model, cache, inputs, continuation));
+    }
+    return found;
+  } finally {
+    cache.release();
+  }
+}
+
+/**
+ * The tokens of a question and its choices as lm-evaluation-harness makes them: of context and choice together, those after
+ * as many as the context has alone. Spaces at the end of the context go with the choice.
+ *
+ * @throws {DatasetError} they do not fit the model, or a choice has no token of its own.
+ */
+export function choiceTokens(
+  tokenizer: TextTokenizer,
+  contextLength: number,
+  { question, choices, line }: ChoiceItem,
+): ChoiceTokens {
+  const written = `Question: ${question}\nAnswer:`;
+  const kept = written.trimEnd();
+  const context = tokenizer.encode(kept);
+  const continuations = choices.map((choice) => {
+    const whole = tokenizer.encode(`${written} ${choice}`);
+    const length = whole.length - 1;
+    if (length > contextLength) {
+      throw new DatasetError(
+        `line ${line}: the question with "${choice}" has ${length} tokens (allowed: up to ${contextLength})`,
+      );
+    }
+    if (whole.length <= context.length) throw new DatasetError(`line ${line}: "${choice}" has no token of its own`);
+    return whole.slice(context.length);
+  });
+  return { context, continuations };
+}
+
+/** Σ log p(target), of which the i-th follows the i-th input. What the cache holds comes before; the inputs are added to it. */
+async function logLikelihood(
+  model: Decoder,
+  cache: KeyValueCache,
+  inputs: readonly number[],
+  targets: readonly number[],
+): Promise<number> {
+  let sum = 0;
+  for (let from = 0; from < inputs.length; from += piece) {
+    const losses = await inEvaluation(model, () => {
+      const { device } = model.tokens.table;
+      const row = (tokens: readonly number[]) => tensor([tokens.slice(from, from + piece)], { device, dtype: 'i32' });
+      const logits = model.call(row(inputs), { cache });
+      return crossEntropy(logits, row(targets), { reduction: 'none' }).data();
+    });
+    for (const loss of losses) sum -= loss;
+  }
+  return sum;
+}
+
+async function fill(model: Decoder, cache: KeyValueCache, tokens: readonly number[]): Promise<void> {
+  await inEvaluation(model, () => {
+    const { device } = model.tokens.table;
+    model.call(tensor([[...tokens]], { device, dtype: 'i32' }), { cache, lastOnly: true });
+  });
+}
+
+/** A step without a graph and without dropout. */
+function inEvaluation<T>(model: Decoder, body: () => T | Promise<T>): Promise<T> {
+  return step(async () => {
+    const wasTraining = model.training;
+    model.eval();
+    try {
+      return await noGrad(body);
+    } finally {
+      if (wasTraining) model.train();
+    }
+  });
+}
