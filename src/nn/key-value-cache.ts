@@ -1,6 +1,6 @@
 /** Keys and values of the tokens so far, so that a decoder computes only what is new. */
 import { copyInto } from '../tensor/copy.ts';
-import { ShapeError } from '../tensor/errors.ts';
+import { ArgumentError, ShapeError } from '../tensor/errors.ts';
 import { rowMajorStrides } from '../tensor/shape.ts';
 import { allocate, type Tensor } from '../tensor/tensor.ts';
 
@@ -29,9 +29,9 @@ export class BlockCache {
     return [put(keys, this.#keys, start), put(values, this.#values, start)];
   }
 
-  /** Forgets all positions but the first `length`. */
+  /** Forgets all positions but the first `length`, which KeyValueCache has checked. */
   rewind(length: number): void {
-    this.#length = Math.min(this.#length, length);
+    this.#length = length;
   }
 
   release(): void {
@@ -85,8 +85,17 @@ export class KeyValueCache {
     throw new ShapeError(`cache: ${this.length} and ${time} more positions exceed its capacity of ${this.capacity}`);
   }
 
-  /** Forgets all positions but the first `length`: what follows them can then be another text. */
+  /**
+   * Forgets all positions but the first `length`: what follows them can then be another text.
+   *
+   * @throws ArgumentError where `length` is not a whole number from 0 to the positions that are filled.
+   */
   rewind(length: number): void {
+    if (!Number.isInteger(length) || length < 0 || length > this.length) {
+      throw new ArgumentError(
+        `cache: rewind to ${length} (allowed: a whole number from 0 to ${this.length}, the positions filled)`,
+      );
+    }
     for (const block of this.blocks) block.rewind(length);
   }
 

@@ -63,6 +63,15 @@ onEachDevice((device) => {
       start += length;
     }
     expect(() => cache.makeRoom(1)).toThrow('10 and 1 more positions exceed its capacity of 10');
+    for (const length of [-1, 11, 1.5]) {
+      expect(() => cache.rewind(length)).toThrow(`rewind to ${length} (allowed: a whole number from 0 to 10`);
+    }
+    cache.rewind(9);
+    const last = tensor(Int32Array.of(values[9], values[19]), { device, shape: [2, 1] });
+    const logits = await step(() => noGrad(() => model.call(last, { cache })).data());
+    for (const [i, value] of [...whole.slice(99, 110), ...whole.slice(209, 220)].entries()) {
+      expect(logits[i]).toBeCloseTo(value, 5);
+    }
     cache.release();
   });
 
