@@ -42,9 +42,13 @@ export class Parameter extends Tensor {
   /**
    * Takes over the values of `initial`, which is released.
    *
-   * @throws DTypeError for integers, which have no gradient, and f16, too coarse to be trained; ArgumentError for what is a parameter already.
+   * @throws ArgumentError for an unknown kind, or what is a parameter already; DTypeError for integers, which have no gradient, and f16, too coarse to
+   * be trained.
    */
   constructor(initial: Tensor, kind: ParameterKind) {
+    if (!parameterKinds.includes(kind)) {
+      throw new ArgumentError(`Parameter: there is no kind ${kind} (allowed: ${parameterKinds.join(', ')})`);
+    }
     if (initial instanceof Parameter) {
       throw new ArgumentError(`Parameter: ${initial.name} is one already; hold it in both modules to share it`);
     }

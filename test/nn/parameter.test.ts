@@ -1,5 +1,6 @@
 import { afterEach, expect, test } from 'vitest';
 import {
+  ArgumentError,
   backward,
   DTypeError,
   Graph,
@@ -42,6 +43,12 @@ onEachDevice((device) => {
     ]);
     parameter.release();
     expect(device.memory().liveBytes).toBe(before.liveBytes);
+  });
+
+  test('a kind that is none is refused, and nothing is taken over', () => {
+    const initial = releaseLater(matrix());
+    expect(() => Reflect.construct(Parameter, [initial, { name: 'w' }])).toThrow(ArgumentError);
+    expect(initial.isReleased).toBe(false);
   });
 
   test('a parameter from a view is a dense copy; what the view looked at stays as it was', async () => {
