@@ -9,12 +9,14 @@ import {
   openSync,
   readdirSync,
   readFileSync,
-  renameSync,
+  rmSync,
   writeFileSync,
   writeSync,
 } from 'node:fs';
+import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
+import { writeAsideSync, writerOf } from '../src/nn/write-aside.ts';
 import { CommandError } from './error.ts';
 
 /** The run's folder or a file in it cannot be read or written, or holds another run. The message names it. */
@@ -25,6 +27,8 @@ export class RunFolderError extends CommandError {
 const runsFolder = 'runs';
 const configFile = 'config.json';
 const logFile = 'log.jsonl';
+/** Says which process has the folder to itself. */
+const lockFile = 'lock.json';
 
 /**
  * Holds `config.json`, `log.jsonl` (one JSON value a line) and what the command writes. A file appears whole or not at all,
@@ -39,12 +43,16 @@ export class RunFolder {
   }
 
   /**
-   * Begins a run. The folder is made, parents included.
+   * Begins a run that has the folder to itself. The folder is made, parents included.
    *
-   * @throws {RunFolderError} it cannot be made, or holds a run already.
+   * @throws {RunFolderError} it cannot be made, holds a run already, or one begins there at this moment.
    */
   static create(path: string, config: object): RunFolder {
-    if (!existsSync(join(path, configFile))) return RunFolder.join(path, config);
+    if (!existsSync(join(path, configFile))) {
+      makeFolder(path);
+      new RunFolder(path).claim();
+      return RunFolder.join(path, config);
+    }
     throw new RunFolderError(`${path} holds a run already (${configFile}); go on with it or name another folder`);
   }
 
@@ -65,12 +73,40 @@ export class RunFolder {
    */
   static join(path: string, config: object): RunFolder {
     const folder = new RunFolder(path);
-    onDisk(`cannot make ${path}`, () => mkdirSync(path, { recursive: true }));
+    makeFolder(path);
     if (!folder.has(configFile)) folder.writeJson(configFile, config);
     if (isDeepStrictEqual(folder.config, JSON.parse(toJson(config)))) return folder;
     throw new RunFolderError(
       `${path} holds a run with other settings (its ${configFile} differs): give the same options, or another folder`,
     );
+  }
+
+  /**
+   * Keeps other processes that claim the folder out of it, until this one closes it or ends in whatever way.
+   *
+   * @throws {RunFolderError} another process has it.
+   */
+  claim(): void {
+    const path = join(this.path, lockFile);
+    const own = { process: process.pid, machine: hostname() };
+    for (let holder = readLock(path); holder; holder = readLock(path)) {
+      if (holder.machine === own.machine && !isOther(holder.process)) {
+        onDisk(`cannot remove ${path}`, () => rmSync(path, { force: true }));
+        continue;
+      }
+      throw new RunFolderError(
+        `${this.path} is in use by process ${holder.process} on ${holder.machine}: end that first, or name another folder ` +
+          `(if it is no run any more, remove ${path})`,
+      );
+    }
+    try {
+      writeFileSync(path, toJson(own), { flag: 'wx' });
+    } catch (cause) {
+      if (!isObject(cause) || !('code' in cause) || cause.code !== 'EEXIST')
+        throw cannot(`cannot write ${path}`, cause);
+      throw new RunFolderError(`${this.path} was taken by another process at this moment`);
+    }
+    this.#sweep();
   }
 
   /** What `config.json` holds. */
@@ -91,7 +127,20 @@ export class RunFolder {
   /** Adds a line to `log.jsonl`. */
   log(record: object): void {
     const path = join(this.path, logFile);
-    onDisk(`cannot write ${path}`, () => writeSync(this.#openLog(), `${JSON.stringify(record)}\n`));
+    onDisk(`cannot write ${path}`, () => {
+      const file = this.#openLog();
+      const { nlink, size } = fstatSync(file);
+      if (nlink === 0) throw new Error('it was removed');
+      const line = Buffer.from(`${JSON.stringify(record)}\n`);
+      let written = 0;
+      try {
+        while (written < line.length) written += writeSync(file, line, written);
+      } catch (error) {
+        // A disk that is full takes a part of a line.
+        if (written > 0) ftruncateSync(file, size);
+        throw error;
+      }
+    });
   }
 
   /** Bytes of the log. A checkpoint keeps them, so that a run that goes on from it can `cutLog` what came after. */
@@ -106,11 +155,10 @@ export class RunFolder {
   /** Writes a whole file and returns its path. A file of that name is replaced at once, never left half. */
   write(name: string, content: string): string {
     const path = join(this.path, name);
-    const unfinished = `${path}.${process.pid}.unfinished`;
     onDisk(`cannot write ${path}`, () => {
-      mkdirSync(dirname(path), { recursive: true });
-      writeFileSync(unfinished, content);
-      renameSync(unfinished, path);
+      // Not the folders above: a run's folder that is gone is an error, and not to be made again with a part of what it held.
+      if (!existsSync(dirname(path))) mkdirSync(dirname(path));
+      writeAsideSync(path, content);
     });
     return path;
   }
@@ -130,10 +178,23 @@ export class RunFolder {
     }
   }
 
-  /** Closes the log. May be called again; the next line opens it anew. */
+  /** Closes the log and lets others claim the folder. May be called again; the next line opens the log anew. */
   close(): void {
     if (this.#log !== null) closeSync(this.#log);
     this.#log = null;
+    const lock = join(this.path, lockFile);
+    const holder = readLock(lock);
+    if (holder?.process === process.pid && holder.machine === hostname()) rmSync(lock, { force: true });
+  }
+
+  /** Removes what processes that are gone had begun to write. */
+  #sweep(): void {
+    onDisk(`cannot read ${this.path}`, () => {
+      for (const name of readdirSync(this.path, { recursive: true, encoding: 'utf8' })) {
+        const writer = writerOf(name);
+        if (writer !== null && !isOther(writer)) rmSync(join(this.path, name), { force: true });
+      }
+    });
   }
 
   #openLog(): number {
@@ -163,16 +224,63 @@ export function newestUnfinishedRun(command: string, lastFile: string, parent = 
   throw new RunFolderError(`there is no unfinished run of ${command} below ${parent}; name its folder`);
 }
 
+/**
+ * Writes the file that a command was told to leave its results in.
+ *
+ * @throws {RunFolderError} it cannot be written.
+ */
+export function writeResults(path: string, results: object): void {
+  onDisk(`cannot write ${path}`, () => writeFileSync(path, toJson(results)));
+}
+
 /** A value as the results files hold it. */
 export function toJson(value: object): string {
   return `${JSON.stringify(value, null, 2)}\n`;
+}
+
+function makeFolder(path: string): void {
+  onDisk(`cannot make ${path}`, () => mkdirSync(path, { recursive: true }));
+}
+
+/** What a lock says; null where there is none. One that a crash left empty holds nobody. */
+function readLock(path: string): { process: number; machine: string } | null {
+  let content: unknown;
+  try {
+    content = JSON.parse(readFileSync(path, 'utf8'));
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) return null;
+  }
+  const [owner, machine] =
+    isObject(content) && 'process' in content && 'machine' in content ? [content.process, content.machine] : [];
+  return { process: Number(owner ?? 0), machine: String(machine ?? hostname()) };
+}
+
+/** Whether another process of this number runs on this machine. */
+function isOther(pid: number): boolean {
+  if (pid === process.pid || pid <= 0) return false;
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    // It runs, and belongs to somebody else.
+    return isObject(error) && 'code' in error && error.code === 'EPERM';
+  }
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null;
+}
+
+function cannot(what: string, cause: unknown): RunFolderError {
+  const reason =
+    cause instanceof Error && 'code' in cause ? cause.code : cause instanceof Error ? cause.message : cause;
+  return new RunFolderError(`${what} (${reason})`, { cause });
 }
 
 function onDisk<T>(what: string, act: () => T): T {
   try {
     return act();
   } catch (cause) {
-    const reason = cause instanceof Error && 'code' in cause ? cause.code : cause;
-    throw new RunFolderError(`${what} (${reason})`, { cause });
+    throw cannot(what, cause);
   }
 }

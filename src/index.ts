@@ -140,5 +140,5 @@ export { loadPretrained, type Pretrained } from './pretrained/load.ts';
 export type { SamplingOptions } from './pretrained/sampling.ts';
 export { type SaveOptions, savePretrained } from './pretrained/save.ts';
 export { type ChatMessage, loadTokenizer, TextStream, TextTokenizer } from './pretrained/tokenizer.ts';
-export { readCheckpoint, writeCheckpoint } from './training/checkpoint.ts';
+export { Checkpoints, readCheckpoint, writeCheckpoint } from './training/checkpoint.ts';
 export { type Operations, type Stateful, Training, type TrainingOptions } from './training/training.ts';

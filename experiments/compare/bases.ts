@@ -1,7 +1,7 @@
 /** The small language models that tasks are fine-tuned from, and the classifiers built on them. */
 
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   AdamW,
@@ -18,6 +18,7 @@ import {
   warmupCosine,
   writeSafetensors,
 } from '../../src/index.ts';
+import { writeAsideSync } from '../../src/nn/write-aside.ts';
 import { randomBelow, textKey } from '../data/random.ts';
 import { lora } from './protocol.ts';
 import { drawFrom, fileKinds } from './tasks/file-texts.ts';
@@ -113,9 +114,7 @@ export async function loadBase(
   if (known) return known;
   const { state, loss } = await pretrain(name, device, steps, onProgress);
   mkdirSync(folder, { recursive: true });
-  const unfinished = `${file}.${process.pid}.unfinished`;
-  writeFileSync(unfinished, writeSafetensors(state, { base: name, loss: loss.toFixed(4) }));
-  renameSync(unfinished, file);
+  writeAsideSync(file, writeSafetensors(state, { base: name, loss: loss.toFixed(4) }));
   return state;
 }
 

@@ -1,13 +1,12 @@
 /** What the comparison and the ablation have in common: a folder, and units that workers do, shown on the way and kept in that folder. */
 
-import { writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { CommandError } from '../../command/error.ts';
 import { formatSeconds } from '../../command/format.ts';
 import { Interrupted, listenForInterrupt } from '../../command/interrupt.ts';
 import { Progress } from '../../command/progress.ts';
-import { newestUnfinishedRun, newRunPath, RunFolder, RunFolderError, toJson } from '../../command/run-folder.ts';
+import { newestUnfinishedRun, newRunPath, RunFolder, RunFolderError, writeResults } from '../../command/run-folder.ts';
 import type { Device } from '../../src/index.ts';
 import { counted } from '../report/numbers.ts';
 import { type Document, writeReport } from '../report/sections.ts';
@@ -42,7 +41,7 @@ export function openFolder(
 export function finish(command: Command, folder: RunFolder, document: Document, results: object, json: string | null) {
   writeReport(folder, document);
   folder.writeJson(resultsFiles[command], results);
-  if (json !== null) writeFileSync(json, toJson(results));
+  if (json !== null) writeResults(json, results);
 }
 
 interface WorkOptions {

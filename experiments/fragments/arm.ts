@@ -1,21 +1,18 @@
 /** One arm of `npm start`: trained, evaluated, recorded, and kept in a checkpoint as it goes. */
 
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import { formatCount } from '../../command/format.ts';
 import { Interrupted } from '../../command/interrupt.ts';
 import { Progress } from '../../command/progress.ts';
 import type { RunFolder } from '../../command/run-folder.ts';
 import {
+  Checkpoints,
   type Device,
   type GradES,
   isFrozen,
   projectionKinds,
   Random,
-  readCheckpoint,
   type TrainingOptions,
   Transformer,
-  writeCheckpoint,
 } from '../../src/index.ts';
 import { gradesPolicy } from '../compare/arms.ts';
 import { architecture } from '../compare/bases.ts';
@@ -78,7 +75,7 @@ export async function trainArm(
     threshold: policy?.threshold ?? null,
     graceSteps: (policy?.settings.grace ?? 1) * steps,
   };
-  const checkpoint = join(folder.path, `checkpoint-${name}.safetensors`);
+  const checkpoints = new Checkpoints(folder.path, { name: `checkpoint-${name}` });
   const timed = async (work: () => Promise<void>): Promise<number> => {
     const started = performance.now();
     await work();
@@ -90,10 +87,11 @@ export async function trainArm(
   const pause = () => timed(() => device.synchronize());
   const saveCheckpoint = async () => {
     await pause();
-    await writeCheckpoint(checkpoint, await training.save());
+    await checkpoints.write(training.step, await training.save());
   };
-  if (existsSync(checkpoint)) {
-    await training.restore(await readCheckpoint(checkpoint));
+  const newest = await checkpoints.newest();
+  if (newest !== null) {
+    await training.restore(newest);
     if (!training.finished) folder.cutLog(logBytes);
   } else await saveCheckpoint();
 

@@ -4,7 +4,6 @@
  * of the backward graph.
  */
 
-import { writeFileSync } from 'node:fs';
 import { listenForInterrupt } from '../../command/interrupt.ts';
 import {
   device as deviceOption,
@@ -15,7 +14,7 @@ import {
   wholeNumber,
 } from '../../command/options.ts';
 import { runCommand } from '../../command/run.ts';
-import { newRunPath, RunFolder, toJson } from '../../command/run-folder.ts';
+import { newRunPath, RunFolder, writeResults } from '../../command/run-folder.ts';
 import { textTable } from '../../command/text-table.ts';
 import { type Device, openDevice } from '../../src/index.ts';
 import { training } from '../compare/protocol.ts';
@@ -97,6 +96,7 @@ await runCommand(async () => {
   const path = resume ?? options.out ?? newRunPath('fragments');
   const circumstances = { device: { kind, adapter }, arguments: line };
   const folder = RunFolder[resume === null ? 'create' : 'join'](path, { ...config, ...circumstances });
+  folder.claim();
   const interrupt = listenForInterrupt();
   console.log(`Run folder: ${path}. Ctrl-C ends the run after the current step; --resume goes on from there.`);
   console.log(
@@ -116,7 +116,7 @@ await runCommand(async () => {
   console.log(`\n${textTable(resultsTable(results))}\n\n${resultsInWords(results)}\n`);
   const summary = resultsJson(results);
   folder.writeJson('summary.json', summary);
-  if (json !== null) writeFileSync(json, toJson(summary));
+  if (json !== null) writeResults(json, summary);
   const document = fragmentsDocument(results);
   for (const [name, svg] of Object.entries(documentPictures(document))) folder.write(name, svg);
   console.log(`Page and pictures: ${folder.write('report.html', documentPage(document))}`);

@@ -134,10 +134,11 @@ ${blocks.join('\n')}
 
 /** On the terminal and in the folder of the run: the page, its pictures, and its tables in Markdown. */
 export function writeReport(folder: RunFolder, document: Document): void {
+  // First to the terminal: a disk that is full must not take the results with it.
+  console.log(`\n${documentText(document)}\n`);
   for (const [name, svg] of Object.entries(documentPictures(document))) folder.write(name, svg);
   folder.write('tables.md', documentMarkdown(document));
-  const page = folder.write('report.html', documentPage(document));
-  console.log(`\n${documentText(document)}\n\nThe page with all pictures: ${page}`);
+  console.log(`The page with all pictures: ${folder.write('report.html', documentPage(document))}`);
 }
 
 /** Each picture as a file on a white ground, by its file name. */

@@ -1,10 +1,11 @@
 /** LoRA adapters in the layout of PEFT: adapter_config.json and adapter_model.safetensors. */
 import { createHash } from 'node:crypto';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { Linear } from '../nn/linear.ts';
 import { attachAdapter, LoRAAdapter, type LoRAOptions } from '../nn/lora.ts';
 import { layOut } from '../nn/safetensors.ts';
+import { writeAside, writeAsideSync } from '../nn/write-aside.ts';
 import { type NumericArray, typedArray } from '../tensor/dtype.ts';
 import { ArgumentError, FileFormatError, UnsupportedModelError } from '../tensor/errors.ts';
 import { Random } from '../tensor/random.ts';
@@ -12,7 +13,7 @@ import { scope } from '../tensor/scope.ts';
 import { formatShape, sameShape } from '../tensor/shape.ts';
 import { isObject, type JsonObject, readJsonFile } from './folder.ts';
 import type { Pretrained } from './load.ts';
-import { fillParts, fuse, writeAside } from './stored.ts';
+import { fillParts, fuse } from './stored.ts';
 import { WeightFiles } from './weights.ts';
 
 /** A matrix of the file that can be adapted, and the layers of ours that it is: several where it is fused. */
@@ -144,7 +145,7 @@ export async function saveAdapter(pretrained: Pretrained, folder: string): Promi
     fan_in_fan_out: pretrained.family.architecture === 'GPT2LMHeadModel',
     inference_mode: true,
   };
-  await writeFile(join(folder, 'adapter_config.json'), `${JSON.stringify(config, null, 2)}\n`);
+  writeAsideSync(join(folder, 'adapter_config.json'), `${JSON.stringify(config, null, 2)}\n`);
 }
 
 /** What an adapter computes, as a short text; an empty list for a model whose adapters, if any, are not merged. */

@@ -1,11 +1,12 @@
 /** A model becomes a Hugging Face folder again, which transformers loads. */
-import { copyFile, mkdir, readdir, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { layOut, roundToBFloat16 } from '../nn/safetensors.ts';
+import { writeAside, writeAsideSync } from '../nn/write-aside.ts';
 import { ArgumentError } from '../tensor/errors.ts';
 import { fingerprintOfAdapter, mergedAdapters } from './adapter.ts';
 import type { Pretrained } from './load.ts';
-import { find, storedShape, storedValues, writeAside } from './stored.ts';
+import { find, storedShape, storedValues } from './stored.ts';
 
 export interface SaveOptions {
   /** How the weights are stored. bf16 halves the file, and rounds what is not a bf16 number. */
@@ -66,7 +67,7 @@ export async function savePretrained(pretrained: Pretrained, folder: string, opt
     [key]: dtype === 'bf16' ? 'bfloat16' : 'float32',
     ...(merged.length > 0 ? { merged_adapters: merged } : {}),
   };
-  await writeFile(join(folder, 'config.json'), `${JSON.stringify(saved, null, 2)}\n`);
+  writeAsideSync(join(folder, 'config.json'), `${JSON.stringify(saved, null, 2)}\n`);
   if (resolve(source) === resolve(folder)) return;
   const there = new Set(await readdir(source));
   for (const name of copied) if (there.has(name)) await copyFile(join(source, name), join(folder, name));

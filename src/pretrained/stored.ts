@@ -1,5 +1,4 @@
 /** Between the form of the file and ours: matrices turned over, fused ones parted and fused again. */
-import { open, rename, rm } from 'node:fs/promises';
 import type { Parameter } from '../nn/parameter.ts';
 import { copyInto } from '../tensor/copy.ts';
 import { tensor } from '../tensor/create.ts';
@@ -40,27 +39,6 @@ export function find(parameters: ReadonlyMap<string, Parameter>, path: string): 
   const parameter = parameters.get(path);
   if (parameter) return parameter;
   throw new FileFormatError(`weights: the model has no parameter ${path}`);
-}
-
-/** Writes a file under another name, and renames it when it is whole: a kill or a full disk leaves the old one or none. */
-export async function writeAside(
-  path: string,
-  fill: (write: (bytes: Uint8Array) => Promise<void>) => Promise<void>,
-): Promise<void> {
-  const unfinished = `${path}.${process.pid}.unfinished`;
-  try {
-    const file = await open(unfinished, 'w');
-    try {
-      await fill(async (bytes) => file.writeFile(bytes));
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(unfinished, path);
-  } catch (error) {
-    await rm(unfinished, { force: true });
-    throw error;
-  }
 }
 
 /** The values of a stored tensor from the parameters that it holds: what `fillParts` takes apart. */

@@ -1,9 +1,12 @@
-/** Checkpoints as files: one safetensors file each, which appears whole or not at all. */
-import { open, readFile, rename, rm } from 'node:fs/promises';
+/** Checkpoints as files: one safetensors file each, which appears whole or not at all; the last few are kept. */
+import { readdirSync } from 'node:fs';
+import { readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { StateDict } from '../nn/module.ts';
 import { readSafetensors, writeSafetensors } from '../nn/safetensors.ts';
 import type { Saved } from '../nn/saved.ts';
-import { FileFormatError } from '../tensor/errors.ts';
+import { writeAside } from '../nn/write-aside.ts';
+import { ArgumentError, FileFormatError } from '../tensor/errors.ts';
 
 /** In the file's metadata, beside the arrays: what it is, and everything that is no array, as JSON. */
 const format = 'frostgrad checkpoint 1';
@@ -15,21 +18,7 @@ const format = 'frostgrad checkpoint 1';
 export async function writeCheckpoint(path: string, saved: Saved): Promise<void> {
   const arrays: StateDict = {};
   const state = JSON.stringify(encode(saved, '', arrays));
-  const bytes = writeSafetensors(arrays, { format, state });
-  const unfinished = `${path}.${process.pid}.unfinished`;
-  try {
-    const file = await open(unfinished, 'w');
-    try {
-      await file.writeFile(bytes);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(unfinished, path);
-  } catch (error) {
-    await rm(unfinished, { force: true });
-    throw error;
-  }
+  await writeAside(path, (write) => write(writeSafetensors(arrays, { format, state })));
 }
 
 /** @throws FileFormatError for a file that is no checkpoint, or was cut short. */
@@ -43,6 +32,68 @@ export async function readCheckpoint(path: string): Promise<Saved> {
   } catch (cause) {
     if (!(cause instanceof SyntaxError)) throw cause;
     throw new FileFormatError(`${path}: the state of the checkpoint is no JSON`, { cause });
+  }
+}
+
+/** Digits of a step in a file's name, so that names sort as steps do. */
+const stepDigits = 9;
+
+/** The last checkpoints of one training: one file a step, `<name>-<step>.safetensors`. */
+export class Checkpoints {
+  readonly #folder: string;
+  readonly #name: string;
+  readonly #keep: number;
+
+  /**
+   * @param folder must exist when the first one is written.
+   * @param keep how many are left; the older ones are removed once a new one is whole.
+   * @throws ArgumentError
+   */
+  constructor(folder: string, { name = 'checkpoint', keep = 2 }: { name?: string; keep?: number } = {}) {
+    if (!Number.isInteger(keep) || keep < 1) {
+      throw new ArgumentError(`Checkpoints: keep ${keep} is out of range (allowed: whole numbers of at least 1)`);
+    }
+    this.#folder = folder;
+    this.#name = name;
+    this.#keep = keep;
+  }
+
+  async write(step: number, saved: Saved): Promise<void> {
+    const name = `${this.#name}-${String(step).padStart(stepDigits, '0')}.safetensors`;
+    await writeCheckpoint(join(this.#folder, name), saved);
+    // What an earlier run had reached beyond this step is no future of this one.
+    const others = this.#names().filter((each) => each !== name);
+    const earlier = others.filter((each) => each < name);
+    const outdated = [...others.filter((each) => each > name), ...earlier.slice(0, earlier.length - this.#keep + 1)];
+    for (const each of outdated) await rm(join(this.#folder, each), { force: true });
+  }
+
+  /**
+   * The newest one that is whole; null where there is none at all. One that a failing disk has damaged is passed over with a warning.
+   *
+   * @throws FileFormatError where all are damaged.
+   */
+  async newest(): Promise<Saved | null> {
+    let damage: FileFormatError | null = null;
+    for (const name of this.#names().reverse()) {
+      try {
+        return await readCheckpoint(join(this.#folder, name));
+      } catch (error) {
+        if (!(error instanceof FileFormatError)) throw error;
+        process.emitWarning(`${join(this.#folder, name)} is passed over: ${error.message}`);
+        damage ??= error;
+      }
+    }
+    if (damage) throw damage;
+    return null;
+  }
+
+  /** Of the files there are, the oldest first. */
+  #names(): string[] {
+    const pattern = new RegExp(`^${this.#name}-\\d{${stepDigits},}\\.safetensors$`);
+    return readdirSync(this.#folder)
+      .filter((name) => pattern.test(name))
+      .sort();
   }
 }
 

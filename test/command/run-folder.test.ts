@@ -1,7 +1,10 @@
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { newestUnfinishedRun, newRunPath, RunFolder, RunFolderError } from '../../command/run-folder.ts';
+import { newestUnfinishedRun, newRunPath, RunFolder, RunFolderError, writeResults } from '../../command/run-folder.ts';
 import { temporaryFolder } from '../temporary-folder.ts';
 
 test('everything is on disk as soon as it was said, as a crash would find it', () => {
@@ -21,6 +24,55 @@ test('everything is on disk as soon as it was said, as a crash would find it', (
   folder.close();
   folder.close();
   expect(readdirSync(path).sort()).toEqual(['config.json', 'log.jsonl', 'summary.json', 'units']);
+});
+
+test('a folder that is gone is an error, and is not made again with a part of what it held', () => {
+  const path = join(temporaryFolder(), 'run');
+  const folder = RunFolder.create(path, { seed: 1 });
+  folder.log({ step: 1 });
+  rmSync(path, { recursive: true });
+  expect(() => folder.log({ step: 2 })).toThrow(/cannot write .*log\.jsonl \(it was removed\)/);
+  expect(() => folder.write('units/one.json', '{}')).toThrow(/cannot write .*one\.json \(ENOENT\)/);
+  expect(existsSync(path)).toBe(false);
+  folder.close();
+});
+
+test.skipIf(!existsSync('/dev/full'))('a full disk is told, and what was written before it stays whole', () => {
+  const path = temporaryFolder();
+  const folder = RunFolder.create(path, { seed: 1 });
+  symlinkSync('/dev/full', join(path, 'log.jsonl'));
+  expect(() => folder.log({ step: 1 })).toThrow(/cannot write .*log\.jsonl \(ENOSPC\)/);
+  symlinkSync('/dev/full', join(path, `summary.json.${process.pid}.unfinished`));
+  folder.write('plan.json', '{}');
+  expect(() => folder.writeJson('summary.json', {})).toThrow(/cannot write .*summary\.json \(ENOSPC\)/);
+  expect(() => writeResults('/dev/full', {})).toThrow('cannot write /dev/full (ENOSPC)');
+  folder.close();
+  expect(readdirSync(path).sort()).toEqual(['config.json', 'log.jsonl', 'plan.json']);
+});
+
+test('a folder has one run at a time, and a run that was killed does not keep it', async () => {
+  const path = temporaryFolder();
+  const lock = join(path, 'lock.json');
+  const other = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'], { stdio: 'ignore' });
+  const holder = { process: other.pid, machine: hostname() };
+  RunFolder.create(path, { seed: 1 }).close();
+  expect(existsSync(lock)).toBe(false);
+  writeFileSync(lock, JSON.stringify(holder));
+  writeFileSync(join(path, `summary.json.${other.pid}.unfinished`), '{');
+  const folder = RunFolder.open(path);
+  expect(() => folder.claim()).toThrow(`${path} is in use by process ${other.pid} on ${hostname()}`);
+  other.kill('SIGKILL');
+  await once(other, 'exit');
+  folder.claim();
+  expect(readdirSync(path).sort()).toEqual(['config.json', 'lock.json']);
+  expect(JSON.parse(readFileSync(lock, 'utf8'))).toEqual({ process: process.pid, machine: hostname() });
+  folder.close();
+  for (const empty of ['', '{}', 'null']) {
+    writeFileSync(lock, empty);
+    expect(() => folder.claim()).not.toThrow();
+  }
+  writeFileSync(lock, JSON.stringify({ process: 1, machine: 'elsewhere' }));
+  expect(() => folder.claim()).toThrow(`in use by process 1 on elsewhere: end that first`);
 });
 
 test('a run that goes on finds its configuration and cuts what was logged after its checkpoint', () => {

@@ -1,8 +1,16 @@
+import { once } from 'node:events';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { FileFormatError, readCheckpoint, type Saved, writeCheckpoint, writeSafetensors } from '../../src/index.ts';
+import {
+  Checkpoints,
+  FileFormatError,
+  readCheckpoint,
+  type Saved,
+  writeCheckpoint,
+  writeSafetensors,
+} from '../../src/index.ts';
 import { temporaryFolder } from '../temporary-folder.ts';
 
 const { saved } = fc.letrec<{ saved: Saved }>((tie) => ({
@@ -56,4 +64,28 @@ test('a file that is no checkpoint, or cut short, says so', async () => {
     writeFileSync(file, whole.subarray(0, length));
     await expect(readCheckpoint(file)).rejects.toThrow(FileFormatError);
   }
+});
+
+test('the last ones are kept, and one that is damaged is passed over', async () => {
+  const folder = temporaryFolder();
+  const checkpoints = new Checkpoints(folder, { name: 'arm', keep: 2 });
+  expect(await checkpoints.newest()).toBeNull();
+  writeFileSync(join(folder, 'arm.safetensors'), 'of somebody else');
+  const names = () => readdirSync(folder).filter((name) => name !== 'arm.safetensors');
+  for (const step of [0, 50, 100]) await checkpoints.write(step, { step });
+  expect(names()).toEqual(['arm-000000050.safetensors', 'arm-000000100.safetensors']);
+  expect(await checkpoints.newest()).toEqual({ step: 100 });
+  await checkpoints.write(100, { step: 100, again: true });
+  expect(names().length).toBe(2);
+
+  const warned = once(process, 'warning');
+  writeFileSync(join(folder, 'arm-000000100.safetensors'), 'torn');
+  expect(await checkpoints.newest()).toEqual({ step: 50 });
+  expect(String(await warned)).toContain('arm-000000100.safetensors is passed over');
+  // What it had reached after the checkpoint that it goes on from is made anew.
+  await checkpoints.write(75, { step: 75 });
+  expect(names()).toEqual(['arm-000000050.safetensors', 'arm-000000075.safetensors']);
+  for (const name of names()) writeFileSync(join(folder, name), 'torn');
+  await expect(checkpoints.newest()).rejects.toThrow(FileFormatError);
+  expect(() => new Checkpoints(folder, { keep: 0 })).toThrow('keep 0 is out of range');
 });
