@@ -25,6 +25,7 @@ export type { WebGpuOptions } from './tensor/webgpu/webgpu-device.ts';
 import './autograd/methods.ts';
 
 export { backward } from './autograd/backward.ts';
+export { checkpoint } from './autograd/checkpoint.ts';
 export { type GradcheckOptions, GradientCheckError, gradcheck } from './autograd/gradcheck.ts';
 export { Graph, type GraphSummary, traced } from './autograd/graph.ts';
 export { gradientOf } from './autograd/leaf-gradient.ts';

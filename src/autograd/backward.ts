@@ -32,14 +32,22 @@ export function backward(output: Tensor, seed?: Tensor): void {
   if (seed && !sameShape(seed.shape, output.shape)) {
     throw new ShapeError(`backward: seed ${formatShape(seed.shape)} for an output ${formatShape(output.shape)}`);
   }
-  const { order, live } = liveNodes(root);
-  if (!live.has(root)) throw nothingLive(output);
-  const gradients = new Map<GraphNode, Tensor>();
-  const walk = () => {
-    const first = seed
+  const makeSeed = () =>
+    seed
       ? seed.view({ shape: seed.shape, strides: seed.strides }, 'seed')
       : fill(allocate(output.device, computeDType(output.dtype), output.shape, 'seed'), 1);
-    contribute(gradients, root, first, 'backward');
+  if (!walkBack(root, makeSeed)) throw nothingLive(output);
+}
+
+/**
+ * The walk from `root`, whose gradient `makeSeed` makes and hands over. False where nothing live is below it; nothing is done then.
+ */
+export function walkBack(root: GraphNode, makeSeed: () => Tensor): boolean {
+  const { order, live } = liveNodes(root);
+  if (!live.has(root)) return false;
+  const gradients = new Map<GraphNode, Tensor>();
+  const walk = () => {
+    contribute(gradients, root, makeSeed(), 'backward');
     for (const node of order) {
       const gradient = gradients.get(node);
       gradients.delete(node);
@@ -57,6 +65,7 @@ export function backward(output: Tensor, seed?: Tensor): void {
     undo();
     throw error;
   }
+  return true;
 }
 
 function nothingLive(output: Tensor): BackwardError {

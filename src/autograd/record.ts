@@ -1,11 +1,11 @@
 /** How operations enter the graph: what each begins and ends with. */
 import { snapshotWork, type WorkReport, workSince } from '../tensor/device.ts';
 import { computeDType } from '../tensor/dtype.ts';
-import { ArgumentError, DeviceMismatchError, DTypeError } from '../tensor/errors.ts';
+import { ArgumentError, BackwardError, DeviceMismatchError, DTypeError } from '../tensor/errors.ts';
 import { currentStep } from '../tensor/scope.ts';
 import { formatShape } from '../tensor/shape.ts';
 import { Tensor } from '../tensor/tensor.ts';
-import { type GradientRule, isLive, OperationNode, type RecordedRule } from './node.ts';
+import { type GradientRule, isLive, LeafNode, OperationNode, type RecordedRule } from './node.ts';
 
 /** How many `noGrad` are open: module state, as the call stack is. */
 let recordingPaused = 0;
@@ -32,6 +32,54 @@ export function noGrad<T>(body: () => T): T {
     recordingPaused--;
   }
   return result;
+}
+
+/** Runs `body` such that operations record, also where a `noGrad` is open. */
+export function withGrad<T>(body: () => T): T {
+  const paused = recordingPaused;
+  recordingPaused = 0;
+  try {
+    return body();
+  } finally {
+    recordingPaused = paused;
+  }
+}
+
+export function isRecording(): boolean {
+  return recordingPaused === 0;
+}
+
+/** Who wants to know which leaves would have been recorded, and at what depth of `noGrad` it asked. */
+let collector: { readonly leaves: Set<LeafNode>; readonly depth: number } | null = null;
+
+/**
+ * Runs `body` without recording, and tells which live leaves its operations use.
+ *
+ * @throws BackwardError where one of them uses what was computed from live leaves before: its gradient would be lost.
+ */
+export function withoutRecording<T>(body: () => T): { result: T; leaves: readonly LeafNode[] } {
+  const [outer, work] = [collector, workBefore];
+  const own = { leaves: new Set<LeafNode>(), depth: recordingPaused + 1 };
+  collector = own;
+  try {
+    return { result: noGrad(body), leaves: [...own.leaves] };
+  } finally {
+    collector = outer;
+    workBefore = work;
+  }
+}
+
+function collectLeaves(operation: string, rules: readonly GradientRule[], leaves: Set<LeafNode>): void {
+  for (const { node } of rules.flatMap((rule) => rule.input ?? rule.inputs)) {
+    if (node instanceof LeafNode) {
+      if (node.live) leaves.add(node);
+    } else if (node) {
+      throw new BackwardError(
+        `checkpoint: '${operation}' uses the result of '${node.operation}' ${formatShape(node.shape)}, which was computed ` +
+          'outside and needs a gradient (allowed: what is handed to the body as an input, and leaves)',
+      );
+    }
+  }
 }
 
 /** Of the operation that has begun, until it is recorded. */
@@ -97,7 +145,10 @@ const noWork: WorkReport = { dispatches: new Map(), totalDispatches: 0, flops: 0
  * input is live, or under `noGrad`, nothing is recorded and nothing saved.
  */
 export function record(operation: string, output: Tensor, rules: readonly GradientRule[]): Tensor {
-  if (recordingPaused > 0) return output;
+  if (recordingPaused > 0) {
+    if (collector?.depth === recordingPaused) collectLeaves(operation, rules, collector.leaves);
+    return output;
+  }
   const recorded: RecordedRule[] = [];
   for (const rule of rules) {
     const inputs = rule.input ? [rule.input] : rule.inputs;

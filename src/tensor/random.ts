@@ -12,6 +12,34 @@ export type RandomState = {
   readonly spareNormal: number | null;
 };
 
+/** The streams drawn from while `watchDraws` runs, and how far each was before. */
+export type Draws = ReadonlyMap<Random, RandomState>;
+let watched: Map<Random, RandomState> | null = null;
+
+/** Runs `body` and tells from which streams it drew, so that `replayDraws` can give the same numbers again. */
+export function watchDraws<T>(body: () => T): { result: T; draws: Draws } {
+  const outer = watched;
+  const draws = new Map<Random, RandomState>();
+  watched = draws;
+  try {
+    return { result: body(), draws };
+  } finally {
+    watched = outer;
+    for (const [random, state] of draws) if (outer && !outer.has(random)) outer.set(random, state);
+  }
+}
+
+/** Runs `body` with the streams as far as they were then; afterwards they are as far as they are now. */
+export function replayDraws<T>(draws: Draws, body: () => T): T {
+  const now = [...draws.keys()].map((random) => [random, random.state()] as const);
+  for (const [random, state] of draws) random.restore(state);
+  try {
+    return body();
+  } finally {
+    for (const [random, state] of now) random.restore(state);
+  }
+}
+
 /**
  * Seeded random numbers from a counter: Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
  * SC 2011). Number n of a stream is a function of seed, stream and n alone, so results do not depend on what else was
@@ -62,8 +90,13 @@ export class Random {
     this.#spareNormal = spareNormal;
   }
 
+  #note(): void {
+    if (watched && !watched.has(this)) watched.set(this, this.state());
+  }
+
   /** 32 random bits. */
   uint32(): number {
+    this.#note();
     if (this.#position === this.#words.length) this.#makeWords();
     this.#drawn++;
     return this.#words[this.#position++];
@@ -89,6 +122,7 @@ export class Random {
 
   /** Normal with mean 0 and variance 1, by the Box–Muller transform. */
   normal(): number {
+    this.#note();
     if (this.#spareNormal !== null) {
       const value = this.#spareNormal;
       this.#spareNormal = null;
@@ -102,6 +136,7 @@ export class Random {
 
   /** What as many calls of `normal` give, scaled and shifted: several times as fast for a weight. */
   fillNormal(values: Float32Array | Float64Array, mean: number, deviation: number): void {
+    this.#note();
     let i = 0;
     while (i < values.length) {
       const words = this.#words;
