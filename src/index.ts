@@ -101,6 +101,7 @@ export type { Signal } from './grades/signals/signal.ts';
 export { splitHalf } from './grades/signals/split-half.ts';
 export { weightChange } from './grades/signals/weight-change.ts';
 export { AdamW, type AdamWOptions } from './nn/adamw.ts';
+export type { BlockModel, Prefix } from './nn/block-model.ts';
 export {
   Decoder,
   DecoderBlock,

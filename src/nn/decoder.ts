@@ -7,6 +7,7 @@ import { reshape, slice, transpose } from '../autograd/operations/views.ts';
 import { ArgumentError, ShapeError } from '../tensor/errors.ts';
 import { formatShape } from '../tensor/shape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
+import type { BlockModel, Prefix } from './block-model.ts';
 import { Embedding } from './embedding.ts';
 import type { BlockCache, KeyValueCache } from './key-value-cache.ts';
 import { Linear } from './linear.ts';
@@ -150,7 +151,7 @@ export class DecoderBlock extends Module<[Tensor, DecoderCall?, BlockCache?]> {
 }
 
 /** A language model: i32 tokens (batch, time) → logits (batch, time, vocabulary). */
-export class Decoder extends Module<[Tensor, DecoderCall?]> {
+export class Decoder extends Module<[Tensor, DecoderCall?]> implements BlockModel {
   readonly config: DecoderConfig;
   readonly tokens: Embedding;
   readonly positions: Embedding | null;
@@ -158,6 +159,7 @@ export class Decoder extends Module<[Tensor, DecoderCall?]> {
   readonly norm: RMSNorm | LayerNorm;
   /** Null where the table of the embedding is the head. */
   readonly head: Linear | null;
+  prefix: Prefix | null = null;
 
   /** @throws ArgumentError for sizes that are no whole numbers above 0, heads that cannot share keys, or other windows than blocks. */
   constructor(config: DecoderConfig, options: BuildOptions) {
@@ -191,17 +193,32 @@ export class Decoder extends Module<[Tensor, DecoderCall?]> {
         `Decoder: tokens have shape ${formatShape(tokens.shape)} (allowed: [batch, time], time above 0)`,
       );
     }
-    const { cache = null, lastOnly = false } = call;
+    const { lengths = null, cache = null, lastOnly = false } = call;
     const time = tokens.shape[1];
-    let x = this.tokens.call(tokens);
-    if (this.positions) x = add(x, this.#learnedPositions(this.positions, cache?.length ?? 0, time));
+    // Keys and values of the blocks below would be missing from the cache.
+    const kept = cache ? null : this.prefix?.enter(tokens, lengths);
+    let x = kept?.hidden ?? this.embed(tokens, cache?.length);
     cache?.makeRoom(time);
-    this.blocks.forEach((block, i) => {
-      x = block.call(x, call, cache?.blocks[i]);
-    });
+    x = this.through(x, lengths, kept?.block, this.blocks.length, cache);
     if (lastOnly) x = slice(x, [0, time - 1]);
     const normalized = this.norm.call(x);
     return this.head ? this.head.call(normalized) : matmul(normalized, transpose(this.tokens.table));
+  }
+
+  embed(tokens: Tensor, position = 0): Tensor {
+    const x = this.tokens.call(tokens);
+    return this.positions ? add(x, this.#learnedPositions(this.positions, position, tokens.shape[1])) : x;
+  }
+
+  through(
+    x: Tensor,
+    lengths: Tensor | null,
+    from = 0,
+    to = this.blocks.length,
+    cache: KeyValueCache | null = null,
+  ): Tensor {
+    const blocks = this.blocks.slice(from, to);
+    return blocks.reduce((hidden, block, i) => block.call(hidden, { lengths }, cache?.blocks[from + i]), x);
   }
 
   #learnedPositions({ table }: Embedding, start: number, time: number): Tensor {

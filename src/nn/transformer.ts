@@ -10,6 +10,7 @@ import { computeDType } from '../tensor/dtype.ts';
 import { ArgumentError, ShapeError } from '../tensor/errors.ts';
 import { formatShape } from '../tensor/shape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
+import type { BlockModel, Prefix } from './block-model.ts';
 import { Embedding } from './embedding.ts';
 import { Linear } from './linear.ts';
 import { type BuildOptions, Module } from './module.ts';
@@ -154,13 +155,14 @@ export class Block extends Module<[Tensor, Lengths?]> {
  *
  * @param lengths i32 (batch): how many tokens of each row count; keys beyond are not seen.
  */
-export class Transformer extends Module<[Tensor, Lengths?]> {
+export class Transformer extends Module<[Tensor, Lengths?]> implements BlockModel {
   readonly config: TransformerConfig;
   readonly tokens: Embedding;
   readonly positions: Embedding | null;
   readonly blocks: Block[];
   readonly norm: RMSNorm | LayerNorm;
   readonly head: Linear;
+  prefix: Prefix | null = null;
 
   constructor(config: TransformerConfig, options: BuildOptions) {
     super();
@@ -190,12 +192,19 @@ export class Transformer extends Module<[Tensor, Lengths?]> {
     if (tokens.rank !== 2) {
       throw new ShapeError(`Transformer: tokens ${formatShape(tokens.shape)} must have shape (batch, time)`);
     }
+    const { block, hidden } = this.prefix?.enter(tokens, lengths) ?? { block: 0, hidden: this.embed(tokens) };
+    const normalized = this.norm.call(this.through(hidden, lengths, block));
+    return this.head.call(this.config.head === 'language-model' ? normalized : meanOverTime(normalized, lengths));
+  }
+
+  embed(tokens: Tensor): Tensor {
     let x = this.tokens.call(tokens);
     if (this.positions) x = add(x, this.#learnedPositions(this.positions, tokens.shape[1]));
-    if (this.config.activations) x = cast(x, this.config.activations);
-    for (const block of this.blocks) x = block.call(x, lengths);
-    const normalized = this.norm.call(x);
-    return this.head.call(this.config.head === 'language-model' ? normalized : meanOverTime(normalized, lengths));
+    return this.config.activations ? cast(x, this.config.activations) : x;
+  }
+
+  through(x: Tensor, lengths: Lengths, from = 0, to = this.blocks.length): Tensor {
+    return this.blocks.slice(from, to).reduce((hidden, block) => block.call(hidden, lengths), x);
   }
 
   #learnedPositions({ table }: Embedding, time: number): Tensor {

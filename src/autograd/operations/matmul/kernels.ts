@@ -77,7 +77,7 @@ const shortestPart = 128;
 /**
  * In how many equal parts the inner axis of one m × k × n product is summed (split-K). The gradient of a weight has few
  * rows and columns and as many terms as the batch has positions: whole, it would give a graphics card a dozen workgroups.
- * A software adapter has enough with those. Reasoned, and tested for correctness; no graphics card has measured it yet.
+ * A software adapter has enough with those. Other products stay whole: a row's bits must not depend on the number of rows. Reasoned, and tested for correctness; no graphics card has measured it yet.
  */
 export function partsOfInner({ kernelSet }: Pick<Device, 'kernelSet'>, m: number, k: number, n: number): number {
   if (kernelSet !== 'hardware') return 1;

@@ -27,7 +27,7 @@ export interface MatmulOptions {
  * activation( a · b + bias + residual ), where everything but the product is optional and costs no pass of its own:
  * (…, m, k) · (…, k, n) → (…, m, n). Leading axes broadcast; a `b` of two axes is one matrix for all of `a`, as in a linear
  * layer. `bias` has shape (n). Transposed views cost no copy. 2·m·n·k operations a matrix. The result is stored as `a` is, but
- * in f32 where the residual is f32.
+ * in f32 where the residual is f32. The bits of a row do not depend on the other rows, nor on how many there are.
  *
  * @throws ShapeError where the inner extents, the leading axes, the bias or the residual do not fit.
  */
@@ -72,7 +72,7 @@ export function matmul(a: Tensor, b: Tensor, bias: Tensor | null = null, options
       gradient: (g, [a]) => {
         if (b.rank > 2) return sumToShape(product(transposed(a), g, gradientDType), b.shape);
         if (leaf instanceof LeafNode && leaf.splitsHalves) return gradientHalves(a, g, leaf.name);
-        return product(transposed(asMatrix(a)), asMatrix(g), gradientDType);
+        return product(transposed(asMatrix(a)), asMatrix(g), gradientDType, { splits: true });
       },
     },
   ];
@@ -143,19 +143,20 @@ interface ProductOptions {
   rectify?: boolean;
   /** Dense, and of the shape of the result: the product is added to it. */
   total?: Tensor | null;
+  /** Whether the inner axis may be cut in parts, as many as the extents ask for: then bits depend on how many rows there are. */
+  splits?: boolean;
 }
 
 /** The product without its gradient: a new tensor of `dtype`, or `total`. */
 function product(a: Tensor, b: Tensor, dtype: DType, options: ProductOptions = {}): Tensor {
-  const { bias = null, residual = null, rectify = false, total = null } = options;
+  const { bias = null, residual = null, rectify = false, total = null, splits = false } = options;
   const [m, k] = a.shape.slice(-2);
   const n = b.shape[b.rank - 1];
   if (b.rank === 2 && a.rank > 2) {
     const flat = { ...options, residual: residual && asMatrix(residual), total: total && asMatrix(total) };
     return reshapeView(product(asMatrix(a), b, dtype, flat), [...a.shape.slice(0, -1), n]);
   }
-  const isPlain = a.rank === 2 && b.rank === 2 && !bias && !residual && !rectify && !total && dtype !== 'f16';
-  const parts = isPlain ? partsOfInner(a.device, m, k, n) : 1;
+  const parts = splits ? partsOfInner(a.device, m, k, n) : 1;
   if (parts > 1) return sumOfParts(a, b, dtype, parts);
   const batchShape = broadcastShapes('matmul', a.shape.slice(0, -2), b.shape.slice(0, -2));
   const result = total ?? allocate(a.device, dtype, [...batchShape, m, n], 'matmul');
