@@ -27,6 +27,8 @@ export interface KernelTime {
   kernel: string;
   dispatches: number;
   milliseconds: number;
+  /** Of them, those in the kernel's plain loop. */
+  plainMilliseconds: number;
   flops: number;
 }
 

@@ -24,7 +24,7 @@ export function peerMeasurements(
   devices: readonly BenchDevice[],
   only: BenchDevice | null,
 ): Measurement[] {
-  const { suffix, onlyAsShipped, pyTorch = [] } = peers;
+  const { suffix, onlyAsShipped, pyTorch = [], onlyEager } = peers;
   const measurement = (implementation: string, device: string, script: string, argv: string[]): Measurement => ({
     ...{ implementation, device, title: `${implementation} on ${device}` },
     ...{ script: new URL(script, folder), arguments: argv },
@@ -43,7 +43,9 @@ export function peerMeasurements(
   const found = pyTorch.length > 0 ? pyTorchDevice() : null;
   if (found === null || (only !== null && only !== (found === 'cuda' ? 'webgpu' : 'cpu'))) return inJavaScript;
   const inPython = pyTorch.flatMap((what) =>
-    ['eager', 'compiled'].map((mode) => measurement(`PyTorch, ${mode}`, found, 'pytorch.mjs', [mode, what, found])),
+    (onlyEager ? ['eager'] : ['eager', 'compiled']).map((mode) =>
+      measurement(`PyTorch, ${mode}`, found, 'pytorch.mjs', [mode, what, found]),
+    ),
   );
   return [...inJavaScript, ...inPython];
 }

@@ -34,4 +34,6 @@ export interface Peers {
   readonly onlyAsShipped?: boolean;
   /** What `pytorch.mjs` is asked for; nothing by default. */
   readonly pyTorch?: readonly string[];
+  /** Leaves out its compiled form, which takes minutes to make for a large model. */
+  readonly onlyEager?: boolean;
 }

@@ -1,5 +1,5 @@
-// PyTorch, where it is installed: pytorch.mjs <eager | compiled> <matmul | attention | step | a part of large>
-// <cuda | cpu>
+// PyTorch, where it is installed: pytorch.mjs <eager | compiled> <matmul | attention | step | a part of large
+// or model> <cuda | cpu>
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -9,6 +9,7 @@ import * as attention from '../attention/workload.ts';
 import { send } from '../child-report.ts';
 import * as large from '../large/workload.ts';
 import * as matmul from '../matmul/workload.ts';
+import * as model from '../model/workload.ts';
 import { python } from '../peers.ts';
 import * as small from '../step/workload.ts';
 
@@ -36,6 +37,12 @@ const cases = {
       },
     ];
   },
+  ...Object.fromEntries(
+    model.cases.map((one) => [
+      one.name,
+      () => [{ kind: 'decoder', ...model.size, ...one, rank: model.rank, steps: model.steps }],
+    ]),
+  ),
 };
 
 const [mode, what, device] = process.argv.slice(2);

@@ -1,4 +1,4 @@
-"""Products, attention and the GPT of the benchmark in PyTorch, on CUDA where it is there, else on the CPU.
+"""Products, attention, the GPT and the decoder of the benchmark in PyTorch, on CUDA where it is there, else on the CPU.
 
 Started by pytorch.mjs. The line of standard input is {"compiled": bool, "cases": [...]}, the cases as the suites' workloads
 write them; it ends when that input is closed. Every line of standard output is a message for the benchmark: {"progress": ...}, at the end {"report": ...}.
@@ -7,6 +7,7 @@ write them; it ends when that input is closed. Every line of standard output is 
 import json
 import math
 import os
+import resource
 import sys
 import threading
 import time
@@ -222,6 +223,10 @@ def gpt_case(case, compiled):
         optimizer.step()
         return loss.item()
 
+    return measure_steps(case, step)
+
+
+def measure_steps(case, step):
     times, losses = [], []
     for i in range(WARM_STEPS + case["steps"]):
         if i == WARM_STEPS:
@@ -237,13 +242,105 @@ def gpt_case(case, compiled):
         "firstMilliseconds": times[0],
         "firstLoss": losses[0],
         "othersShare": meter.others_share(),
+        "figures": {"residentBytes": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss},
     }
     if device.type == "cuda":
         measured["peakBytes"] = torch.cuda.max_memory_allocated()
     return measured
 
 
-MEASURES = {"matmul": matmul_case, "attention": attention_case, "gpt": gpt_case}
+class AdaptedLinear(torch.nn.Module):
+    """x -> x W, with an adapter of the given rank where it is above 0."""
+
+    def __init__(self, inputs, outputs, rank):
+        super().__init__()
+        self.base = torch.nn.Linear(inputs, outputs, bias=False, device=device)
+        self.rank = rank
+        if rank > 0:
+            self.base.weight.requires_grad = False
+            self.a = torch.nn.Parameter(torch.randn(rank, inputs, device=device) / math.sqrt(inputs))
+            self.b = torch.nn.Parameter(torch.zeros(outputs, rank, device=device))
+
+    def forward(self, x):
+        y = self.base(x)
+        return y if self.rank == 0 else y + F.linear(F.linear(x, self.a), self.b)
+
+
+class Decoder(torch.nn.Module):
+    """A Llama: RMSNorm, rotation by halves, grouped keys and values, SwiGLU, a tied head."""
+
+    def __init__(self, case, rank):
+        super().__init__()
+        width, hidden, self.size = case["width"], case["hidden"], case
+        queries, keys = case["heads"] * case["headSize"], case["keyHeads"] * case["headSize"]
+        self.tokens = torch.nn.Parameter(torch.randn(case["vocabulary"], width, device=device) * 0.02)
+        self.norm = torch.nn.RMSNorm(width, case["epsilon"], device=device)
+        self.blocks = torch.nn.ModuleList()
+        for _ in range(case["blocks"]):
+            block = torch.nn.Module()
+            block.query = AdaptedLinear(width, queries, rank)
+            block.key = AdaptedLinear(width, keys, rank)
+            block.value = AdaptedLinear(width, keys, rank)
+            block.output = AdaptedLinear(queries, width, rank)
+            block.gate = AdaptedLinear(width, hidden, rank)
+            block.up = AdaptedLinear(width, hidden, rank)
+            block.down = AdaptedLinear(hidden, width, rank)
+            block.norm1 = torch.nn.RMSNorm(width, case["epsilon"], device=device)
+            block.norm2 = torch.nn.RMSNorm(width, case["epsilon"], device=device)
+            self.blocks.append(block)
+        half = torch.arange(0, case["headSize"], 2, device=device) / case["headSize"]
+        angles = torch.outer(torch.arange(case["time"], device=device), case["base"] ** -half)
+        self.cosine, self.sine = (each.repeat(1, 2) for each in (angles.cos(), angles.sin()))
+
+    def rotate(self, x):
+        low, high = x.chunk(2, -1)
+        return x * self.cosine + torch.cat((-high, low), -1) * self.sine
+
+    def forward(self, tokens, targets):
+        x = F.embedding(tokens, self.tokens)
+        batch, positions, _ = x.shape
+
+        def heads(projected):
+            return projected.reshape(batch, positions, -1, self.size["headSize"]).transpose(1, 2)
+
+        for block in self.blocks:
+            normed = block.norm1(x)
+            q, k, v = (heads(layer(normed)) for layer in (block.query, block.key, block.value))
+            q, k = self.rotate(q), self.rotate(k)
+            mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+            x = x + block.output(mixed.transpose(1, 2).reshape(batch, positions, -1))
+            normed = block.norm2(x)
+            x = x + block.down(F.silu(block.gate(normed)) * block.up(normed))
+        logits = F.linear(self.norm(x), self.tokens)
+        return F.cross_entropy(logits.reshape(batch * positions, -1), targets.reshape(-1))
+
+
+def decoder_case(case, compiled):
+    torch.manual_seed(1)
+    rank = case["rank"] if case["trains"] == "LoRA" else 0
+    model = Decoder(case, rank)
+    if rank > 0:
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad = name.endswith((".a", ".b"))
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=1e-4, fused=True)
+    loss_of = torch.compile(model) if compiled else model
+    places = torch.arange(case["batch"] * case["time"]).reshape(case["batch"], case["time"])
+
+    def step():
+        tokens = (places * 7 % case["vocabulary"]).to(device)
+        targets = ((places * 7 + 7) % case["vocabulary"]).to(device)
+        optimizer.zero_grad(set_to_none=True)
+        loss = loss_of(tokens, targets)
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    return measure_steps(case, step)
+
+
+MEASURES = {"matmul": matmul_case, "attention": attention_case, "gpt": gpt_case, "decoder": decoder_case}
+
 
 def end_with_the_starter():
     sys.stdin.read()

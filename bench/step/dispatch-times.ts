@@ -1,6 +1,7 @@
 /** The dispatches of one step, each with the time it takes by itself. */
 
 import type { Device, KernelCall } from '../../src/tensor/device.ts';
+import type { KernelTime } from '../child-report.ts';
 import { median, sum } from '../statistics.ts';
 import { time } from '../timing.ts';
 
@@ -10,6 +11,8 @@ export interface DispatchGroup {
   count: number;
   /** Of one dispatch. */
   milliseconds: number;
+  /** Of them, those in which the plain loop of the kernel ran; 0 on `webgpu`. */
+  plainMilliseconds: number;
   /** Of one dispatch. */
   flops: number;
 }
@@ -38,12 +41,16 @@ export async function timeDispatches(device: Device, step: () => Promise<unknown
   for (const { call, work } of calls) {
     const group = groups.get(work);
     if (group) group.count++;
-    else groups.set(work, { kernel: call.kernel.name, count: 1, milliseconds: Number.NaN, flops: call.flops });
+    else {
+      const { kernel, flops } = call;
+      groups.set(work, { kernel: kernel.name, count: 1, milliseconds: Number.NaN, plainMilliseconds: 0, flops });
+    }
   }
   const replayed = device.kind === 'webgpu' ? await replayTimes(device, calls) : new Map<string, number>();
   for (const [work, group] of groups) {
-    const called = calls.filter((each) => each.work === work).map(({ milliseconds }) => milliseconds);
-    group.milliseconds = replayed.get(work) ?? median(called);
+    const called = calls.filter((each) => each.work === work);
+    group.milliseconds = replayed.get(work) ?? median(called.map(({ milliseconds }) => milliseconds));
+    group.plainMilliseconds = median(called.map(({ plainMilliseconds }) => plainMilliseconds));
   }
   return groups;
 }
@@ -53,15 +60,25 @@ interface RecordedCall {
   work: string;
   /** Of the call itself: all of the work on `cpu`, only its encoding on `webgpu`. */
   milliseconds: number;
+  plainMilliseconds: number;
 }
 
 async function recordCalls(device: Device, step: () => Promise<unknown>): Promise<RecordedCall[]> {
   const calls: RecordedCall[] = [];
   const run = device.run;
   device.run = (call) => {
+    let plainMilliseconds = 0;
+    const reference: typeof call.kernel.reference = (arrays, scalars) => {
+      const began = performance.now();
+      call.kernel.reference(arrays, scalars);
+      plainMilliseconds = performance.now() - began;
+    };
+    // On webgpu a kernel is known by its identity, and has no plain loop to time.
+    const timed = device.kind === 'cpu' ? { ...call, kernel: { ...call.kernel, reference } } : call;
     const started = performance.now();
-    run.call(device, call);
-    calls.push({ call, work: workOf(call), milliseconds: performance.now() - started });
+    run.call(device, timed);
+    const milliseconds = performance.now() - started;
+    calls.push({ call, work: workOf(call), milliseconds, plainMilliseconds });
   };
   try {
     await step();
@@ -114,4 +131,18 @@ export function missingDispatches(
     dispatches: sum(missing.map(({ dispatches }) => dispatches)),
     milliseconds: sum(missing.map(({ milliseconds }) => milliseconds)),
   };
+}
+
+/** The kernels of a step, most time first. */
+export function byKernel(dispatches: StepDispatches): KernelTime[] {
+  const kernels = new Map<string, KernelTime>();
+  for (const { kernel, count, milliseconds, plainMilliseconds, flops } of dispatches.values()) {
+    const total = kernels.get(kernel) ?? { kernel, dispatches: 0, milliseconds: 0, plainMilliseconds: 0, flops: 0 };
+    total.dispatches += count;
+    total.milliseconds += count * milliseconds;
+    total.plainMilliseconds += count * plainMilliseconds;
+    total.flops += count * flops;
+    kernels.set(kernel, total);
+  }
+  return [...kernels.values()].sort((a, b) => b.milliseconds - a.milliseconds);
 }

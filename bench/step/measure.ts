@@ -4,10 +4,10 @@ import { LoadMeter } from '../../command/load-meter.ts';
 import type { Device } from '../../src/index.ts';
 import type { MemoryReport } from '../../src/tensor/device.ts';
 import { WebGpuDevice } from '../../src/tensor/webgpu/webgpu-device.ts';
-import { type KernelTime, type MeasuredCase, send } from '../child-report.ts';
+import { type MeasuredCase, send } from '../child-report.ts';
 import { median, sum } from '../statistics.ts';
 import { time, timeEach } from '../timing.ts';
-import { missingDispatches, type StepDispatches, timeDispatches } from './dispatch-times.ts';
+import { byKernel, missingDispatches, type StepDispatches, timeDispatches } from './dispatch-times.ts';
 import { freeze, smallGpt } from './small-gpt.ts';
 import { type Case, frozenCases } from './workload.ts';
 
@@ -135,16 +135,4 @@ function memoryOf(device: Device): MemoryReport {
 
 function pipelinesOf(device: Device): number {
   return device instanceof WebGpuDevice ? device.pipelineCount : 0;
-}
-
-function byKernel(dispatches: StepDispatches): KernelTime[] {
-  const kernels = new Map<string, KernelTime>();
-  for (const { kernel, count, milliseconds, flops } of dispatches.values()) {
-    const total = kernels.get(kernel) ?? { kernel, dispatches: 0, milliseconds: 0, flops: 0 };
-    total.dispatches += count;
-    total.milliseconds += count * milliseconds;
-    total.flops += count * flops;
-    kernels.set(kernel, total);
-  }
-  return [...kernels.values()].sort((a, b) => b.milliseconds - a.milliseconds);
 }

@@ -1,17 +1,14 @@
 /** One training step of a small GPT, to the loss on the host. */
 
-import { formatPercent } from '../../command/format.ts';
-import type { KernelTime } from '../child-report.ts';
 import { ours } from '../peers.ts';
 import { besidePeers, load, milliseconds, table, times, verdict, who } from '../report.ts';
 import type { Row } from '../row.ts';
-import { sum } from '../statistics.ts';
 import type { Suite } from '../suite.ts';
+import { kernelTable } from './kernel-table.ts';
 import { measureCold, measureWarm } from './measure.ts';
 
 /** What the project asks of itself on an idle machine with a software adapter: times as fast as the peers, and seconds. */
 const asked = { shipped: 2.5, polite: 1.67, wasm: 1, coldSeconds: 4 };
-const kernelsShown = 8;
 
 export const suite: Suite = {
   parts: {
@@ -22,7 +19,7 @@ export const suite: Suite = {
   peers: { suffix: '', pyTorch: ['step'] },
   report: (rows) => [
     stepTable(rows),
-    ...rows.map(kernelTable),
+    ...rows.map((row) => kernelTable(row, `${ours} on ${row.device}, nothing frozen`)),
     besidePeers(
       rows.filter((row) => row.case === 'none'),
       asked,
@@ -48,26 +45,6 @@ export function stepTable(rows: readonly Row[]): string {
     },
     3,
   );
-}
-
-function kernelTable({ device, median, kernels = [] }: Row): string {
-  if (kernels.length === 0) return '';
-  const all = sum(kernels.map((kernel) => kernel.milliseconds));
-  const others = kernels.slice(kernelsShown);
-  const rest: KernelTime = {
-    kernel: `${others.length} others`,
-    dispatches: sum(others.map(({ dispatches }) => dispatches)),
-    milliseconds: sum(others.map((kernel) => kernel.milliseconds)),
-    flops: sum(others.map(({ flops }) => flops)),
-  };
-  const where = `${ours} on ${device}, nothing frozen: ${milliseconds(all)} ms of ${milliseconds(median)} in dispatches`;
-  return `Where a step spends its time (${where})\n${table([...kernels.slice(0, kernelsShown), rest], {
-    kernel: ({ kernel }) => kernel,
-    dispatches: ({ dispatches }) => `${dispatches}`,
-    ms: (one) => milliseconds(one.milliseconds),
-    share: (one) => formatPercent(one.milliseconds / all, 0),
-    'GFLOP/s': (one) => (one.flops / one.milliseconds / 1e6).toFixed(1),
-  })}`;
 }
 
 function coldVerdict(row: Row): string {

@@ -1,0 +1,132 @@
+/** One training step of SmolLM2-135M's shape, all weights or adapters: time, memory, and which kernels it is spent in. */
+
+import { formatPercent } from '../../command/format.ts';
+import { LoadMeter } from '../../command/load-meter.ts';
+import {
+  AdamW,
+  addLoRA,
+  crossEntropy,
+  Decoder,
+  type DecoderConfig,
+  type Device,
+  Random,
+  step,
+  tensor,
+} from '../../src/index.ts';
+import { type MeasuredCase, send } from '../child-report.ts';
+import { ours } from '../peers.ts';
+import { byCase, find, load, mebibytes, table, times, verdict, who } from '../report.ts';
+import type { Row } from '../row.ts';
+import { sum } from '../statistics.ts';
+import { byKernel, timeDispatches } from '../step/dispatch-times.ts';
+import { kernelTable } from '../step/kernel-table.ts';
+import type { Suite } from '../suite.ts';
+import { time, timeEach } from '../timing.ts';
+import { cases, learningRate, type ModelCase, rank, size, steps, warmSteps } from './workload.ts';
+
+/** What the project asks of itself beside PyTorch, eager: at most this share of its time and of its memory. */
+const asked = { 'all weights': { time: 1.15, memory: 0.85 }, LoRA: { time: 1.3, memory: 0.6 } } as const;
+const mostOutside = 0.05;
+
+export const suite: Suite = {
+  parts: Object.fromEntries(
+    cases.map((one) => [
+      one.name,
+      { measure: (device: Device, quick: boolean) => measure(device, one, quick), isLong: one !== cases[0] },
+    ]),
+  ),
+  peers: { pyTorch: cases.map(({ name }) => name), onlyEager: true },
+  report: (rows) => [
+    table(byCase(rows), { ...who, ...times, 'peak MiB': peak, ...load }, 3),
+    besidePyTorch(rows),
+    ...rows.map((row) => kernelTable(row, `${row.case}, ${ours} on ${row.device}`)),
+    outside(rows),
+    notes,
+  ],
+};
+
+async function measure(
+  device: Device,
+  { name, trains, batch, time: length }: ModelCase,
+  quick: boolean,
+): Promise<MeasuredCase[]> {
+  const config: DecoderConfig = {
+    ...size,
+    ...{ contextLength: 2048, positions: { base: size.base, size: size.headSize, scaling: null } },
+    ...{ normalization: 'rms', headNorms: false, feedForward: 'swiglu', tiedHead: true },
+    biases: { queryKeyValue: false, output: false, feedForward: false },
+    windows: Array.from({ length: size.blocks }, () => null),
+  };
+  await send({ progress: 'weights' });
+  const random = new Random(1);
+  const model = new Decoder(config, { device, random });
+  if (trains === 'LoRA') addLoRA(model, { rank, random });
+  const trainable = model.parameters().filter(({ isFrozen }) => !isFrozen);
+  const optimizer = new AdamW(trainable, { learningRate });
+  const ids = (shift: number) =>
+    Int32Array.from({ length: batch * length }, (_, i) => (7 * i + shift) % size.vocabulary);
+  const oneStep = () =>
+    step(async () => {
+      const [tokens, targets] = [0, 7].map((shift) => tensor(ids(shift), { device, shape: [batch, length] }));
+      const loss = crossEntropy(model.call(tokens), targets);
+      loss.backward();
+      optimizer.step(loss);
+      return await loss.item();
+    });
+  await send({ progress: 'first step' });
+  let firstLoss = Number.NaN;
+  const firstMilliseconds = await time(async () => {
+    firstLoss = await oneStep();
+  });
+  if (!quick) await timeEach(warmSteps - 1, oneStep);
+  const meter = new LoadMeter();
+  device.resetPeak();
+  const milliseconds = await timeEach(quick ? 1 : steps, oneStep);
+  const othersShare = meter.othersShare();
+  const { peakBytes } = device.memory();
+  const residentBytes = 1024 * process.resourceUsage().maxRSS;
+  const figures = { residentBytes };
+  const measured = { case: name, milliseconds, firstMilliseconds, firstLoss, othersShare, peakBytes, figures };
+  if (quick) return [measured];
+  await send({ progress: 'each dispatch by itself' });
+  const dispatches = await timeDispatches(device, oneStep);
+  return [{ ...measured, kernels: byKernel(dispatches) }];
+}
+
+/** Of the process where memory is the machine's own; of the card where there is one. */
+function peak({ software, peakBytes, figures }: Row): string {
+  return mebibytes(software ? figures.residentBytes : peakBytes);
+}
+
+function besidePyTorch(rows: readonly Row[]): string {
+  return cases
+    .flatMap(({ name, trains }) => {
+      const own = find(rows, { case: name, device: 'cpu' });
+      const peer = find(rows, { case: name, device: 'cpu', implementation: 'PyTorch, eager' });
+      if (!own || !peer) return [];
+      const [times, memory] = [own.median / peer.median, own.figures.residentBytes / peer.figures.residentBytes];
+      const { time: mostTime, memory: mostMemory } = asked[trains];
+      return [
+        `${name}: ${times.toFixed(2)} of PyTorch's time (${verdict(times <= mostTime, `at most ${mostTime}`)}), ` +
+          `${memory.toFixed(2)} of its memory (${verdict(memory <= mostMemory, `at most ${mostMemory}`)}).`,
+      ];
+    })
+    .join('\n');
+}
+
+/** What of a step on the cpu device is not spent in WebAssembly. */
+function outside(rows: readonly Row[]): string {
+  return rows
+    .flatMap(({ case: name, device, median, kernels = [] }) => {
+      if (device !== 'cpu' || kernels.length === 0) return [];
+      const share =
+        1 - sum(kernels.map(({ milliseconds, plainMilliseconds }) => milliseconds - plainMilliseconds)) / median;
+      return [
+        `${name}: ${formatPercent(share, 1)} of a step is spent outside of WebAssembly (${verdict(share < mostOutside, `under ${formatPercent(mostOutside, 0)}`)}).`,
+      ];
+    })
+    .join('\n');
+}
+
+const notes = `f32 throughout, tied head, AdamW; the adapters are of rank ${rank} on the seven matrices of every block.
+peak: of the resident size of the process on the CPU, with Node or Python in it, and of the device's memory on a graphics card.`;

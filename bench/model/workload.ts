@@ -1,0 +1,32 @@
+/** The training step of a model of the size people fine-tune: SmolLM2-135M's shape with random weights. */
+
+/** As its config.json has it. */
+export const size = {
+  vocabulary: 49152,
+  width: 576,
+  blocks: 30,
+  heads: 9,
+  keyHeads: 3,
+  headSize: 64,
+  hidden: 1536,
+  epsilon: 1e-5,
+  base: 100_000,
+} as const;
+
+export const rank = 8;
+export const learningRate = 1e-4;
+
+export const shapes = [
+  { batch: 8, time: 32 },
+  { batch: 4, time: 256 },
+] as const;
+
+export const trained = ['all weights', 'LoRA'] as const;
+
+export const cases = trained.flatMap((trains) =>
+  shapes.map(({ batch, time }) => ({ name: `${trains}, ${batch} × ${time}`, trains, batch, time })),
+);
+export type ModelCase = (typeof cases)[number];
+
+export const warmSteps = 2;
+export const steps = 5;
