@@ -2,7 +2,13 @@
 import { gradientOf, hasGradient } from '../autograd/leaf-gradient.ts';
 import { tensor, zeros } from '../tensor/create.ts';
 import type { NumericArray } from '../tensor/dtype.ts';
-import { ArgumentError, BackwardError, DeviceMismatchError, ShapeError } from '../tensor/errors.ts';
+import {
+  ArgumentError,
+  BackwardError,
+  DeviceMismatchError,
+  NonFiniteGradientError,
+  ShapeError,
+} from '../tensor/errors.ts';
 import { getOrCreate } from '../tensor/get-or-create.ts';
 import { scope } from '../tensor/scope.ts';
 import { formatShape } from '../tensor/shape.ts';
@@ -22,6 +28,9 @@ export interface OptimizerOptions {
   /** Which parameters decay; by default those of two axes or more, so neither norms nor biases. */
   decays?: (parameter: Parameter) => boolean;
 }
+
+/** Steps until a broken gradient is told that nobody asked about. */
+const stepsBetweenLooks = 16;
 
 /** Their names. */
 export const optimizerOptions = [
@@ -79,6 +88,9 @@ export abstract class Optimizer {
   readonly #stopListening: (() => void)[];
   #learningRate: number;
   #steps = 0;
+  /** What a report told that nobody had asked for. */
+  #broken: NonFiniteGradientError | null = null;
+  #look: Promise<StepReport> | null = null;
 
   constructor(parameters: readonly Parameter[], options: OptimizerOptions) {
     const { learningRate, maxGradientNorm = 0, weightDecay = 0, decays = (parameter) => parameter.rank >= 2 } = options;
@@ -126,13 +138,15 @@ export abstract class Optimizer {
 
   /**
    * Measures all gradients, clips them if asked to, and changes every parameter that has one. Once a gradient was NaN or
-   * infinite nothing is changed any more, on the device itself; `report` then throws. Going on takes a new optimizer.
+   * infinite nothing is changed any more, on the device itself; `report` then throws, and so does this, at the latest 16 steps
+   * later. Going on takes a new optimizer, or `loadStateDict`.
    *
    * @param loss its value comes back with `report`, so that one read-back serves both.
-   * @throws ShapeError for a loss of several elements, BackwardError where no parameter that trains has a gradient, and
-   * OutOfMemoryError; no step is taken then.
+   * @throws ShapeError for a loss of several elements, BackwardError where no parameter that trains has a gradient,
+   * NonFiniteGradientError, and OutOfMemoryError; no step is taken then.
    */
   step(loss: Tensor | null = null): void {
+    if (this.#broken) throw this.#broken;
     if (loss && loss.size !== 1) {
       throw new ShapeError(`optimizer.step: the loss has shape ${formatShape(loss.shape)}, not one element`);
     }
@@ -153,6 +167,7 @@ export abstract class Optimizer {
       });
     });
     this.#reporter.finish();
+    if (this.#steps % stepsBetweenLooks === 0) this.#lookForBroken();
   }
 
   /**
@@ -214,6 +229,8 @@ export abstract class Optimizer {
       this.#state.set(parameter, { tensors: restored, steps });
     }
     this.#steps = state.steps;
+    this.#broken = null;
+    this.#look = null;
     this.#reporter.restore(state.steps);
   }
 
@@ -243,6 +260,15 @@ export abstract class Optimizer {
 
   /** Enqueues the change of one parameter. */
   protected abstract update(parameter: Parameter, update: Update): void;
+
+  /** A loop that never asks for a report is told all the same, by a later step. Nothing waits for it. */
+  #lookForBroken(): void {
+    const look = this.#reporter.read();
+    this.#look = look;
+    look.catch((error: unknown) => {
+      if (this.#look === look && error instanceof NonFiniteGradientError) this.#broken = error;
+    });
+  }
 
   /** What the step will update. Memory is taken here, before anything has changed. */
   #preparedUpdates(): { parameter: Parameter; state: ParameterState }[] {

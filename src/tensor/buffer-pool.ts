@@ -30,7 +30,7 @@ const granularity = 256;
  * bind groups can be cached.
  */
 export class BufferPool<Resource> {
-  readonly #create: (size: number, id: number) => Resource;
+  readonly #create: (size: number, id: number, operation: string) => Resource;
   readonly #destroy: (resource: Resource, id: number) => void;
   readonly #reclaim: () => void;
   readonly #resources: (Resource | undefined)[] = [];
@@ -42,7 +42,8 @@ export class BufferPool<Resource> {
   budget: number;
 
   constructor(options: {
-    create: (size: number, id: number) => Resource;
+    /** A RangeError says that there is no such memory. */
+    create: (size: number, id: number, operation: string) => Resource;
     destroy: (resource: Resource, id: number) => void;
     budget: number;
     /** Called when the budget is reached: must make `trim` safe and call it. */
@@ -54,9 +55,10 @@ export class BufferPool<Resource> {
     this.#reclaim = options.reclaim ?? (() => this.trim());
   }
 
-  acquire(byteLength: number): DeviceBuffer {
+  /** @param operation what needs it, for errors. */
+  acquire(byteLength: number, operation = 'tensor'): DeviceBuffer {
     const size = Math.max(1, Math.ceil(byteLength / granularity)) * granularity;
-    const id = this.#free.get(size)?.shift() ?? this.#reserve(size);
+    const id = this.#free.get(size)?.shift() ?? this.#reserve(size, operation);
     this.#report.liveBuffers++;
     this.#report.liveBytes += byteLength;
     this.#report.peakBytes = Math.max(this.#report.peakBytes, this.#report.liveBytes);
@@ -107,21 +109,28 @@ export class BufferPool<Resource> {
     this.#report.peakBytes = this.#report.liveBytes;
   }
 
-  #reserve(size: number): number {
+  #reserve(size: number, operation: string): number {
     const fits = () => this.#report.reservedBytes + size <= this.budget;
     // Free buffers of other sizes may be all that is in the way.
     if (!fits()) this.#reclaim();
-    if (!fits()) {
-      const { reservedBytes } = this.#report;
-      throw new OutOfMemoryError(
-        `a buffer of ${size} bytes does not fit: ${reservedBytes} bytes are in use of a budget of ${this.budget}`,
-      );
-    }
+    if (!fits()) throw this.#outOfMemory(size, operation, `and the budget is ${this.budget}`);
     const id = this.#sizes.length;
-    this.#resources[id] = this.#create(size, id);
+    try {
+      this.#resources[id] = this.#create(size, id, operation);
+    } catch (cause) {
+      if (!(cause instanceof RangeError)) throw cause;
+      throw this.#outOfMemory(size, operation, `and the machine gives no more (${cause.message})`);
+    }
     this.#sizes[id] = size;
     this.#report.reservedBuffers++;
     this.#report.reservedBytes += size;
     return id;
+  }
+
+  #outOfMemory(size: number, operation: string, reason: string): OutOfMemoryError {
+    const { liveBytes, reservedBytes } = this.#report;
+    return new OutOfMemoryError(
+      `${operation}: a buffer of ${size} bytes does not fit: tensors hold ${liveBytes} bytes, ${reservedBytes} are reserved, ${reason}`,
+    );
   }
 }

@@ -2,14 +2,14 @@
 import { copyInto, fill } from './copy.ts';
 import { CpuDevice } from './cpu/cpu-device.ts';
 import type { Device } from './device.ts';
-import { bytesPerElement, computeDType, type DType, dtypes, type NumericArray, typedArray } from './dtype.ts';
+import { computeDType, type DType, dtypes, type NumericArray, typedArray } from './dtype.ts';
 import { ArgumentError, DTypeError, ShapeError } from './errors.ts';
 import { checkOptions } from './options.ts';
 import { Random } from './random.ts';
 import { currentScope, type Scope } from './scope.ts';
 import { checkShape, formatShape, type Shape, sizeOf } from './shape.ts';
 import { Storage } from './storage.ts';
-import { allocate, type NestedArray, Tensor } from './tensor.ts';
+import { allocate, allocateBuffer, type NestedArray, Tensor } from './tensor.ts';
 
 export interface CreateOptions {
   /** Where the tensor lives; by default the device set with `setDefaultDevice`, or else a `cpu` device. */
@@ -76,7 +76,7 @@ function fromHost(
 ): Tensor {
   checkDType(name, device, dtype);
   const stored = computeDType(dtype);
-  const buffer = device.allocate(sizeOf(shape) * bytesPerElement[stored]);
+  const buffer = allocateBuffer(device, stored, shape, name);
   let values: NumericArray;
   try {
     values = typedArray(stored, sizeOf(shape));

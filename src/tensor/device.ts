@@ -61,7 +61,8 @@ export interface Device {
   readonly work: WorkReport;
 
   supports(dtype: DType): boolean;
-  allocate(byteLength: number): DeviceBuffer;
+  /** @param operation what needs it, for errors. */
+  allocate(byteLength: number, operation: string): DeviceBuffer;
   recycle(buffer: DeviceBuffer): void;
   upload(buffer: DeviceBuffer, data: NumericArray): void;
   download(buffer: DeviceBuffer, byteOffset: number, byteLength: number): Promise<ArrayBuffer>;

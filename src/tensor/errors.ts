@@ -62,7 +62,8 @@ export class NonFiniteGradientError extends FrostgradError {
   constructor(parameter: string, step: number) {
     super(
       `the gradient of ${parameter} became NaN or infinite in step ${step}; no parameter was changed in that step or ` +
-        'after it. A lower learning rate, a longer warm-up or gradient clipping usually helps.',
+        'after it. A lower learning rate, a longer warm-up or gradient clipping usually helps; FROSTGRAD_DEBUG=1 names the ' +
+        'operation where it began.',
     );
     this.parameter = parameter;
     this.step = step;

@@ -1,8 +1,8 @@
 /** The tensor, its dense copies, and reading it back. */
 import { copyInto } from './copy.ts';
-import type { Device, KernelOperand } from './device.ts';
+import type { Device, DeviceBuffer, KernelOperand } from './device.ts';
 import { bytesPerElement, computeDType, type DType, type NumericArray, typedArray } from './dtype.ts';
-import { ReleasedTensorError, ShapeError } from './errors.ts';
+import { DeviceLimitError, OutOfMemoryError, ReleasedTensorError, ShapeError } from './errors.ts';
 import { currentScope, type Releasable, type Scope, scope } from './scope.ts';
 import { formatShape, isRowMajor, rowMajorStrides, type Shape, type Strides, sizeOf } from './shape.ts';
 import { Storage } from './storage.ts';
@@ -144,8 +144,19 @@ export function allocate(
   origin: string,
   owner: Scope | null = currentScope(),
 ): Tensor {
-  const buffer = device.allocate(sizeOf(shape) * bytesPerElement[dtype]);
+  const buffer = allocateBuffer(device, dtype, shape, origin);
   return new Tensor(new Storage(device, buffer), dtype, { shape }, origin, owner);
+}
+
+/** Room for a tensor. @throws OutOfMemoryError or DeviceLimitError that names the operation, the tensor and the bytes. */
+export function allocateBuffer(device: Device, dtype: DType, shape: Shape, operation: string): DeviceBuffer {
+  try {
+    return device.allocate(sizeOf(shape) * bytesPerElement[dtype], operation);
+  } catch (error) {
+    if (!(error instanceof OutOfMemoryError || error instanceof DeviceLimitError)) throw error;
+    const kind = error instanceof OutOfMemoryError ? OutOfMemoryError : DeviceLimitError;
+    throw new kind(`${error.message}; it is for a tensor ${dtype} ${formatShape(shape)} on ${device.kind}`);
+  }
 }
 
 /** A dense copy of `source`, of its own; converted where another floating dtype is asked for. */

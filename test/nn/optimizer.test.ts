@@ -377,6 +377,23 @@ onEachDevice((device) => {
     });
   });
 
+  test('a loop that never asks for a report is told of a broken gradient too, and trains on from a state', async () => {
+    const bench = new Bench(device, 'f32');
+    const optimizer = releaseLater(new AdamW(bench.parameters, { learningRate: 0.1 }));
+    await bench.step(optimizer, bench.gradients(1));
+    const state = await optimizer.stateDict();
+    const [first, second] = bench.gradients(2);
+    const train = async () => {
+      for (let i = 2; i <= 18; i++) await bench.step(optimizer, [first, i === 3 ? second.with(0, Number.NaN) : second]);
+    };
+    await expect(train()).rejects.toMatchObject({ name: 'NonFiniteGradientError', parameter: 'p1', step: 3 });
+    expect(optimizer.steps).toBeLessThanOrEqual(17);
+    optimizer.loadStateDict(state);
+    const before = await bench.values();
+    await bench.step(optimizer, bench.gradients(3));
+    expect(await bench.values()).not.toEqual(before);
+  });
+
   test('of several broken gradients the earliest is named, also after its parameter froze', async () => {
     const bench = new Bench(device, 'f32');
     const optimizer = releaseLater(new SGD(bench.parameters, { learningRate: 0.1 }));

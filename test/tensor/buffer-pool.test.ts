@@ -116,7 +116,7 @@ test('a budget is kept to the byte, and what was there stays usable', () => {
   const second = pool.acquire(512);
   expect(() => pool.acquire(1)).toThrow(OutOfMemoryError);
   expect(() => pool.acquire(1)).toThrow(
-    'a buffer of 256 bytes does not fit: 1024 bytes are in use of a budget of 1024',
+    'tensor: a buffer of 256 bytes does not fit: tensors hold 1024 bytes, 1024 are reserved, and the budget is 1024',
   );
   expect(pool.report()).toMatchObject({ liveBuffers: 2, liveBytes: 1024, reservedBytes: 1024 });
   pool.giveBack(second);

@@ -6,6 +6,7 @@ import {
   DeviceLimitError,
   DeviceMismatchError,
   OutOfMemoryError,
+  openDevice,
   snapshotWork,
   step,
   tensor,
@@ -88,6 +89,15 @@ onEachDevice((device) => {
     });
   });
 
+  test('what does not fit is told with operation, tensor, and bytes', async () => {
+    const small = await openDevice(device.kind, { memoryBudget: 1e6 });
+    const x = zeros([600, 1], { device: small });
+    const message =
+      'add: a buffer of 1440000 bytes does not fit: tensors hold 2400 bytes, 2560 are reserved, and the budget is 1000000; ' +
+      `it is for a tensor f32 [600, 600] on ${device.kind}`;
+    expect(() => x.add(x.reshape([1, 600]))).toThrow(new OutOfMemoryError(message));
+  });
+
   test('operands of two devices are refused where a kernel meets them', () => {
     const other = new CpuDevice();
     const x = tensor([1, 2], { device });
@@ -95,6 +105,14 @@ onEachDevice((device) => {
     expect(() => copyInto(x, target, [1])).toThrow(DeviceMismatchError);
     expect(() => copyInto(x, target, [1])).toThrow(`strided-copy: operands live on ${device.kind}`);
   });
+});
+
+test('memory that the machine does not have is told like a budget', () => {
+  const device = new CpuDevice({ memoryBudget: 2 ** 50 });
+  const message =
+    /^zeros: a buffer of 35184372088832 bytes does not fit: .* the machine gives no more .* f32 \[8796093022208\] on cpu/;
+  expect(() => zeros([2 ** 43], { device })).toThrow(OutOfMemoryError);
+  expect(() => zeros([2 ** 43], { device })).toThrow(message);
 });
 
 test('two devices of one kind are two devices', () => {
@@ -129,20 +147,23 @@ onWebGpu((webgpu) => {
   });
 
   test('a steady step makes neither buffers nor bind groups, and a changed one does', async () => {
-    const x = random([7, 5], { seed: 1, device: webgpu });
+    // Of its own: garbage of other suites frees buffers of a shared one.
+    const device = await WebGpuDevice.open();
+    const x = random([7, 5], { seed: 1, device });
     const run = (rows: number) => step(() => x.slice([0], [rows]).exp().sum({ axes: 1 }).mul(2));
     await run(7);
     await run(6);
-    const { buffers, bindGroups } = webgpu.made;
-    const pipelines = webgpu.pipelineCount;
+    const { buffers, bindGroups } = device.made;
+    const pipelines = device.pipelineCount;
     for (let i = 0; i < 3; i++) {
       await run(7);
       await run(6);
     }
-    expect([webgpu.made.buffers, webgpu.made.bindGroups]).toEqual([buffers, bindGroups]);
-    await step(() => random([1000, 7], { seed: 1, device: webgpu }).exp().sum({ axes: 1 }).mul(2));
-    expect(webgpu.made.bindGroups).toBeGreaterThan(bindGroups);
-    expect(webgpu.pipelineCount).toBe(pipelines);
+    expect([device.made.buffers, device.made.bindGroups]).toEqual([buffers, bindGroups]);
+    await step(() => random([1000, 7], { seed: 1, device }).exp().sum({ axes: 1 }).mul(2));
+    expect(device.made.bindGroups).toBeGreaterThan(bindGroups);
+    expect(device.pipelineCount).toBe(pipelines);
+    device.gpu.destroy();
   });
 
   test('a budget is kept', async () => {

@@ -75,8 +75,8 @@ export class CpuDevice implements Device {
     return dtype !== 'f16';
   }
 
-  allocate(byteLength: number): DeviceBuffer {
-    return this.#pool.acquire(byteLength);
+  allocate(byteLength: number, operation: string): DeviceBuffer {
+    return this.#pool.acquire(byteLength, operation);
   }
 
   recycle(buffer: DeviceBuffer): void {

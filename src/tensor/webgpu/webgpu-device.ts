@@ -3,7 +3,7 @@ import { totalmem } from 'node:os';
 import { BufferPool, type DeviceBuffer, type MemoryReport } from '../buffer-pool.ts';
 import { countWork, type Device, type KernelCall, type KernelSet, type WorkReport } from '../device.ts';
 import { bytesPerElement, type DType, type NumericArray } from '../dtype.ts';
-import { DeviceError, DeviceLimitError } from '../errors.ts';
+import { DeviceError, DeviceLimitError, OutOfMemoryError } from '../errors.ts';
 import { findAdapter } from './adapter.ts';
 import { type Pipeline, PipelineCache } from './pipelines.ts';
 import { eventLoopTurn, politely } from './polite-wait.ts';
@@ -104,12 +104,11 @@ export class WebGpuDevice implements Device {
     const { STORAGE, COPY_SRC, COPY_DST, MAP_READ } = GPUBufferUsage;
     this.#pool = this.#bufferPool('tensor', STORAGE | COPY_SRC | COPY_DST, budget);
     this.#staging = this.#bufferPool('read-back', MAP_READ | COPY_DST, budget);
-    gpu.addEventListener('uncapturederror', (event) => {
-      this.#failure ??= new DeviceError(`the device reported: ${event.error.message}`);
+    gpu.addEventListener('uncapturederror', ({ error }) => {
+      const isMemory = error instanceof GPUOutOfMemoryError;
+      this.#fail(isMemory ? OutOfMemoryError : DeviceError, `the device reported: ${error.message}`);
     });
-    gpu.lost.then(({ reason, message }) => {
-      this.#failure ??= new DeviceError(`the device was lost (${reason}): ${message}`);
-    });
+    gpu.lost.then(({ reason, message }) => this.#fail(DeviceError, `the device was lost (${reason}): ${message}`));
   }
 
   /** Pipelines compiled so far. */
@@ -121,13 +120,15 @@ export class WebGpuDevice implements Device {
     return dtype === 'f16' ? this.gpu.features.has('shader-f16') : dtype !== 'f64';
   }
 
-  allocate(byteLength: number): DeviceBuffer {
+  allocate(byteLength: number, operation: string): DeviceBuffer {
     const { maxBufferSize, maxStorageBufferBindingSize } = this.gpu.limits;
     const limit = Math.min(maxBufferSize, maxStorageBufferBindingSize);
     if (byteLength > limit) {
-      throw new DeviceLimitError(`a tensor of ${byteLength} bytes exceeds what ${this.adapter} binds (${limit} bytes)`);
+      throw new DeviceLimitError(
+        `${operation}: a tensor of ${byteLength} bytes exceeds what ${this.adapter} binds (${limit} bytes)`,
+      );
     }
-    return this.#pool.acquire(byteLength);
+    return this.#pool.acquire(byteLength, operation);
   }
 
   recycle(buffer: DeviceBuffer): void {
@@ -142,7 +143,7 @@ export class WebGpuDevice implements Device {
 
   async download(buffer: DeviceBuffer, byteOffset: number, byteLength: number): Promise<ArrayBuffer> {
     this.#throwFailure();
-    const handle = this.#staging.acquire(byteLength);
+    const handle = this.#staging.acquire(byteLength, 'read-back');
     const staging = this.#staging.resource(handle);
     this.#endPass();
     this.#encoder ??= this.gpu.createCommandEncoder({ label: 'read-back' });
@@ -228,9 +229,9 @@ export class WebGpuDevice implements Device {
 
   #bufferPool(label: string, usage: GPUBufferUsageFlags, budget: number): BufferPool<GPUBuffer> {
     return new BufferPool<GPUBuffer>({
-      create: (size, id) => {
+      create: (size, id, operation) => {
         this.made.buffers++;
-        return this.gpu.createBuffer({ label: `${label} ${id}`, size, usage });
+        return this.gpu.createBuffer({ label: `${label} ${id} of ${operation}`, size, usage });
       },
       destroy: (buffer, id) => {
         if (label === 'tensor') this.#forgetBindGroups(id);
@@ -294,6 +295,12 @@ export class WebGpuDevice implements Device {
 
   #wait<T>(pending: Promise<T>): Promise<T> {
     return this.software ? politely(pending) : pending;
+  }
+
+  /** The first failure is the one to tell: others follow from it. */
+  #fail(kind: typeof DeviceError | typeof OutOfMemoryError, message: string): void {
+    const { liveBytes, reservedBytes } = this.memory();
+    this.#failure ??= new kind(`${message.trimEnd()} (tensors hold ${liveBytes} bytes, ${reservedBytes} are reserved)`);
   }
 
   #throwFailure(): void {

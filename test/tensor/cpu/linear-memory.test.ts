@@ -88,7 +88,7 @@ test('a device of the plain loops computes the same, and says what it is', async
 
 test('two devices share the memory and not the budget', () => {
   const [first, second] = [new CpuDevice({ memoryBudget: 4096 }), new CpuDevice()];
-  expect(() => zeros([2000], { device: first })).toThrow('of a budget of 4096');
+  expect(() => zeros([2000], { device: first })).toThrow('the budget is 4096');
   const tensor = zeros([2000], { device: second });
   expect(first.memory().liveBytes).toBe(0);
   expect(second.memory().liveBytes).toBe(8000);
