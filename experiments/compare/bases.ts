@@ -135,7 +135,7 @@ async function pretrain(name: BaseName, device: Device, steps: number, onProgres
   const optimizer = new AdamW(model.parameters(), { learningRate, weightDecay: 0.01, maxGradientNorm: 1 });
   const warmup = Math.floor(pretraining.warmup * steps);
   const training = new Training({
-    ...{ model, optimizer, steps, schedule: warmupCosine({ peak: learningRate, steps, warmup }) },
+    ...{ model, optimizer, steps, schedule: warmupCosine({ peak: learningRate, steps, warmup, final: 0 }) },
     loss(s) {
       const rows = tensor(pretrainingBatch(name, s), { device, shape: [batch, windowLength + 1] });
       const targets = rows.slice([0, 1], [batch, windowLength + 1]);

@@ -90,7 +90,7 @@ export class Run {
     this.#watching?.onCheck((check) => this.#checks.push(check));
     this.training = new Training({
       ...{ model, optimizer: this.optimizer, steps, registry: this.registry, policies: own, state },
-      schedule: warmupCosine({ peak: learningRate, steps, warmup: Math.floor(training.warmup * steps) }),
+      schedule: warmupCosine({ peak: learningRate, steps, warmup: Math.floor(training.warmup * steps), final: 0 }),
       loss: (step) => {
         const batch = task.trainingBatch(seed, step, training.batch);
         const tokens = tensor(batch.tokens, { device, shape: [training.batch, windowLength] });

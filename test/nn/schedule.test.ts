@@ -17,16 +17,24 @@ describe.each([
     expect(rate(200)).toBe(0.5);
   });
 
-  test('falls all the way and never rises again', () => {
+  test('begins at the peak without a warm-up, falls all the way and never rises again', () => {
     const rate = schedule({ peak: 1, steps: 50 });
-    for (let step = 1; step <= 50; step++) expect(rate(step)).toBeLessThan(rate(step - 1));
-    expect(rate(50)).toBe(0);
+    expect(rate(1)).toBe(1);
+    for (let step = 2; step <= 51; step++) expect(rate(step)).toBeLessThan(rate(step - 1));
   });
 
-  test('a warm-up of the whole schedule ends at the peak only to fall at once', () => {
-    const rate = schedule({ peak: 1, steps: 4, warmup: 4 });
-    expect([1, 2, 3].map(rate)).toEqual([0.25, 0.5, 0.75]);
-    expect(rate(4)).toBe(0);
+  test('every step trains: 0 is the rate of the step behind the last, unless it is asked for', () => {
+    expect(schedule({ peak: 1, steps: 1 })(1)).toBe(1);
+    const rate = schedule({ peak: 1, steps: 50, warmup: 5 });
+    expect(rate(50)).toBeGreaterThan(0);
+    expect(rate(51)).toBe(0);
+    expect(schedule({ peak: 1, steps: 50, warmup: 5, final: 0 })(50)).toBe(0);
+  });
+
+  test('a warm-up of the whole schedule ends at the peak', () => {
+    const rate = schedule({ peak: 1, steps: 5, warmup: 5 });
+    expect([1, 2, 3, 4, 5].map(rate)).toEqual([0.2, 0.4, 0.6, 0.8, 1]);
+    expect(schedule({ peak: 1, steps: 5, warmup: 5, final: 0.5 })(5)).toBe(1);
   });
 
   test.each([
