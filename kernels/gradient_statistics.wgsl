@@ -1,5 +1,6 @@
 // What one gradient contributes to the report of a step, over each group's share of it:
-//   partials[row, group] = (sum formula(x, y), sum g², how many g are NaN or infinite, 0)
+//   partials[row, group] = (sum formula(x, y), sum g², how many g are NaN or infinite, sum (g · SHRINK)²)
+// The last stands in where finite g have squares that f32 cannot hold.
 //
 // g has `count` elements. Where inHalves is 1 its halves by sample come instead, gA before gB: g = gA + gB is then written
 // over gA, so that the sum costs no pass of its own. x and y of the formula are gA and gB where pairsHalves is 1; else x is g,
@@ -14,6 +15,7 @@
 // From the host: MAX_GROUPS (u32), WIDTH (u32), and fn formula(x: Value, y: Value) -> Value.
 
 const WORKGROUP_SIZE = 64u;
+const SHRINK = 0x1p-80;
 
 @group(0) @binding(0) var<storage, read_write> gradient: array<Value>;
 @group(0) @binding(1) var<storage, read_write> companion: array<Value>;
@@ -28,6 +30,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let end = min(values, (workgroup.x + 1u) * stretch);
   var sum = Value();
   var squares = Value();
+  var shrunk = Value();
   var broken = Value();
   for (var i = workgroup.x * stretch + thread; i < end; i += WORKGROUP_SIZE) {
     var g = gradient[i];
@@ -54,12 +57,12 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     let isFinite = (bitcast<Bits>(g) & Bits(0x7f800000u)) != Bits(0x7f800000u);
     let finite = select(Value(), g, isFinite);
     squares += finite * finite;
+    shrunk += (finite * SHRINK) * (finite * SHRINK);
     broken += select(Value(1.0), Value(), isFinite);
   }
-  var found = vec4f(sumOf(sum), sumOf(squares), sumOf(broken), 0.0);
+  var found = vec4f(sumOf(sum), sumOf(squares), sumOf(broken), sumOf(shrunk));
   if (scalars.isSumOnly == 1u) {
-    found.y = 0.0;
-    found.z = 0.0;
+    found = vec4f(found.x, 0.0, 0.0, 0.0);
   }
   partial[thread] = found;
   workgroupBarrier();

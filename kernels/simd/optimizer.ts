@@ -46,6 +46,8 @@ export function adamw(
 }
 
 // What is summed beside the squares: the formulas of src/grades/signals, on two numbers of f64.
+/** 2^-80, as in kernels/gradient_statistics.wgsl. */
+const SHRINK: f64 = 8.271806125530277e-25;
 const NOTHING = 0;
 const MAGNITUDE = 1;
 const PRODUCT = 2;
@@ -146,8 +148,10 @@ function measure(
   }
   store<f32>(sums, <f32>(total(sum) + lastSum));
   if (isSumOnly != 0) return;
-  store<f32>(sums, <f32>(total(squares) + lastSquares), 4);
+  lastSquares += total(squares);
+  store<f32>(sums, <f32>lastSquares, 4);
   store<f32>(sums, <f32>bad, 8);
+  store<f32>(sums, <f32>(lastSquares * SHRINK * SHRINK), 12);
 }
 
 export function gradientStatistics(

@@ -2,7 +2,14 @@
 import { dispatch } from '../tensor/dispatch.ts';
 import { byWidth, elementParts, elementwise, flatWorkgroups } from '../tensor/kernel.ts';
 import { checkOptions } from '../tensor/options.ts';
-import { checkRange, Optimizer, type OptimizerOptions, optimizerOptions, type Update } from './optimizer.ts';
+import {
+  checkParameters,
+  checkRange,
+  Optimizer,
+  type OptimizerOptions,
+  optimizerOptions,
+  type Update,
+} from './optimizer.ts';
 import type { Parameter } from './parameter.ts';
 
 export interface AdamWOptions extends OptimizerOptions {
@@ -47,6 +54,8 @@ const adamwKernel = byWidth({
  */
 export class AdamW extends Optimizer {
   protected readonly stateTensors = 2;
+  /** f32 holds its square. The size of a first gradient makes no difference to Adam. */
+  protected override readonly largestNorm = 1e18;
   readonly #betas: readonly [number, number];
   readonly #epsilon: number;
 
@@ -55,7 +64,10 @@ export class AdamW extends Optimizer {
     const { betas = [0.9, 0.999], epsilon = 1e-8 } = options;
     checkRange('AdamW', 'betas[0]', betas[0], 0, 1 - Number.EPSILON);
     checkRange('AdamW', 'betas[1]', betas[1], 0, 1 - Number.EPSILON);
-    checkRange('AdamW', 'epsilon', epsilon, Number.MIN_VALUE, 1);
+    checkParameters('AdamW', parameters);
+    // What an f32 rounds to 0 would divide 0 by 0.
+    const smallest = parameters[0].dtype === 'f64' ? Number.MIN_VALUE : 2 ** -126;
+    checkRange('AdamW', 'epsilon', epsilon, smallest, 1);
     super(parameters, options);
     this.#betas = betas;
     this.#epsilon = epsilon;

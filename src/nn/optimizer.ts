@@ -13,7 +13,7 @@ import { getOrCreate } from '../tensor/get-or-create.ts';
 import { scope } from '../tensor/scope.ts';
 import { formatShape } from '../tensor/shape.ts';
 import { dense, type Tensor } from '../tensor/tensor.ts';
-import type { Parameter } from './parameter.ts';
+import { Parameter } from './parameter.ts';
 import type { ParameterSum } from './parameter-sum.ts';
 import { type Saved, savedArray, savedList, savedNumber, savedObject } from './saved.ts';
 import { type StepReport, StepReporter } from './step-report.ts';
@@ -95,7 +95,7 @@ export abstract class Optimizer {
   constructor(parameters: readonly Parameter[], options: OptimizerOptions) {
     const { learningRate, maxGradientNorm = 0, weightDecay = 0, decays = (parameter) => parameter.rank >= 2 } = options;
     const kind = new.target.name;
-    if (parameters.length === 0) throw new ArgumentError(`${kind}: got no parameters`);
+    checkParameters(kind, parameters);
     checkRange(kind, 'learningRate', learningRate, 0, Number.MAX_VALUE);
     checkRange(kind, 'maxGradientNorm', maxGradientNorm, 0, Number.POSITIVE_INFINITY);
     checkRange(kind, 'weightDecay', weightDecay, 0, 1);
@@ -151,7 +151,7 @@ export abstract class Optimizer {
       throw new ShapeError(`optimizer.step: the loss has shape ${formatShape(loss.shape)}, not one element`);
     }
     const updates = this.#preparedUpdates();
-    this.#reporter.measure(this.#steps + 1, loss, this.maxGradientNorm);
+    this.#reporter.measure(this.#steps + 1, loss, Math.min(this.maxGradientNorm || this.largestNorm, this.largestNorm));
     const { report } = this.#reporter;
     scope('optimizer', () => {
       // What needs memory comes first, so that every parameter is updated or none.
@@ -258,6 +258,9 @@ export abstract class Optimizer {
   /** How many tensors of a parameter's shape the optimizer keeps for it. */
   protected abstract readonly stateTensors: number;
 
+  /** Gradients of a larger norm are scaled down to it, whatever the options say. */
+  protected readonly largestNorm: number = Number.MAX_VALUE;
+
   /** Enqueues the change of one parameter. */
   protected abstract update(parameter: Parameter, update: Update): void;
 
@@ -274,7 +277,7 @@ export abstract class Optimizer {
   #preparedUpdates(): { parameter: Parameter; state: ParameterState }[] {
     const trained = this.parameters.filter(({ isFrozen }) => !isFrozen);
     const withGradient = trained.filter((parameter) => hasGradient(parameter));
-    if (trained.length > 0 && withGradient.length === 0) {
+    if (withGradient.length === 0 && (trained.length > 0 || this.#steps === 0)) {
       throw new BackwardError(
         `optimizer.step: none of the ${trained.length} parameters that train has a gradient. Was backward() called in ` +
           'this step()? Was the optimizer made before addLoRA, so that it does not know what trains?',
@@ -306,6 +309,18 @@ export abstract class Optimizer {
     for (const tensor of this.#state.get(parameter)?.tensors ?? []) tensor.release(`${parameter.name} was frozen`);
     this.#state.delete(parameter);
   }
+}
+
+/** @throws ArgumentError for what is no list of parameters, such as a module, and for an empty one. */
+export function checkParameters(owner: string, parameters: unknown): void {
+  const allowed = '(allowed: a list of parameters, such as model.parameters())';
+  if (!Array.isArray(parameters)) {
+    const kind = typeof parameters === 'object' && parameters !== null ? parameters.constructor.name : typeof parameters;
+    throw new ArgumentError(`${owner}: the parameters are ${kind} ${allowed}`);
+  }
+  if (parameters.length === 0) throw new ArgumentError(`${owner}: got no parameters ${allowed}`);
+  const stranger = parameters.findIndex((each) => !(each instanceof Parameter));
+  if (stranger >= 0) throw new ArgumentError(`${owner}: element ${stranger} of the parameters is none ${allowed}`);
 }
 
 /** @throws ArgumentError unless lowest <= value <= highest. */

@@ -30,6 +30,8 @@ const elementsPerGroup = 4096;
 const elementsPerPart = 65536;
 /** Numbers in a row of partial sums, and in a row of the report. */
 export const rowWidth = 4;
+/** Squares of gradients are also summed so much smaller, for gradients whose squares an f32 cannot hold; as in the kernels. */
+export const shrink = 2 ** -80;
 
 const operands = { gradient: 'update', companion: 'update', partials: 'update' } as const;
 const scalars = {
@@ -71,7 +73,7 @@ function statisticsKernel(formula: ParameterSum | null): (count: number) => Stat
       }
       const start = rowWidth * maxGroups * s.row;
       partials.fill(0, start, start + rowWidth * maxGroups);
-      partials.set(s.isSumOnly === 1 ? [sum, 0, 0] : [sum, squares, broken], start);
+      partials.set(s.isSumOnly === 1 ? [sum, 0, 0, 0] : [sum, squares, broken, squares * shrink ** 2], start);
     },
     simd(call) {
       if (simd === undefined) return false;
@@ -111,7 +113,7 @@ export interface Pass {
 
 /**
  * Leaves the partial sums of one array in row `row` of `partials`, (rows, groups, 4): (Σ formula, Σ g², how many g are NaN or
- * infinite, 0). Halves are summed into the first of them on the way.
+ * infinite, Σ (g · shrink)²). Halves are summed into the first of them on the way.
  */
 export function measure({ values, count, inHalves, formula, companion, row, partials, nothing, ...pass }: Pass): void {
   const kernel = formula ? getOrCreate(kernels, formula, () => statisticsKernel(formula)) : plainKernel;

@@ -8,7 +8,7 @@ import { kernel } from '../tensor/kernel.ts';
 import { scope } from '../tensor/scope.ts';
 import { dense, type Tensor } from '../tensor/tensor.ts';
 import type { Parameter } from './parameter.ts';
-import { maxGroups, measure, type ParameterSum, rowWidth } from './parameter-sum.ts';
+import { maxGroups, measure, type ParameterSum, rowWidth, shrink } from './parameter-sum.ts';
 import { SumWatch } from './sum-watch.ts';
 
 /** What one step came to. */
@@ -31,20 +31,19 @@ const reportKernel = kernel({
   scalars: { rows: 'u32', step: 'u32', keepsHead: 'u32', maxNorm: 'f32' },
   wgsl: { file: 'step_report', constants: { MAX_GROUPS: `${maxGroups}u` } },
   reference({ partials, loss, report }, { rows, step, keepsHead, maxNorm }) {
-    let squares = 0;
-    let skip = 0;
+    let [squares, shrunk, skip] = [0, 0, 0];
     for (let row = 0; row < rows; row++) {
       const found = [0, 0, 0, 0];
       for (let i = 0; i < maxGroups * rowWidth; i++) found[i % rowWidth] += partials[row * maxGroups * rowWidth + i];
       const firstBad = report[rowWidth * (row + 1) + 2];
-      const badNow = found[2] > 0 || !Number.isFinite(found[1]);
-      const badSince = firstBad === 0 && badNow ? step : firstBad;
-      report.set([found[0], found[1], badSince, 0], rowWidth * (row + 1));
+      const badSince = firstBad === 0 && found[2] > 0 ? step : firstBad;
+      report.set([found[0], found[1], badSince, found[3]], rowWidth * (row + 1));
       squares += found[1];
+      shrunk += found[3];
       if (badSince > 0) skip = 1;
     }
     if (keepsHead === 1) return;
-    const norm = Math.sqrt(squares);
+    const norm = Number.isFinite(squares) ? Math.sqrt(squares) : Math.sqrt(shrunk) / shrink;
     const scale = maxNorm > 0 && norm > maxNorm ? maxNorm / norm : 1;
     report.set([scale, skip, norm, loss[0]], 0);
   },
@@ -161,11 +160,13 @@ export class StepReporter {
     const squares = new Map<Parameter, number>();
     let firstBad: { name: string; step: number } | null = null;
     for (const [parameter, row] of this.#rows) {
-      const [, square, badSince] = data.subarray(rowWidth * (row + 1));
+      const [, square, badSince, shrunk] = data.subarray(rowWidth * (row + 1));
       if (badSince > 0 && badSince < (firstBad?.step ?? Number.POSITIVE_INFINITY)) {
         firstBad = { name: parameter.name, step: badSince };
       }
-      if (!parameter.isFrozen && measured.has(parameter)) squares.set(parameter, square);
+      if (!parameter.isFrozen && measured.has(parameter)) {
+        squares.set(parameter, Number.isFinite(square) ? square : shrunk / shrink ** 2);
+      }
     }
     if (firstBad) throw new NonFiniteGradientError(firstBad.name, firstBad.step);
     const sums = new Map<SumWatch, Map<Parameter, number>>();

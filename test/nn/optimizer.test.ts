@@ -9,10 +9,12 @@ import {
   DeviceMismatchError,
   type DType,
   gradientOf,
+  Linear,
   mul,
   NonFiniteGradientError,
   noGrad,
   type Optimizer,
+  ones,
   Parameter,
   type ParameterSum,
   Random,
@@ -29,6 +31,8 @@ import { cpu, onEachDevice, webgpu } from '../devices.ts';
 import { releaseLater, releaseMade, Training, valuesOf } from './tiny.ts';
 
 afterEach(releaseMade);
+
+const linear = new Linear(2, 2, { random: new Random(1), device: cpu });
 
 /** Two parameters whose gradients are set: the loss is Σ parameter · gradient. */
 class Bench {
@@ -350,7 +354,6 @@ onEachDevice((device) => {
     ['NaN', Number.NaN],
     ['Infinity', Number.POSITIVE_INFINITY],
     ['-Infinity', Number.NEGATIVE_INFINITY],
-    ['too large to be squared', 1e30],
   ])('a gradient that is %s', (_what, bad) => {
     const broken = (bench: Bench) => {
       const [first, second] = bench.gradients(2);
@@ -392,6 +395,32 @@ onEachDevice((device) => {
     const before = await bench.values();
     await bench.step(optimizer, bench.gradients(3));
     expect(await bench.values()).not.toEqual(before);
+  });
+
+  test.each([
+    ['clipped', 1, [0.3, -0.4]],
+    ['as it is', 0, [1.5e30, -2e30]],
+  ])('a finite gradient whose square no f32 holds is taken %s', async (_how, maxGradientNorm, moved) => {
+    const bench = new Bench(device, 'f32', [[1], [1]]);
+    const optimizer = releaseLater(new SGD(bench.parameters, { learningRate: 0.5, maxGradientNorm }));
+    const before = (await bench.values()).flat();
+    await bench.step(optimizer, [[3e30], [-4e30]]);
+    const after = (await bench.values()).flat();
+    after.forEach((value, i) => expect(value).toBeCloseTo(before[i] - moved[i], maxGradientNorm === 0 ? -26 : 5));
+    const { gradientNorm, squares } = await optimizer.report();
+    expect(gradientNorm / 5e30).toBeCloseTo(1, 5);
+    expect([...squares.values()].map((square) => square / 1e60)).toEqual([
+      expect.closeTo(9, 4),
+      expect.closeTo(16, 4),
+    ]);
+  });
+
+  test('Adam takes a first gradient of any size for its sign', async () => {
+    const bench = new Bench(device, 'f32', [[2]]);
+    const optimizer = releaseLater(new AdamW(bench.parameters, { learningRate: 0.5 }));
+    const [[x, y]] = await bench.values();
+    await bench.step(optimizer, [[2e20, -3e38]]);
+    expectNear(await bench.values(), [[x - 0.5, y + 0.5]], 1e-5);
   });
 
   test('of several broken gradients the earliest is named, also after its parameter froze', async () => {
@@ -442,6 +471,9 @@ onEachDevice((device) => {
     ['a decay above 1', /weightDecay 2/, (p) => new SGD(p, { learningRate: 1, weightDecay: 2 })],
     ['a first beta of 1', /betas\[0\] 1/, (p) => new AdamW(p, { learningRate: 1, betas: [1, 0.9] })],
     ['a second beta below 0', /betas\[1\] -0.1/, (p) => new AdamW(p, { learningRate: 1, betas: [0.9, -0.1] })],
+    ['a module', /AdamW: the parameters are Linear \(allowed: a list/, () => Reflect.construct(AdamW, [linear, {}])],
+    ['other tensors', /SGD: element 0 of the parameters is none/, () => Reflect.construct(SGD, [[ones([1])], {}])],
+    ['an epsilon that no f32 holds', /epsilon 1e-50/, (p) => new AdamW(p, { learningRate: 1, epsilon: 1e-50 })],
     ['an epsilon of 0', /epsilon 0/, (p) => new AdamW(p, { learningRate: 1, epsilon: 0 })],
     ['a momentum of 1', /SGD.*momentum 1/, (p) => new SGD(p, { learningRate: 1, momentum: 1 })],
   ])('%s is refused by name, and leaves nothing behind', (_what, message, make) => {
