@@ -212,11 +212,12 @@ fn gradientOfQueries(
       }
 
       var scoreGradients = array<f32, GROUP>();
+      var isSeen = array<bool, GROUP>();
       for (var j = 0u; j < GROUP; j++) {
         let score = scores[j];
         let key = firstKey + first + j;
-        let weight = select(0.0, probability(score - rowLogSumExp), key >= begin && key < end);
-        scoreGradients[j] = weight * (slopes[j] - rowDelta);
+        isSeen[j] = key >= begin && key < end;
+        scoreGradients[j] = probability(score - rowLogSumExp) * (slopes[j] - rowDelta);
       }
 
       for (var i = 0u; i < VECTORS; i++) {
@@ -228,7 +229,8 @@ fn gradientOfQueries(
           } else {
             key = tileOne[(first + j) * VECTORS + i];
           }
-          sum += scoreGradients[j] * key;
+          // Selected, not multiplied by 0: what this query does not see may be NaN.
+          sum += select(vec4f(), scoreGradients[j] * key, isSeen[j]);
         }
         sums[i] = sum;
       }
@@ -344,6 +346,7 @@ fn gradientsOfKeysAndValues(
 
         var weights = array<f32, GROUP>();
         var scoreGradients = array<f32, GROUP>();
+        var isSeen = array<bool, GROUP>();
         for (var j = 0u; j < GROUP; j++) {
           let score = scores[j];
           let query = firstOfTile + first + j;
@@ -353,7 +356,8 @@ fn gradientsOfKeysAndValues(
           } else {
             ofRow = statistics[startOfStatistics + min(query, scalars.time - 1)];
           }
-          weights[j] = select(0.0, probability(score - ofRow.x), query >= begin && query < end);
+          isSeen[j] = query >= begin && query < end;
+          weights[j] = probability(score - ofRow.x);
           scoreGradients[j] = weights[j] * (slopes[j] - ofRow.y);
         }
 
@@ -370,8 +374,8 @@ fn gradientsOfKeysAndValues(
               query = tileOne[(first + j) * VECTORS + i];
               gradient = tileTwo[(first + j) * VECTORS + i];
             }
-            sumOfK += scoreGradients[j] * query;
-            sumOfV += weights[j] * gradient;
+            sumOfK += select(vec4f(), scoreGradients[j] * query, isSeen[j]);
+            sumOfV += select(vec4f(), weights[j] * gradient, isSeen[j]);
           }
           sumsOfK[i] = sumOfK;
           sumsOfV[i] = sumOfV;

@@ -172,10 +172,12 @@ fn main(
       highest = newHighest;
       total *= shrink;
       var weights = array<f32, GROUP>();
+      var isSeen = array<bool, GROUP>();
       for (var j = 0u; j < GROUP; j++) {
         let score = scores[j];
         let key = firstKey + first + j;
-        weights[j] = select(0.0, exp(score - newHighest), key >= begin && key < end);
+        isSeen[j] = key >= begin && key < end;
+        weights[j] = select(0.0, exp(score - newHighest), isSeen[j]);
         total += weights[j];
       }
 
@@ -188,7 +190,8 @@ fn main(
           } else {
             value = tileOfV[(first + j) * VECTORS + i];
           }
-          sum += weights[j] * value;
+          // 0 times a NaN that this query does not see would be NaN.
+          sum += select(vec4f(), weights[j] * value, isSeen[j]);
         }
         sums[i] = sum;
       }

@@ -315,7 +315,8 @@ export abstract class Optimizer {
 export function checkParameters(owner: string, parameters: unknown): void {
   const allowed = '(allowed: a list of parameters, such as model.parameters())';
   if (!Array.isArray(parameters)) {
-    const kind = typeof parameters === 'object' && parameters !== null ? parameters.constructor.name : typeof parameters;
+    const kind =
+      typeof parameters === 'object' && parameters !== null ? parameters.constructor.name : typeof parameters;
     throw new ArgumentError(`${owner}: the parameters are ${kind} ${allowed}`);
   }
   if (parameters.length === 0) throw new ArgumentError(`${owner}: got no parameters ${allowed}`);

@@ -409,10 +409,7 @@ onEachDevice((device) => {
     after.forEach((value, i) => expect(value).toBeCloseTo(before[i] - moved[i], maxGradientNorm === 0 ? -26 : 5));
     const { gradientNorm, squares } = await optimizer.report();
     expect(gradientNorm / 5e30).toBeCloseTo(1, 5);
-    expect([...squares.values()].map((square) => square / 1e60)).toEqual([
-      expect.closeTo(9, 4),
-      expect.closeTo(16, 4),
-    ]);
+    expect([...squares.values()].map((square) => square / 1e60)).toEqual([expect.closeTo(9, 4), expect.closeTo(16, 4)]);
   });
 
   test('Adam takes a first gradient of any size for its sign', async () => {

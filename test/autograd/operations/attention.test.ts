@@ -218,6 +218,54 @@ describe('shared heads of keys, a window, and keys of earlier positions', () => 
   });
 });
 
+describe('what a query does not see may be NaN', () => {
+  const shape = [1, 40, 2, 8];
+  const cut = 25;
+  /** NaN from position `cut` on, or before it. */
+  const poisoned = (seed: number, device: Device, isBad: (position: number) => boolean) => {
+    const source = new Random(seed);
+    const values = Float32Array.from({ length: 640 }, () => source.normal());
+    return requireGradient(
+      tensor(
+        values.map((value, i) => (isBad(Math.floor(i / 16)) ? Number.NaN : value)),
+        { device, shape },
+      ),
+    );
+  };
+  const isLate = (position: number) => position >= cut;
+  const never = () => false;
+
+  const suite = (device: Device) => {
+    test.each([
+      ['causal', { causal: true }],
+      ['padding', { lengths: tensor([cut], { device, dtype: 'i32' }) }],
+    ])('%s: keys and values', async (_name, options) => {
+      await step(async () => {
+        const run = async (isBad: (position: number) => boolean) => {
+          const [q, k, v] = [poisoned(1, device, never), poisoned(2, device, isBad), poisoned(3, device, isBad)];
+          const output = attention(q, k, v, options);
+          slice(output, [0], [1, cut]).sum().backward();
+          return [await output.data(), await q.gradient?.data()].map((each) => [...(each ?? [])].slice(0, 16 * cut));
+        };
+        expect(await run(isLate)).toEqual(await run(never));
+      });
+    });
+
+    test('causal: queries and gradients of the positions before', async () => {
+      await step(async () => {
+        const run = async (isBad: (position: number) => boolean) => {
+          const [q, k, v] = [poisoned(1, device, isBad), poisoned(2, device, never), poisoned(3, device, never)];
+          attention(q, k, v, { causal: true }).sum().backward();
+          const gradients = [await k.gradient?.data(), await v.gradient?.data()];
+          return gradients.map((each) => [...(each ?? [])].slice(16 * cut));
+        };
+        expect(await run((position) => !isLate(position))).toEqual(await run(never));
+      });
+    });
+  };
+  onEachDevice(suite);
+});
+
 describe('only what is live is computed', () => {
   onEachDevice((device) => {
     test('the gradients of keys and values are skipped where neither is live', async () => {
