@@ -16,7 +16,7 @@ import {
 import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import { writeAsideSync, writerOf } from '../src/nn/write-aside.ts';
+import { writeAsideSync, writerOf } from '../src/tensor/platform/write-aside.ts';
 import { CommandError } from './error.ts';
 
 /** The run's folder or a file in it cannot be read or written, or holds another run. The message names it. */

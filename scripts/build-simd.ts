@@ -5,7 +5,7 @@ import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, renam
 import { createRequire } from 'node:module';
 import { basename, dirname, join } from 'node:path';
 import { type SimdForm, simdForms } from '../src/tensor/cpu/simd-form.ts';
-import { simdModulePath, simdSources } from '../src/tensor/cpu/simd-module.ts';
+import { simdSources, vectorLoopsPath } from '../src/tensor/platform/repository.ts';
 
 /** What the compiler is told for each form, beside what it is told for all. The code of `wide` is joined later, by the engine. */
 const options: Readonly<Record<SimdForm, readonly string[]>> = {
@@ -14,10 +14,13 @@ const options: Readonly<Record<SimdForm, readonly string[]>> = {
   wide: ['--use', 'WIDE=1', '--enable', 'relaxed-simd'],
 };
 
-const missing = simdForms.filter((form) => !existsSync(simdModulePath(form)));
+const missing = simdForms.filter((form) => !existsSync(vectorLoopsPath(form)));
 if (missing.every(build) && missing.length > 0) {
   // Modules of earlier sources are of no use any more.
-  const [current, folder] = [simdForms.map((form) => basename(simdModulePath(form))), dirname(simdModulePath('plain'))];
+  const [current, folder] = [
+    simdForms.map((form) => basename(vectorLoopsPath(form))),
+    dirname(vectorLoopsPath('plain')),
+  ];
   for (const name of readdirSync(folder)) {
     if (/^simd-.*\.wasm$/.test(name) && !current.includes(name)) rmSync(join(folder, name));
   }
@@ -25,7 +28,7 @@ if (missing.every(build) && missing.length > 0) {
 }
 
 function build(form: SimdForm): boolean {
-  const path = simdModulePath(form);
+  const path = vectorLoopsPath(form);
   mkdirSync(dirname(path), { recursive: true });
   const unfinished = join(dirname(path), `unfinished-${process.pid}.wasm`);
   // The compiler as a program of its own: its types would replace those of the platform.
@@ -47,7 +50,7 @@ function build(form: SimdForm): boolean {
     return false;
   }
   // All forms export the same; `plain` is one that every Node can read.
-  const parameters = parametersOf(form === 'plain' ? unfinished : simdModulePath('plain'));
+  const parameters = parametersOf(form === 'plain' ? unfinished : vectorLoopsPath('plain'));
   appendFileSync(unfinished, customSection('parameters', JSON.stringify(parameters)));
   renameSync(unfinished, path);
   return true;

@@ -2,10 +2,10 @@
 
 import { spawnSync } from 'node:child_process';
 import { createRequire } from 'node:module';
-import { preferredForms } from '../src/tensor/cpu/simd-form.ts';
+import { platform } from '../src/tensor/platform/platform.ts';
 
 const vitest = createRequire(import.meta.url).resolve('vitest/vitest.mjs');
-for (const form of preferredForms.toReversed()) {
+for (const form of platform.preferredForms.toReversed()) {
   console.log(`\ntest:forms: ${form}`);
   const env = { ...process.env, FROSTGRAD_CPU: form };
   const { status } = spawnSync(process.execPath, [vitest, 'run', ...process.argv.slice(2)], { stdio: 'inherit', env });

@@ -16,7 +16,7 @@ export {
 export { type Device, type MemoryReport, snapshotWork, type WorkReport, workSince } from './tensor/device.ts';
 export type { DType, NumericArray } from './tensor/dtype.ts';
 export * from './tensor/errors.ts';
-export { type DeviceKind, deviceKinds, openDevice } from './tensor/open-device.ts';
+export { type DeviceKind, deviceKinds, type OpenDeviceOptions, openDevice } from './tensor/open-device.ts';
 export { Random, type RandomState } from './tensor/random.ts';
 export { forget, keep, scope, step } from './tensor/scope.ts';
 export type { NestedArray, Tensor } from './tensor/tensor.ts';

@@ -115,6 +115,20 @@ describe('a module of src that keeps a state says why, in the line above', () =>
   });
 });
 
+describe('src runs in browsers: what Node alone has is asked of the platform', () => {
+  const ofNode = /'node:|\bBuffer[.(]|\bsetImmediate\(|\bprocess\.\w/;
+  const isNodeSide = (path: string) => /^src\/tensor\/platform\/(?!browser)/.test(path);
+  const files = [...texts].filter(([path]) => path.startsWith('src/'));
+
+  test('the rule finds what it looks for', () => {
+    expect(files.filter(([path, text]) => isNodeSide(path) && ofNode.test(text)).length).toBeGreaterThan(2);
+  });
+
+  test('no other file uses it', () => {
+    expect(files.filter(([path, text]) => !isNodeSide(path) && ofNode.test(text)).map(([path]) => path)).toEqual([]);
+  });
+});
+
 test('every file of src says what it is', () => {
   const silent = [...texts].filter(([path, text]) => path.startsWith('src/') && !/^\/(?:\*\*|\/ )/.test(text));
   expect(silent.map(([path]) => relative('src', path))).toEqual([]);

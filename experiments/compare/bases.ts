@@ -18,7 +18,7 @@ import {
   warmupCosine,
   writeSafetensors,
 } from '../../src/index.ts';
-import { writeAsideSync } from '../../src/nn/write-aside.ts';
+import { writeAsideSync } from '../../src/tensor/platform/write-aside.ts';
 import { randomBelow, textKey } from '../data/random.ts';
 import { lora } from './protocol.ts';
 import { drawFrom, fileKinds } from './tasks/file-texts.ts';

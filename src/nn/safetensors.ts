@@ -53,6 +53,7 @@ export interface SafetensorsHeader {
 export const headerLengthBytes = 8;
 const largestHeader = 100_000_000;
 const metadataKey = '__metadata__';
+const space = 0x20;
 
 const broken = (what: string) => new FileFormatError(`safetensors: ${what}`);
 
@@ -92,20 +93,26 @@ export function layOut<T extends TensorToStore>(
   metadata: Readonly<Record<string, string>> = {},
 ): { header: Uint8Array; order: T[] } {
   const rank = ({ dtype }: T) => storedDTypes.indexOf(dtype);
-  const byBytes = (a: T, b: T) => Buffer.compare(Buffer.from(a.name), Buffer.from(b.name));
-  const order = tensors.toSorted((a, b) => rank(b) - rank(a) || byBytes(a, b));
+  const order = tensors.toSorted((a, b) => rank(b) - rank(a) || compareAsUtf8(a.name, b.name));
   let end = 0;
   const entries = order.map(({ name, dtype, shape }): [string, unknown] => {
     const start = end;
     end += (sizeOf(shape) * bitsPerElement[dtype]) / 8;
     return [name, { dtype, shape, data_offsets: [start, end] }];
   });
-  const text = Buffer.from(JSON.stringify(Object.fromEntries([[metadataKey, metadata], ...entries])));
+  const text = new TextEncoder().encode(JSON.stringify(Object.fromEntries([[metadataKey, metadata], ...entries])));
   // Values begin at a multiple of eight, so that they can be read where they lie.
-  const header = Buffer.alloc(headerLengthBytes * Math.ceil(1 + text.length / headerLengthBytes), ' ');
-  header.writeBigUInt64LE(BigInt(header.length - headerLengthBytes));
+  const header = new Uint8Array(headerLengthBytes * Math.ceil(1 + text.length / headerLengthBytes)).fill(space);
+  new DataView(header.buffer).setBigUint64(0, BigInt(header.length - headerLengthBytes), true);
   header.set(text, headerLengthBytes);
   return { header, order };
+}
+
+/** By their bytes in UTF-8, which is the order of their code points. */
+function compareAsUtf8(a: string, b: string): number {
+  const [left, right] = [a, b].map((text) => Array.from(text, (character) => character.codePointAt(0) ?? 0));
+  const at = left.findIndex((each, i) => each !== right[i]);
+  return at < 0 ? left.length - right.length : left[at] - (right[at] ?? -1);
 }
 
 /**

@@ -1,17 +1,14 @@
 /** LoRA adapters in the layout of PEFT: adapter_config.json and adapter_model.safetensors. */
-import { createHash } from 'node:crypto';
-import { mkdir } from 'node:fs/promises';
-import { basename, join } from 'node:path';
 import { Linear } from '../nn/linear.ts';
 import { attachAdapter, LoRAAdapter, type LoRAOptions } from '../nn/lora.ts';
 import { layOut } from '../nn/safetensors.ts';
-import { writeAside, writeAsideSync } from '../nn/write-aside.ts';
 import { type NumericArray, typedArray } from '../tensor/dtype.ts';
 import { ArgumentError, FileFormatError, UnsupportedModelError } from '../tensor/errors.ts';
+import { platform } from '../tensor/platform/platform.ts';
 import { Random } from '../tensor/random.ts';
 import { scope } from '../tensor/scope.ts';
 import { formatShape, sameShape } from '../tensor/shape.ts';
-import { isObject, type JsonObject, readJsonFile } from './folder.ts';
+import { isObject, type JsonObject, readJsonFile, writeJsonFile } from './folder.ts';
 import type { Pretrained } from './load.ts';
 import { fillParts, fuse } from './stored.ts';
 import { WeightFiles } from './weights.ts';
@@ -51,7 +48,7 @@ export async function loadAdapter(
   options: LoadAdapterOptions = {},
 ): Promise<void> {
   const { random = new Random(0) } = options;
-  const path = join(folder, 'adapter_config.json');
+  const path = platform.files.join(folder, 'adapter_config.json');
   const config = await readJsonFile(path);
   if (!config) throw new FileFormatError(`${path}: there is no such file`);
   const settings = readSettings(path, config);
@@ -63,7 +60,7 @@ export async function loadAdapter(
   try {
     const read = new Map<string, NumericArray>();
     for (const name of files.names) read.set(name, await files.read(name));
-    const fingerprint = fingerprintOf(read);
+    const fingerprint = await fingerprintOf(read);
     if (mergedAdapters(pretrained.config).includes(fingerprint)) {
       throw new ArgumentError(
         `loadAdapter: ${folder} is part of the weights already: it was merged before they were saved`,
@@ -113,6 +110,7 @@ export async function loadAdapter(
  * @throws ArgumentError for a model without adapters, or parts of one fused matrix that are scaled differently.
  */
 export async function saveAdapter(pretrained: Pretrained, folder: string): Promise<void> {
+  const { files } = platform;
   const stored = await storedAdapters(pretrained);
   const [first] = stored;
   if (!first) throw new ArgumentError('saveAdapter: the model has no adapters: addLoRA(model, …) first');
@@ -121,10 +119,10 @@ export async function saveAdapter(pretrained: Pretrained, folder: string): Promi
   if (otherwise) {
     throw new ArgumentError(`saveAdapter: ${otherwise.name} has another dropout or form of scale than ${first.name}`);
   }
-  await mkdir(folder, { recursive: true });
+  await files.makeFolder(folder);
   const tensors = stored.flatMap(({ tensors }) => tensors.map((each) => ({ ...each, dtype: 'F32' as const })));
   const { header, order } = layOut(tensors, { format: 'pt' });
-  await writeAside(join(folder, 'adapter_model.safetensors'), async (write) => {
+  await files.write(files.join(folder, 'adapter_model.safetensors'), async (write) => {
     await write(header);
     for (const { data } of order) await write(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
   });
@@ -133,7 +131,7 @@ export async function saveAdapter(pretrained: Pretrained, folder: string): Promi
   const config = {
     peft_type: 'LORA',
     task_type: 'CAUSAL_LM',
-    base_model_name_or_path: basename(pretrained.folder),
+    base_model_name_or_path: files.basename(pretrained.folder),
     r: rank,
     lora_alpha: alpha,
     lora_dropout: dropout,
@@ -145,7 +143,7 @@ export async function saveAdapter(pretrained: Pretrained, folder: string): Promi
     fan_in_fan_out: pretrained.family.architecture === 'GPT2LMHeadModel',
     inference_mode: true,
   };
-  writeAsideSync(join(folder, 'adapter_config.json'), `${JSON.stringify(config, null, 2)}\n`);
+  await writeJsonFile(files.join(folder, 'adapter_config.json'), config);
 }
 
 /** What an adapter computes, as a short text; an empty list for a model whose adapters, if any, are not merged. */
@@ -153,7 +151,7 @@ export async function fingerprintOfAdapter(pretrained: Pretrained): Promise<stri
   const isMerged = adaptableModules(pretrained).some(({ layers }) => layers.some((layer) => layer.isMerged));
   if (!isMerged) return [];
   const stored = await storedAdapters(pretrained);
-  return [fingerprintOf(new Map(stored.flatMap(({ tensors }) => tensors.map(({ name, data }) => [name, data]))))];
+  return [await fingerprintOf(new Map(stored.flatMap(({ tensors }) => tensors.map(({ name, data }) => [name, data]))))];
 }
 
 /** The adapters that were merged into the weights of a folder, by their fingerprints. */
@@ -161,13 +159,12 @@ export function mergedAdapters({ merged_adapters: merged }: JsonObject): string[
   return Array.isArray(merged) ? merged.filter((each): each is string => typeof each === 'string') : [];
 }
 
-function fingerprintOf(tensors: ReadonlyMap<string, NumericArray>): string {
-  const hash = createHash('sha256');
-  for (const name of [...tensors.keys()].toSorted()) {
+async function fingerprintOf(tensors: ReadonlyMap<string, NumericArray>): Promise<string> {
+  const parts = [...tensors.keys()].toSorted().flatMap((name) => {
     const values = Float32Array.from(tensors.get(name) ?? []);
-    hash.update(name).update(new Uint8Array(values.buffer));
-  }
-  return hash.digest('hex').slice(0, 32);
+    return [new TextEncoder().encode(name), new Uint8Array(values.buffer)];
+  });
+  return (await platform.files.sha256(parts)).slice(0, 32);
 }
 
 function tensorNames(module: string): [string, string] {

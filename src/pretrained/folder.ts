@@ -1,6 +1,6 @@
 /** Files of a Hugging Face folder as JSON. */
-import { readFile } from 'node:fs/promises';
 import { FileFormatError } from '../tensor/errors.ts';
+import { platform } from '../tensor/platform/platform.ts';
 
 export type JsonObject = Readonly<Record<string, unknown>>;
 
@@ -10,13 +10,8 @@ export function isObject(value: unknown): value is JsonObject {
 
 /** The JSON object in a file; null where there is no such file. @throws FileFormatError for anything else in it. */
 export async function readJsonFile(path: string): Promise<JsonObject | null> {
-  let text: string;
-  try {
-    text = await readFile(path, 'utf8');
-  } catch (cause) {
-    if (isMissing(cause)) return null;
-    throw new FileFormatError(`${path}: cannot be read`, { cause });
-  }
+  const text = await readTextFile(path);
+  if (text === null) return null;
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -25,6 +20,22 @@ export async function readJsonFile(path: string): Promise<JsonObject | null> {
   }
   if (isObject(value)) return value;
   throw new FileFormatError(`${path}: is not the JSON of an object`);
+}
+
+/** Writes a value as JSON, indented. */
+export async function writeJsonFile(path: string, value: JsonObject): Promise<void> {
+  const text = `${JSON.stringify(value, null, 2)}\n`;
+  await platform.files.write(path, (write) => write(new TextEncoder().encode(text)));
+}
+
+/** The text in a file; null where there is no such file. @throws FileFormatError where it cannot be read. */
+export async function readTextFile(path: string): Promise<string | null> {
+  try {
+    return new TextDecoder('utf-8', { ignoreBOM: true }).decode(await platform.files.read(path));
+  } catch (cause) {
+    if (isMissing(cause)) return null;
+    throw new FileFormatError(`${path}: cannot be read`, { cause });
+  }
 }
 
 /** Whether an error says that a file is not there. */

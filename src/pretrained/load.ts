@@ -1,8 +1,8 @@
 /** A Hugging Face folder becomes a model. */
-import { join } from 'node:path';
 import { Decoder, type DecoderConfig, parameterCount } from '../nn/decoder.ts';
 import type { CreateOptions } from '../tensor/create.ts';
 import { FileFormatError, UnsupportedModelError } from '../tensor/errors.ts';
+import { platform } from '../tensor/platform/platform.ts';
 import { scope } from '../tensor/scope.ts';
 import { formatShape, sameShape, sizeOf } from '../tensor/shape.ts';
 import { ConfigReader } from './config.ts';
@@ -42,6 +42,7 @@ const computed = /(\.attn\.(bias|masked_bias)|\.rotary_emb\.inv_freq)$/;
  * for a family or an option that is not supported.
  */
 export async function loadPretrained(folder: string, options: CreateOptions = {}): Promise<Pretrained> {
+  const { join } = platform.files;
   const path = join(folder, 'config.json');
   const config = await readJsonFile(path);
   if (!config) throw new FileFormatError(`${path}: there is no such file`);

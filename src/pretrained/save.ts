@@ -1,10 +1,9 @@
 /** A model becomes a Hugging Face folder again, which transformers loads. */
-import { copyFile, mkdir, readdir } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
 import { layOut, roundToBFloat16 } from '../nn/safetensors.ts';
-import { writeAside, writeAsideSync } from '../nn/write-aside.ts';
 import { ArgumentError } from '../tensor/errors.ts';
+import { platform } from '../tensor/platform/platform.ts';
 import { fingerprintOfAdapter, mergedAdapters } from './adapter.ts';
+import { writeJsonFile } from './folder.ts';
 import type { Pretrained } from './load.ts';
 import { find, storedShape, storedValues } from './stored.ts';
 
@@ -34,6 +33,7 @@ const copied = [
  * @throws ArgumentError where a layer has an adapter that is not merged.
  */
 export async function savePretrained(pretrained: Pretrained, folder: string, options: SaveOptions = {}): Promise<void> {
+  const { files } = platform;
   const { model, family, config, folder: source } = pretrained;
   const { dtype = 'f32' } = options;
   if (dtype !== 'f32' && dtype !== 'bf16') {
@@ -49,9 +49,9 @@ export async function savePretrained(pretrained: Pretrained, folder: string, opt
     return { name: weight.name, dtype: dtypeNames[dtype], shape: storedShape(weight, parts), weight, parts };
   });
   const fingerprint = await fingerprintOfAdapter(pretrained);
-  await mkdir(folder, { recursive: true });
+  await files.makeFolder(folder);
   const { header, order } = layOut(tensors, { format: 'pt' });
-  await writeAside(join(folder, 'model.safetensors'), async (write) => {
+  await files.write(files.join(folder, 'model.safetensors'), async (write) => {
     await write(header);
     for (const { weight, parts } of order) {
       const values = Float32Array.from(await storedValues(weight, parts));
@@ -67,10 +67,10 @@ export async function savePretrained(pretrained: Pretrained, folder: string, opt
     [key]: dtype === 'bf16' ? 'bfloat16' : 'float32',
     ...(merged.length > 0 ? { merged_adapters: merged } : {}),
   };
-  writeAsideSync(join(folder, 'config.json'), `${JSON.stringify(saved, null, 2)}\n`);
-  if (resolve(source) === resolve(folder)) return;
-  const there = new Set(await readdir(source));
-  for (const name of copied) if (there.has(name)) await copyFile(join(source, name), join(folder, name));
+  await writeJsonFile(files.join(folder, 'config.json'), saved);
+  if (files.isSame(source, folder)) return;
+  const there = new Set(await files.list(source));
+  for (const name of copied) if (there.has(name)) await files.copy(files.join(source, name), files.join(folder, name));
 }
 
 const dtypeNames = { f32: 'F32', bf16: 'BF16' } as const;

@@ -1,10 +1,9 @@
 /** Text to tokens and back, and chats as the text that a model was trained on. */
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { Template } from '@huggingface/jinja';
 import { Tokenizer } from '@huggingface/tokenizers';
 import { ArgumentError, ChatTemplateError, FileFormatError } from '../tensor/errors.ts';
-import { isMissing, isObject, type JsonObject, readJsonFile } from './folder.ts';
+import { platform } from '../tensor/platform/platform.ts';
+import { isObject, type JsonObject, readJsonFile, readTextFile } from './folder.ts';
 
 export interface ChatMessage {
   /** `system`, `user`, `assistant`, or what else the template knows. */
@@ -18,6 +17,7 @@ export interface ChatMessage {
  * @throws FileFormatError where tokenizer.json is missing or cannot be used.
  */
 export async function loadTokenizer(folder: string): Promise<TextTokenizer> {
+  const { join } = platform.files;
   const path = join(folder, 'tokenizer.json');
   const definition = await readJsonFile(path);
   if (!definition) throw new FileFormatError(`${path}: there is no such file`);
@@ -164,15 +164,6 @@ function compareAsInPython(node: unknown): void {
     negate: comparison === '!=',
     test: { value: test },
   });
-}
-
-async function readTextFile(path: string): Promise<string | null> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (cause) {
-    if (isMissing(cause)) return null;
-    throw new FileFormatError(`${path}: cannot be read`, { cause });
-  }
 }
 
 /** The template in tokenizer_config.json: a text, or one of several by name. */

@@ -1,15 +1,15 @@
 /** The weights of a Hugging Face folder: one safetensors file, or several with an index. Read one tensor at a time. */
-import { type FileHandle, open } from 'node:fs/promises';
-import { join } from 'node:path';
 import { decodeTensor, headerLengthBytes, headerLengthOf, parseHeader, type StoredTensor } from '../nn/safetensors.ts';
 import type { NumericArray } from '../tensor/dtype.ts';
 import { FileFormatError } from '../tensor/errors.ts';
+import type { OpenFile } from '../tensor/platform/interface.ts';
+import { platform } from '../tensor/platform/platform.ts';
 import { isMissing, isObject, readJsonFile } from './folder.ts';
 
 /** An open file and the place of a tensor in it. */
 interface Place {
   path: string;
-  file: FileHandle;
+  file: OpenFile;
   /** Of the first value in the file. */
   valuesStart: number;
   stored: StoredTensor;
@@ -21,7 +21,7 @@ interface Place {
  */
 export class WeightFiles {
   readonly #places = new Map<string, Place>();
-  readonly #files: FileHandle[] = [];
+  readonly #files: OpenFile[] = [];
 
   /**
    * The weights of a folder: `NAME.safetensors`, or the shards that `NAME.safetensors.index.json` lists.
@@ -29,6 +29,7 @@ export class WeightFiles {
    * @throws FileFormatError for a file that is missing, cut short or malformed, or an index that does not fit its shards.
    */
   static async openFolder(folder: string, name = 'model'): Promise<WeightFiles> {
+    const { join } = platform.files;
     const indexPath = join(folder, `${name}.safetensors.index.json`);
     const index = await readJsonFile(indexPath);
     const map = index ? readWeightMap(indexPath, index.weight_map) : null;
@@ -75,7 +76,7 @@ export class WeightFiles {
   async #add(path: string, isWanted: (tensor: string) => boolean): Promise<void> {
     const file = await openForReading(path);
     this.#files.push(file);
-    const { size } = await file.stat();
+    const { size } = file;
     try {
       const firstBytes = await readExactly(path, file, 0, Math.min(headerLengthBytes, size));
       const headerBytes = headerLengthOf(firstBytes, size);
@@ -91,24 +92,18 @@ export class WeightFiles {
   }
 }
 
-async function openForReading(path: string): Promise<FileHandle> {
+async function openForReading(path: string): Promise<OpenFile> {
   try {
-    return await open(path, 'r');
+    return await platform.files.open(path);
   } catch (cause) {
     throw new FileFormatError(`${path}: ${isMissing(cause) ? 'there is no such file' : 'cannot be opened'}`, { cause });
   }
 }
 
-async function readExactly(path: string, file: FileHandle, position: number, length: number): Promise<Uint8Array> {
-  const bytes = new Uint8Array(length);
-  let done = 0;
-  while (done < length) {
-    // One read is at most 2 GiB.
-    const { bytesRead } = await file.read(bytes, done, Math.min(length - done, 2 ** 30), position + done);
-    if (bytesRead === 0) throw new FileFormatError(`${path}: ends at ${position + done} bytes, before its values do`);
-    done += bytesRead;
-  }
-  return bytes;
+async function readExactly(path: string, file: OpenFile, position: number, length: number): Promise<Uint8Array> {
+  const bytes = await file.read(position, length);
+  if (bytes.length === length) return bytes;
+  throw new FileFormatError(`${path}: ends at ${position + bytes.length} bytes, before its values do`);
 }
 
 /** Tensor name → file name. A shard lies in the folder itself: an index cannot point elsewhere. */

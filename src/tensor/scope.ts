@@ -1,6 +1,7 @@
 /** Steps and scopes, which own the tensors made in them. */
 import type { Device } from './device.ts';
 import { StepError } from './errors.ts';
+import { platform } from './platform/platform.ts';
 
 /** What a scope can own. */
 export interface Releasable {
@@ -115,7 +116,7 @@ export async function step<T>(body: () => T | Promise<T>): Promise<T> {
   }
   closeStep(own);
   for (const device of own.devices) await device.finishStep();
-  if (own.devices.size === 0) await new Promise((resolve) => setImmediate(resolve));
+  if (own.devices.size === 0) await platform.eventLoopTurn();
   return result;
 }
 

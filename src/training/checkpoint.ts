@@ -1,12 +1,9 @@
 /** Checkpoints as files: one safetensors file each, which appears whole or not at all; the last few are kept. */
-import { readdirSync } from 'node:fs';
-import { readFile, rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import type { StateDict } from '../nn/module.ts';
 import { readSafetensors, writeSafetensors } from '../nn/safetensors.ts';
 import type { Saved } from '../nn/saved.ts';
-import { writeAside } from '../nn/write-aside.ts';
 import { ArgumentError, FileFormatError } from '../tensor/errors.ts';
+import { platform } from '../tensor/platform/platform.ts';
 
 /** In the file's metadata, beside the arrays: what it is, and everything that is no array, as JSON. */
 const format = 'frostgrad checkpoint 1';
@@ -18,12 +15,12 @@ const format = 'frostgrad checkpoint 1';
 export async function writeCheckpoint(path: string, saved: Saved): Promise<void> {
   const arrays: StateDict = {};
   const state = JSON.stringify(encode(saved, '', arrays));
-  await writeAside(path, (write) => write(writeSafetensors(arrays, { format, state })));
+  await platform.files.write(path, (write) => write(writeSafetensors(arrays, { format, state })));
 }
 
 /** @throws FileFormatError for a file that is no checkpoint, or was cut short. */
 export async function readCheckpoint(path: string): Promise<Saved> {
-  const { state, metadata } = readSafetensors(await readFile(path));
+  const { state, metadata } = readSafetensors(await platform.files.read(path));
   if (metadata.format !== format) {
     throw new FileFormatError(`${path}: the format is '${metadata.format ?? 'none'}' (allowed: '${format}')`);
   }
@@ -60,12 +57,12 @@ export class Checkpoints {
 
   async write(step: number, saved: Saved): Promise<void> {
     const name = `${this.#name}-${String(step).padStart(stepDigits, '0')}.safetensors`;
-    await writeCheckpoint(join(this.#folder, name), saved);
+    await writeCheckpoint(this.#path(name), saved);
     // What an earlier run had reached beyond this step is no future of this one.
-    const others = this.#names().filter((each) => each !== name);
+    const others = (await this.#names()).filter((each) => each !== name);
     const earlier = others.filter((each) => each < name);
     const outdated = [...others.filter((each) => each > name), ...earlier.slice(0, earlier.length - this.#keep + 1)];
-    for (const each of outdated) await rm(join(this.#folder, each), { force: true });
+    for (const each of outdated) await platform.files.remove(this.#path(each));
   }
 
   /**
@@ -75,12 +72,12 @@ export class Checkpoints {
    */
   async newest(): Promise<Saved | null> {
     let damage: FileFormatError | null = null;
-    for (const name of this.#names().reverse()) {
+    for (const name of (await this.#names()).reverse()) {
       try {
-        return await readCheckpoint(join(this.#folder, name));
+        return await readCheckpoint(this.#path(name));
       } catch (error) {
         if (!(error instanceof FileFormatError)) throw error;
-        process.emitWarning(`${join(this.#folder, name)} is passed over: ${error.message}`);
+        platform.warn(`${this.#path(name)} is passed over: ${error.message}`);
         damage ??= error;
       }
     }
@@ -89,11 +86,13 @@ export class Checkpoints {
   }
 
   /** Of the files there are, the oldest first. */
-  #names(): string[] {
+  async #names(): Promise<string[]> {
     const pattern = new RegExp(`^${this.#name}-\\d{${stepDigits},}\\.safetensors$`);
-    return readdirSync(this.#folder)
-      .filter((name) => pattern.test(name))
-      .sort();
+    return (await platform.files.list(this.#folder)).filter((name) => pattern.test(name)).sort();
+  }
+
+  #path(name: string): string {
+    return platform.files.join(this.#folder, name);
   }
 }
 

@@ -1,14 +1,21 @@
 import { spawnSync } from 'node:child_process';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import {
+  attention,
+  backward,
   type Device,
   DeviceError,
   DeviceLimitError,
   DeviceMismatchError,
+  gradientOf,
+  matmul,
   OutOfMemoryError,
   openDevice,
+  requireGradient,
+  reshape,
   snapshotWork,
   step,
+  sum,
   tensor,
   workSince,
   zeros,
@@ -18,9 +25,10 @@ import { CpuDevice } from '../../src/tensor/cpu/cpu-device.ts';
 import { dispatch } from '../../src/tensor/dispatch.ts';
 import { type Access, flatWorkgroups, type Kernel, kernel } from '../../src/tensor/kernel.ts';
 import type { Tensor } from '../../src/tensor/tensor.ts';
+import { findAdapter } from '../../src/tensor/webgpu/adapter.ts';
 import { WebGpuDevice } from '../../src/tensor/webgpu/webgpu-device.ts';
-import { cpu, onEachDevice, onWebGpu } from '../devices.ts';
-import { random } from '../shapes.ts';
+import { cpu, onEachDevice, onWebGpu, reference } from '../devices.ts';
+import { expectClose, random } from '../shapes.ts';
 
 /** A kernel over `count` buffers, `result` and others, that writes nothing. */
 function idleKernel(count: number, functions = ''): Kernel<string, 'count' | 'value'> {
@@ -204,6 +212,31 @@ onWebGpu((webgpu) => {
       device.gpu.destroy();
     });
   }
+});
+
+describe('a device that the caller has already', () => {
+  onWebGpu(() => {
+    test('runs matmul, attention and their gradients with no more than every adapter offers', async () => {
+      const { adapter, name } = await findAdapter();
+      const gpu = await adapter.requestDevice();
+      const device = await openDevice({ gpu });
+      expect([device.kind, device.adapter]).toEqual(['webgpu', name]);
+      const compute = (on: Device) => {
+        const [a, b] = [random([2, 33, 64], { seed: 1, device: on }), random([64, 64], { seed: 2, device: on })];
+        const weight = requireGradient(b);
+        const heads = reshape(matmul(a, weight), [2, 33, 4, 16]);
+        backward(sum(attention(heads, heads, heads, { causal: true })));
+        return gradientOf(weight) ?? expect.fail('no gradient');
+      };
+      await step(() => expectClose(compute(device), compute(reference), { absolute: 1e-3 }));
+      gpu.destroy();
+    });
+  });
+
+  test('is not taken for cpu', async () => {
+    const gpu: GPUDevice = JSON.parse('{}');
+    await expect(openDevice('cpu', { gpu })).rejects.toThrow("openDevice: a device 'cpu' takes no gpu");
+  });
 });
 
 // Elsewhere no variable hides the driver.

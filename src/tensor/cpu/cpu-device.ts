@@ -1,13 +1,13 @@
 /** The cpu device. */
-import { availableParallelism, totalmem } from 'node:os';
 import { BufferPool, type DeviceBuffer, type MemoryReport } from '../buffer-pool.ts';
 import { countWork, type Device, type KernelCall, type KernelOperand, type WorkReport } from '../device.ts';
 import { bytesPerElement, computeDType, type DType, type NumericArray, typedArray } from '../dtype.ts';
 import { ArgumentError } from '../errors.ts';
+import { platform } from '../platform/platform.ts';
 import type { LinearMemory } from './linear-memory.ts';
 import { LinearMemoryCall } from './linear-memory-call.ts';
-import { linearMemory } from './open-memory.ts';
-import { checkForm, formFromEnvironment, type SimdForm } from './simd-form.ts';
+import { formFromEnvironment, linearMemory } from './open-memory.ts';
+import { checkForm, type SimdForm } from './simd-form.ts';
 
 /** Memory of one buffer, and the typed array that each dtype sees it through. */
 interface Block {
@@ -24,7 +24,7 @@ export interface CpuOptions {
   memoryBudget?: number;
   /**
    * Threads that share what is large, 1 to 64; by default one for each core, 8 at most. The results are the
-   * same, bit for bit.
+   * same, bit for bit. In a browser more than one need a worker of a page that is cross-origin isolated; elsewhere it is one.
    */
   threads?: number;
   /** `reference` runs the plain loops alone: the oracle. */
@@ -34,7 +34,7 @@ export interface CpuOptions {
 }
 
 const mostThreads = 64;
-const defaultThreads = () => Math.min(8, availableParallelism());
+const defaultThreads = () => Math.min(8, platform.parallelism());
 
 /**
  * Runs every kernel at once: a call returns when its result is there. Those that have a form for 128-bit vectors run that, in
@@ -57,17 +57,18 @@ export class CpuDevice implements Device {
     if (!Number.isInteger(threads) || threads < 1 || threads > mostThreads) {
       throw new ArgumentError(`cpu device: threads must be a whole number from 1 to ${mostThreads}, got ${threads}`);
     }
-    this.#threads = threads;
+    this.#threads = platform.startHelper ? threads : 1;
     const asked = form === undefined ? formFromEnvironment() : checkForm(form, 'cpu device');
     const memory = kernels === 'simd' ? linearMemory(asked) : null;
     this.#memory = memory;
+    const isUnbuilt = kernels === 'simd' && platform.readVectorLoops('plain') === null;
     this.adapter = memory
-      ? `WebAssembly vectors (${memory.form}) on ${threads === 1 ? 'one thread' : `${threads} threads`}, and JavaScript loops`
-      : `JavaScript loops on one thread${kernels === 'simd' ? ' (node scripts/setup.mjs builds faster ones)' : ''}`;
+      ? `WebAssembly vectors (${memory.form}) on ${this.#threads === 1 ? 'one thread' : `${threads} threads`}, and JavaScript loops`
+      : `JavaScript loops on one thread${isUnbuilt ? ' (node scripts/setup.mjs builds faster ones)' : ''}`;
     this.#pool = new BufferPool<Block>({
       create: (size) => makeBlock(memory, size),
       destroy: (block) => freeBlock(memory, block),
-      budget: memoryBudget ?? totalmem() / 2,
+      budget: memoryBudget ?? platform.totalMemory() / 2,
     });
   }
 
@@ -112,7 +113,7 @@ export class CpuDevice implements Device {
   }
 
   async finishStep(): Promise<void> {
-    await new Promise((resolve) => setImmediate(resolve));
+    await platform.eventLoopTurn();
   }
 
   async synchronize(): Promise<void> {}

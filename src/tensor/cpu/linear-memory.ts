@@ -1,8 +1,8 @@
 /** The memory that WebAssembly works on, and the functions of kernels/simd/. */
-import { Worker } from 'node:worker_threads';
 import { DeviceError, KernelError } from '../errors.ts';
 import { getOrCreate } from '../get-or-create.ts';
 import type { SharedWork } from '../kernel.ts';
+import { platform } from '../platform/platform.ts';
 import { JobBoard, LostThreadError } from './job-board.mjs';
 import type { SimdForm } from './simd-form.ts';
 
@@ -44,7 +44,8 @@ export class LinearMemory {
   readonly #functions = new Map<string, SimdFunction>();
   readonly #shared: { readonly names: string[]; readonly calls: WasmFunction[] } = { names: [], calls: [] };
   readonly #module: WebAssembly.Module;
-  readonly #board = new JobBoard();
+  /** Null until work is shared: a page that is not isolated cannot make one. */
+  #board: JobBoard | null = null;
   #helpers = 0;
   readonly #memory: WebAssembly.Memory;
   readonly #free = new Map<number, number[]>();
@@ -92,7 +93,7 @@ export class LinearMemory {
 
   /** Parts that threads beside the main one have computed so far. */
   get partsOfHelpers(): number {
-    return this.#board.helped;
+    return this.#board?.helped ?? 0;
   }
 
   /** @throws KernelError for a function that there is not. */
@@ -120,21 +121,22 @@ export class LinearMemory {
       return true;
     }
     const isShared =
-      threads > 1 && !this.#board.isBroken && parts > 1 && (operations ?? flops) >= operationsWorthSharing;
+      threads > 1 && !this.#board?.isBroken && parts > 1 && (operations ?? flops) >= operationsWorthSharing;
     const ownBytes = 64 * Math.ceil(scratchBytes / 64);
     const scratch = this.scratch(isShared ? threads * ownBytes : ownBytes);
     if (scratch === null) return false;
     if (isShared) {
-      this.#startHelpers(threads - 1);
+      this.#board ??= new JobBoard();
+      this.#startHelpers(this.#board, threads - 1);
       const job = { functionIndex, values, parts, scratch, scratchBytes: ownBytes, threads };
-      this.#perform(job);
+      this.#perform(this.#board, job);
     } else call(...values, scratch, 0, parts);
     return true;
   }
 
-  #perform(job: Parameters<JobBoard['perform']>[0]): void {
+  #perform(board: JobBoard, job: Parameters<JobBoard['perform']>[0]): void {
     try {
-      this.#board.perform(job, this.#shared.calls);
+      board.perform(job, this.#shared.calls);
     } catch (error) {
       if (!(error instanceof LostThreadError)) throw error;
       throw new DeviceError(
@@ -146,22 +148,13 @@ export class LinearMemory {
   }
 
   /** Until a helper runs, and where it cannot, the others do its part. */
-  #startHelpers(count: number): void {
+  #startHelpers({ buffer: board }: JobBoard, count: number): void {
+    const isMissed = (reason: unknown) => platform.warn(`the cpu device has one thread less: ${reason}`);
     while (this.#helpers < count) {
       this.#helpers++;
-      const workerData = {
-        ...{ module: this.#module, memory: this.#memory, names: this.#shared.names },
-        ...{ board: this.#board.buffer, thread: this.#helpers },
-      };
-      const isMissed = (error: unknown) => process.emitWarning(`the cpu device has one thread less: ${error}`);
+      const own = { module: this.#module, memory: this.#memory, names: this.#shared.names };
       try {
-        const helper = new Worker(new URL('helper-thread.mjs', import.meta.url), { workerData, execArgv: [] });
-        let reason: unknown = null;
-        helper.on('error', (error) => {
-          reason = error;
-        });
-        helper.on('exit', (code) => isMissed(reason ?? `it ended with code ${code}`));
-        helper.unref();
+        platform.startHelper?.({ ...own, board, thread: this.#helpers }, isMissed);
       } catch (error) {
         isMissed(error);
       }

@@ -1,15 +1,21 @@
 /** The memory of this process and the form of its functions: the choice, and the check of it. */
 import { ArgumentError } from '../errors.ts';
 import { getOrCreate } from '../get-or-create.ts';
+import { platform } from '../platform/platform.ts';
 import { LinearMemory } from './linear-memory.ts';
 import { largestDifference } from './self-check.ts';
-import { compileForm, formFromEnvironment, preferredForms, type SimdForm } from './simd-form.ts';
-import { readSimdModule } from './simd-module.ts';
+import { checkForm, type SimdForm } from './simd-form.ts';
 
 /** One for all devices of a form: 4 GiB of addresses are reserved once a process. */
 const opened = new Map<SimdForm, LinearMemory>();
 /** The fastest form that this engine runs. */
 let preferred: LinearMemory | null | undefined;
+
+/** The form that FROSTGRAD_CPU names; null where it names none. @throws ArgumentError for another word. */
+export function formFromEnvironment(): SimdForm | null {
+  const named = platform.environment('FROSTGRAD_CPU');
+  return named ? checkForm(named, 'FROSTGRAD_CPU') : null;
+}
 
 /**
  * The memory of this process, with the functions in the form that is asked for or that FROSTGRAD_CPU names, else in the fastest that
@@ -24,21 +30,21 @@ export function linearMemory(asked: SimdForm | null = formFromEnvironment()): Li
 }
 
 function openPreferred(): LinearMemory | null {
-  for (const form of preferredForms) {
-    const bytes = readSimdModule(form);
+  for (const form of platform.preferredForms) {
+    const bytes = platform.readVectorLoops(form);
     if (!bytes || !WebAssembly.validate(bytes)) continue;
     try {
       return getOrCreate(opened, form, () => openForm(form));
     } catch (error) {
       if (!(error instanceof ArgumentError)) throw error;
-      process.emitWarning(error.message);
+      platform.warn(error.message);
     }
   }
   return null;
 }
 
 function openForm(form: SimdForm): LinearMemory {
-  const bytes = readSimdModule(form);
+  const bytes = platform.readVectorLoops(form);
   if (!bytes) throw new ArgumentError(`cpu device: the form ${form} is not built (node scripts/setup.mjs builds it)`);
   const memory = instantiate(form, bytes);
   const difference = largestDifference(memory);
@@ -51,7 +57,8 @@ function openForm(form: SimdForm): LinearMemory {
 
 function instantiate(form: SimdForm, bytes: Uint8Array<ArrayBuffer>): LinearMemory {
   try {
-    return new LinearMemory(form, compileForm(form, bytes));
+    platform.enableForm(form);
+    return new LinearMemory(form, new WebAssembly.Module(bytes));
   } catch (error) {
     // No such vectors, or no room for the addresses.
     if (!(error instanceof WebAssembly.CompileError || error instanceof RangeError)) throw error;

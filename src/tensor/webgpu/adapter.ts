@@ -1,5 +1,6 @@
 /** The search for an adapter. */
 import { NoAdapterError } from '../errors.ts';
+import { platform } from '../platform/platform.ts';
 
 /** An adapter, and whether it is a CPU emulation. */
 export interface FoundAdapter {
@@ -9,27 +10,20 @@ export interface FoundAdapter {
 }
 
 /**
- * The Dawn instance. It must outlive every device made from it: a collected instance takes the process down with it.
- * Held here, it does not keep the process from exiting.
- */
-let instance: GPU | null = null;
-
-/**
  * The best adapter of this machine, graphics hardware first.
  *
- * @throws NoAdapterError where the `webgpu` package cannot load or finds no driver.
+ * @throws NoAdapterError where WebGPU cannot be loaded or finds no driver.
  */
 export async function findAdapter(): Promise<FoundAdapter> {
-  try {
-    const dawn = await import('webgpu');
-    Object.assign(globalThis, dawn.globals);
-    instance ??= dawn.create([]);
-  } catch (cause) {
-    throw new NoAdapterError('the npm package `webgpu` (Dawn) could not be loaded on this machine', { cause });
-  }
-  const adapter = await instance.requestAdapter({ powerPreference: 'high-performance' });
+  const gpu = await platform.loadGpu();
+  const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
   if (!adapter) throw new NoAdapterError('Dawn found no adapter: no Vulkan, Metal or Direct3D 12 driver it can use');
-  const { vendor, device, description, isFallbackAdapter } = adapter.info;
-  const name = description || device || vendor || 'unnamed adapter';
-  return { adapter, software: isFallbackAdapter, name };
+  return { adapter, ...describeAdapter(adapter.info) };
+}
+
+export function describeAdapter(info: GPUAdapterInfo): { software: boolean; name: string } {
+  const { vendor, architecture, device, description, isFallbackAdapter } = info;
+  // Browsers tell pages little: often the vendor and the architecture alone.
+  const name = description || device || [vendor, architecture].filter(Boolean).join(' ') || 'unnamed adapter';
+  return { software: isFallbackAdapter, name };
 }

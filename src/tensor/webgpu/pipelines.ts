@@ -1,11 +1,10 @@
 /** Kernels made into pipelines. */
-import { readFileSync } from 'node:fs';
 import type { KernelOperand } from '../device.ts';
 import { DeviceLimitError, KernelError } from '../errors.ts';
 import { getOrCreate } from '../get-or-create.ts';
 import type { Access, Kernel } from '../kernel.ts';
+import { platform } from '../platform/platform.ts';
 
-const kernelFolder = new URL('../../../kernels/', import.meta.url);
 /** Bindings that every adapter has, and the most that a kernel with an f16 operand uses. */
 const mostOperands = 8;
 
@@ -106,8 +105,7 @@ export class PipelineCache {
   /** `Element0`, `Element1` … are how the operands are stored, by binding. */
   #source(kernel: Kernel, halves: number): string {
     const { name, wgsl, scalarNames, scalarTypes, operandNames } = kernel;
-    const path = new URL(`${wgsl.file}.wgsl`, kernelFolder);
-    const file = getOrCreate(this.#files, wgsl.file, () => readFileSync(path, 'utf8'));
+    const file = getOrCreate(this.#files, wgsl.file, () => platform.readKernel(wgsl.file));
     checkBindings(kernel, file);
     const constants = Object.entries(wgsl.constants ?? {}).map(([name, value]) => `const ${name} = ${value};\n`);
     const elements = Array.from({ length: mostOperands }, (_, i) => {

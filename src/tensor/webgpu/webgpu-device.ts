@@ -1,12 +1,11 @@
 /** The webgpu device. */
-import { totalmem } from 'node:os';
 import { BufferPool, type DeviceBuffer, type MemoryReport } from '../buffer-pool.ts';
 import { countWork, type Device, type KernelCall, type KernelSet, type WorkReport } from '../device.ts';
 import { bytesPerElement, type DType, type NumericArray } from '../dtype.ts';
 import { DeviceError, DeviceLimitError, OutOfMemoryError } from '../errors.ts';
-import { findAdapter } from './adapter.ts';
+import { platform } from '../platform/platform.ts';
+import { describeAdapter, findAdapter } from './adapter.ts';
 import { type Pipeline, PipelineCache } from './pipelines.ts';
-import { eventLoopTurn, politely } from './polite-wait.ts';
 
 /**
  * Steps that the device may still be working on when the next is recorded. None on a software adapter: it works on the cores
@@ -29,12 +28,15 @@ const wantedLimits = [
   'minStorageBufferOffsetAlignment',
   'maxImmediateSize',
 ] as const satisfies readonly (keyof GPUSupportedLimits)[];
+const wantedFeatures = ['subgroups', 'shader-f16'] as const satisfies readonly GPUFeatureName[];
 
 export interface WebGpuOptions {
   /** Bytes the device may reserve; by default half of the machine's memory for a software adapter, else no bound. */
   memoryBudget?: number;
   /** Overrides the choice of kernels; `software-subgroups` only where the adapter has subgroups of one size. */
   kernelSet?: KernelSet;
+  /** A device that the caller has already; by default one is asked for with all that its adapter offers. It stays the caller's. */
+  gpu?: GPUDevice;
 }
 
 /**
@@ -67,23 +69,32 @@ export class WebGpuDevice implements Device {
   /** What a steady step should leave unchanged. */
   readonly made = { buffers: 0, bindGroups: 0, submissions: 0 };
 
-  /** @throws NoAdapterError where there is no adapter to open. */
+  /** @throws NoAdapterError where there is no adapter to open; DeviceLimitError where it lacks what `kernelSet` needs. */
   static async open(options: WebGpuOptions = {}): Promise<WebGpuDevice> {
-    const { adapter, software, name } = await findAdapter();
+    if (options.gpu) {
+      // For the constants, which Node lacks.
+      await platform.loadGpu();
+      return WebGpuDevice.#around(options.gpu, options.gpu.adapterInfo, options);
+    }
+    const { adapter } = await findAdapter();
     const requiredLimits: Record<string, number> = {};
     for (const limit of wantedLimits) requiredLimits[limit] = adapter.limits[limit];
-    const { subgroupMinSize, subgroupMaxSize } = adapter.info;
+    const requiredFeatures = wantedFeatures.filter((feature) => adapter.features.has(feature));
+    const gpu = await adapter.requestDevice({ label: 'frostgrad', requiredLimits, requiredFeatures });
+    return WebGpuDevice.#around(gpu, adapter.info, options);
+  }
+
+  static #around(gpu: GPUDevice, info: GPUAdapterInfo, options: WebGpuOptions): WebGpuDevice {
+    const { software, name } = describeAdapter(info);
+    const { subgroupMinSize, subgroupMaxSize } = info;
     const lanes = subgroupMinSize === subgroupMaxSize ? (subgroupMinSize ?? 0) : 0;
-    const hasSubgroups = adapter.features.has('subgroups') && lanes >= 4 && lanes % 4 === 0;
+    const hasSubgroups = gpu.features.has('subgroups') && lanes >= 4 && lanes % 4 === 0;
     const softwareSet = hasSubgroups ? 'software-subgroups' : 'software';
     const kernelSet = options.kernelSet ?? (software ? softwareSet : 'hardware');
-    if (kernelSet === 'software-subgroups' && !hasSubgroups) {
+    const usesSubgroups = kernelSet === 'software-subgroups';
+    if (usesSubgroups && !hasSubgroups) {
       throw new DeviceLimitError(`${name} has no subgroups of one fixed size, which kernelSet '${kernelSet}' needs`);
     }
-    const usesSubgroups = kernelSet === 'software-subgroups';
-    const requiredFeatures: GPUFeatureName[] = usesSubgroups ? ['subgroups'] : [];
-    if (adapter.features.has('shader-f16')) requiredFeatures.push('shader-f16');
-    const gpu = await adapter.requestDevice({ label: 'frostgrad', requiredLimits, requiredFeatures });
     return new WebGpuDevice(gpu, { name, software, kernelSet, subgroupSize: usesSubgroups ? lanes : 0 }, options);
   }
 
@@ -100,7 +111,7 @@ export class WebGpuDevice implements Device {
     this.subgroupSize = traits.subgroupSize;
     this.offsetAlignment = gpu.limits.minStorageBufferOffsetAlignment;
     this.#pipelines = new PipelineCache(gpu);
-    const budget = options.memoryBudget ?? (software ? totalmem() / 2 : Number.POSITIVE_INFINITY);
+    const budget = options.memoryBudget ?? (software ? platform.totalMemory() / 2 : Number.POSITIVE_INFINITY);
     const { STORAGE, COPY_SRC, COPY_DST, MAP_READ } = GPUBufferUsage;
     this.#pool = this.#bufferPool('tensor', STORAGE | COPY_SRC | COPY_DST, budget);
     this.#staging = this.#bufferPool('read-back', MAP_READ | COPY_DST, budget);
@@ -193,7 +204,7 @@ export class WebGpuDevice implements Device {
   async finishStep(): Promise<void> {
     this.#submit();
     this.#inFlight.push(this.gpu.queue.onSubmittedWorkDone());
-    await eventLoopTurn();
+    await platform.eventLoopTurn();
     const most = this.software ? stepsInFlight.software : stepsInFlight.hardware;
     while (this.#inFlight.length > most) await this.#wait(this.#inFlight[0]).then(() => this.#inFlight.shift());
     this.#throwFailure();
@@ -294,7 +305,7 @@ export class WebGpuDevice implements Device {
   }
 
   #wait<T>(pending: Promise<T>): Promise<T> {
-    return this.software ? politely(pending) : pending;
+    return this.software ? platform.politely(pending) : pending;
   }
 
   /** The first failure is the one to tell: others follow from it. */

@@ -19,8 +19,8 @@ import {
 import { CpuDevice } from '../../../src/tensor/cpu/cpu-device.ts';
 import { LinearMemory } from '../../../src/tensor/cpu/linear-memory.ts';
 import { largestDifference } from '../../../src/tensor/cpu/self-check.ts';
-import { compileForm, preferredForms, type SimdForm, simdForms } from '../../../src/tensor/cpu/simd-form.ts';
-import { readSimdModule } from '../../../src/tensor/cpu/simd-module.ts';
+import { type SimdForm, simdForms } from '../../../src/tensor/cpu/simd-form.ts';
+import { platform } from '../../../src/tensor/platform/platform.ts';
 import { reference } from '../../devices.ts';
 import { baseShape, expectClose, inLayout, layout, random, runs } from '../../shapes.ts';
 
@@ -168,10 +168,10 @@ test('a form that computes something else is found out', () => {
       return true;
     }
   }
-  const bytes = readSimdModule('plain');
+  const bytes = platform.readVectorLoops('plain');
   if (!bytes) throw new Error('the vector loops are not built: run node scripts/setup.mjs');
-  expect(largestDifference(new LinearMemory('plain', compileForm('plain', bytes)))).toBeLessThan(1);
-  expect(largestDifference(new Broken('plain', compileForm('plain', bytes)))).toBeGreaterThan(1);
+  expect(largestDifference(new LinearMemory('plain', new WebAssembly.Module(bytes)))).toBeLessThan(1);
+  expect(largestDifference(new Broken('plain', new WebAssembly.Module(bytes)))).toBeGreaterThan(1);
 });
 
 describe('the choice', () => {
@@ -179,8 +179,8 @@ describe('the choice', () => {
     run("console.log((await frostgrad.openDevice('cpu', { threads: 1 })).adapter)", environment);
 
   test('is the fastest form that this engine runs', () => {
-    expect(open({}).stdout).toContain(`WebAssembly vectors (${preferredForms[0]}) on one thread`);
-    expect(runnable).toEqual(expect.arrayContaining([...preferredForms]));
+    expect(open({}).stdout).toContain(`WebAssembly vectors (${platform.preferredForms[0]}) on one thread`);
+    expect(runnable).toEqual(expect.arrayContaining([...platform.preferredForms]));
   });
 
   test('is what FROSTGRAD_CPU names', () => {
@@ -196,7 +196,7 @@ describe('the choice', () => {
     await expect(openDevice('cpu', { form: 'fast' })).rejects.toThrow(ArgumentError);
   });
 
-  test.skipIf(preferredForms.includes('wide'))('of a form that this engine lacks is refused by name', () => {
+  test.skipIf(platform.preferredForms.includes('wide'))('of a form that this engine lacks is refused by name', () => {
     expect(() => new CpuDevice({ form: 'wide' })).toThrow(
       'cannot run the form wide (allowed: Node 23.5 and newer on x64)',
     );

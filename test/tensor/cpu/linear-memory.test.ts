@@ -2,12 +2,12 @@ import { describe, expect, test } from 'vitest';
 import { matmul, step, zeros } from '../../../src/index.ts';
 import { CpuDevice } from '../../../src/tensor/cpu/cpu-device.ts';
 import { LinearMemory } from '../../../src/tensor/cpu/linear-memory.ts';
-import { readSimdModule } from '../../../src/tensor/cpu/simd-module.ts';
+import { platform } from '../../../src/tensor/platform/platform.ts';
 import { expectClose, random } from '../../shapes.ts';
 
 /** Setup builds it; without it the cpu device would run the plain loops, and every test of the vectors would tell nothing. */
 function newMemory(): LinearMemory {
-  const bytes = readSimdModule('plain');
+  const bytes = platform.readVectorLoops('plain');
   if (!bytes) throw new Error('the vector loops are not built: run node scripts/setup.mjs');
   return new LinearMemory('plain', new WebAssembly.Module(bytes));
 }

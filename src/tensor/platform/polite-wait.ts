@@ -1,3 +1,5 @@
+/** Waiting for Dawn's Node binding. */
+
 /** Slept on while waiting; nobody ever wakes it. */
 const cell = new Int32Array(new SharedArrayBuffer(4));
 const shortest = 0.05;

@@ -12,10 +12,7 @@ export function writerOf(name: string): number | null {
   return writer === undefined ? null : Number(writer);
 }
 
-/**
- * Writes a file piece by piece. A kill, a full disk or a loss of power leaves the old file or the new one; once the promise
- * resolves it is the new one.
- */
+/** Writes a file piece by piece. */
 export async function writeAside(
   path: string,
   fill: (write: (bytes: Uint8Array) => Promise<void>) => Promise<void>,
