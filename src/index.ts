@@ -51,6 +51,7 @@ export {
   type TopkOptions,
   topk,
 } from './autograd/operations/indexing/order.ts';
+export { type LinearCrossEntropyOptions, linearCrossEntropy } from './autograd/operations/linear-cross-entropy.ts';
 export { binaryCrossEntropy, type LossOptions, meanSquaredError } from './autograd/operations/losses.ts';
 export { type MatmulOptions, matmul } from './autograd/operations/matmul/matmul.ts';
 export { layerNorm, type NormOptions, rmsNorm } from './autograd/operations/normalization.ts';

@@ -6,7 +6,7 @@ import { highOf, largest, lowOf, narrow, total } from './vectors';
 
 export function crossEntropy(
   targets: usize, divisor: usize, logits: usize, losses: usize, logSumExp: usize, classes: i32, ignoreIndex: i32,
-  scratch: usize, firstPart: i32, endPart: i32,
+  labelSmoothing: f32, scratch: usize, firstPart: i32, endPart: i32,
 ): void {
   const whole = classes & ~3;
   for (let row = firstPart; row < endPart; row++) {
@@ -41,17 +41,41 @@ export function crossEntropy(
       if (target >= 0 && target < classes) {
         loss = <f64>most - <f64>load<f32>(start + ((<usize>target) << 2)) + logarithm;
       }
+      if (labelSmoothing > 0) {
+        const spread = sumBelow(start, classes, maximum) / <f64>classes + logarithm;
+        loss = (1 - <f64>labelSmoothing) * loss + <f64>labelSmoothing * spread;
+      }
       loss /= <f64>load<f32>(divisor);
     }
     store<f32>(losses + at, <f32>loss);
   }
 }
 
+/** How far all logits of a row lie below the largest, together. */
+function sumBelow(start: usize, classes: i32, maximum: v128): f64 {
+  const whole = classes & ~3;
+  let a = f64x2.splat(0);
+  let b = f64x2.splat(0);
+  for (let i = 0; i < whole; i += 4) {
+    const x = v128.load(start + ((<usize>i) << 2));
+    a = f64x2.add(a, f64x2.sub(maximum, lowOf(x)));
+    b = f64x2.add(b, f64x2.sub(maximum, highOf(x)));
+  }
+  let sum = total(f64x2.add(a, b));
+  for (let i = whole; i < classes; i++) {
+    sum += f64x2.extract_lane(maximum, 0) - <f64>load<f32>(start + ((<usize>i) << 2));
+  }
+  return sum;
+}
+
 export function crossEntropyGradient(
   targets: usize, divisor: usize, logits: usize, savedLogSumExp: usize, outputGradient: usize, inputGradient: usize,
-  classes: i32, ignoreIndex: i32, gradientStep: i32, scratch: usize, firstPart: i32, endPart: i32,
+  classes: i32, ignoreIndex: i32, gradientStep: i32, labelSmoothing: f32, scratch: usize, firstPart: i32, endPart: i32,
 ): void {
   const whole = classes & ~3;
+  // What is wanted of every class, and more of the target.
+  const everywhere = <f64>labelSmoothing / <f64>classes;
+  const wanted = f64x2.splat(everywhere);
   for (let row = firstPart; row < endPart; row++) {
     const start = (<usize>row * classes) << 2;
     const from = logits + start;
@@ -68,16 +92,17 @@ export function crossEntropyGradient(
     const shift = f64x2.splat(<f64>load<f32>(savedLogSumExp + ((<usize>row) << 2)));
     for (let i = 0; i < whole; i += 4) {
       const x = v128.load(from + ((<usize>i) << 2));
-      const low = f64x2.mul(exponential64(f64x2.sub(lowOf(x), shift)), scale);
-      const high = f64x2.mul(exponential64(f64x2.sub(highOf(x), shift)), scale);
+      const low = f64x2.mul(f64x2.sub(exponential64(f64x2.sub(lowOf(x), shift)), wanted), scale);
+      const high = f64x2.mul(f64x2.sub(exponential64(f64x2.sub(highOf(x), shift)), wanted), scale);
       v128.store(to + ((<usize>i) << 2), narrow(low, high));
     }
     for (let i = whole; i < classes; i++) {
-      store<f32>(to + ((<usize>i) << 2), <f32>(probability(from + ((<usize>i) << 2), shift) * factor));
+      store<f32>(to + ((<usize>i) << 2), <f32>((probability(from + ((<usize>i) << 2), shift) - everywhere) * factor));
     }
     if (!isClass) continue;
     const at = (<usize>target) << 2;
-    store<f32>(to + at, <f32>((probability(from + at, shift) - 1) * factor));
+    const ofTarget = 1 - <f64>labelSmoothing + everywhere;
+    store<f32>(to + at, <f32>((probability(from + at, shift) - ofTarget) * factor));
   }
 }
 

@@ -430,3 +430,10 @@ export function accumulate(
 ): void {
   compute(ADD, contribution, total, 0, total, count, 1, 1, 0, partLength, firstPart, endPart);
 }
+
+/** total *= factor, a number that is read */
+export function scaleBy(
+  factor: usize, total: usize, count: i32, partLength: i32, scratch: usize, firstPart: i32, endPart: i32,
+): void {
+  compute(MUL, factor, total, 0, total, count, 0, 1, 0, partLength, firstPart, endPart);
+}

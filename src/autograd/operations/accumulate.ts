@@ -1,9 +1,9 @@
-/** The sum of two gradients, in place where that may be. */
+/** The sum of two gradients, and a gradient times a number, in place where that may be. */
 import { dispatch } from '../../tensor/dispatch.ts';
 import { byWidth, elementParts, elementwise, flatWorkgroups } from '../../tensor/kernel.ts';
 import { scope } from '../../tensor/scope.ts';
 import { dense, isDense, type Tensor } from '../../tensor/tensor.ts';
-import { add } from './pointwise/pointwise.ts';
+import { add, mul } from './pointwise/pointwise.ts';
 
 const accumulateKernel = byWidth({
   name: 'accumulate',
@@ -18,6 +18,32 @@ const accumulateKernel = byWidth({
     return call.run('accumulate', { partLength }, shared);
   },
 });
+
+const scaleKernel = byWidth({
+  name: 'scale',
+  operands: { factor: 'read', total: 'update' },
+  scalars: { count: 'u32' },
+  wgsl: { file: 'scale', constants: elementwise.constants },
+  reference({ factor, total }, { count }) {
+    for (let i = 0; i < count; i++) total[i] *= factor[0];
+  },
+  simd(call) {
+    const { partLength, shared } = elementParts(call.scalars.count);
+    return call.run('scaleBy', { partLength }, shared);
+  },
+});
+
+/** `gradient` times the number in `factor`: in place, seen through a view of its own, where nobody else holds it. */
+export function scaled(gradient: Tensor, factor: Tensor): Tensor {
+  if (!isWritable(gradient)) return mul(gradient, factor);
+  dispatch(scaleKernel(gradient.size), {
+    operands: { factor: dense(factor), total: gradient },
+    scalars: { count: gradient.size },
+    workgroups: flatWorkgroups(gradient.size, elementwise.elementsPerGroup),
+    flops: gradient.size,
+  });
+  return gradient.view({ shape: gradient.shape }, gradient.origin);
+}
 
 /** Whether a gradient may be added to in place: nobody else holds its buffer (`x + x` hands both its inputs the same). */
 export function isWritable(gradient: Tensor): boolean {

@@ -1,6 +1,6 @@
 /** Cross-entropy of logits with the number of the right class, and its gradient. */
 import { dispatch } from '../../tensor/dispatch.ts';
-import { computeDType } from '../../tensor/dtype.ts';
+import { computeDType, type DType } from '../../tensor/dtype.ts';
 import { ArgumentError, ShapeError } from '../../tensor/errors.ts';
 import { flatWorkgroups, kernel } from '../../tensor/kernel.ts';
 import { checkOptions } from '../../tensor/options.ts';
@@ -50,8 +50,7 @@ const forwardKernel = kernel({
       losses[row] = target === ignoreIndex ? 0 : loss / divisor[0];
     }
   },
-  simd: (call) =>
-    call.scalars.labelSmoothing === 0 && call.run('crossEntropy', {}, { parts: call.scalars.rows, scratchBytes: 0 }),
+  simd: (call) => call.run('crossEntropy', {}, { parts: call.scalars.rows, scratchBytes: 0 }),
 });
 
 const backwardKernel = kernel({
@@ -79,9 +78,7 @@ const backwardKernel = kernel({
       }
     }
   },
-  simd: (call) =>
-    call.scalars.labelSmoothing === 0 &&
-    call.run('crossEntropyGradient', {}, { parts: call.scalars.rows, scratchBytes: 0 }),
+  simd: (call) => call.run('crossEntropyGradient', {}, { parts: call.scalars.rows, scratchBytes: 0 }),
 });
 
 /** How many targets count. Where none does, no row is divided by it, and the mean is 0. */
@@ -108,11 +105,123 @@ export interface CrossEntropyOptions {
   labelSmoothing?: number;
 }
 
+/** Their names. */
+export const crossEntropyOptions = [
+  'ignoreIndex',
+  'reduction',
+  'labelSmoothing',
+] as const satisfies readonly (keyof CrossEntropyOptions)[];
+
+/** The options with their defaults. @throws ArgumentError that names `operation`. */
+export function crossEntropySettings(operation: string, options: CrossEntropyOptions): Required<CrossEntropyOptions> {
+  const { ignoreIndex = -100, reduction = 'mean', labelSmoothing = 0 } = options;
+  checkReduction(operation, reduction);
+  if (!(labelSmoothing >= 0 && labelSmoothing <= 1)) {
+    throw new ArgumentError(`${operation}: labelSmoothing is ${labelSmoothing} (allowed: 0 … 1)`);
+  }
+  if ((ignoreIndex | 0) !== ignoreIndex) {
+    throw new ArgumentError(`${operation}: ignoreIndex is ${ignoreIndex} (allowed: a whole number of 32 bits)`);
+  }
+  return { ignoreIndex, reduction, labelSmoothing };
+}
+
+/** The targets as the host knows them; null where only the device does. */
+export function hostTargets(targets: Tensor): Int32Array | null {
+  const { hostIntegers } = targets.storage;
+  return hostIntegers && targets.isContiguous
+    ? hostIntegers.subarray(targets.offset, targets.offset + targets.size)
+    : null;
+}
+
+/** What the loss of a row is divided by, one number of `dtype`: how many targets count, or 1 where nothing is averaged. */
+export function lossDivisor(
+  targets: Tensor,
+  dtype: DType,
+  { reduction, ignoreIndex }: Required<CrossEntropyOptions>,
+): Tensor {
+  const { device, size: rows } = targets;
+  if (reduction !== 'mean') return constant(device, dtype, 1);
+  const known = hostTargets(targets);
+  if (known) return constant(device, dtype, known.filter((target) => target !== ignoreIndex).length);
+  const count = allocate(device, dtype, [1], 'count-targets');
+  dispatch(countKernel, {
+    operands: { targets: dense(targets), countedTargets: count },
+    scalars: { rows, ignoreIndex, classes: 0, lanes: 1, gradientStep: 0, labelSmoothing: 0 },
+    workgroups: [1, 1, 1],
+    flops: 0,
+  });
+  return count;
+}
+
+/** Rows of logits with what is wanted of them. */
+export interface LogitRows {
+  /** Dense, (…, classes). */
+  logits: Tensor;
+  /** i32, one for each row. */
+  targets: Tensor;
+  divisor: Tensor;
+  settings: Required<CrossEntropyOptions>;
+}
+
+/** The loss of each row, and log Σ exp(logits), with which the gradient takes a single pass. */
+export function lossesOfRows({ logits, targets, divisor, settings }: LogitRows): {
+  losses: Tensor;
+  logSumExp: Tensor;
+} {
+  const { ignoreIndex, labelSmoothing } = settings;
+  const { rows, columns: classes } = rowsOf('crossEntropy', logits);
+  const { lanes, workgroups } = rowWork({ rows, columns: classes });
+  const dtype = computeDType(logits.dtype);
+  const losses = allocate(logits.device, dtype, [rows], 'crossEntropy');
+  const logSumExp = allocate(logits.device, dtype, [rows], 'crossEntropy');
+  dispatch(forwardKernel, {
+    operands: { targets: dense(targets), divisor, logits, losses, logSumExp },
+    scalars: { rows, classes, ignoreIndex, lanes, gradientStep: 0, labelSmoothing },
+    workgroups,
+    // Per logit: compare, subtraction, exponential, sum.
+    flops: 4 * logits.size,
+  });
+  return { losses, logSumExp };
+}
+
+/** The gradient of the logits; that of the output is one number, or one for each row. */
+export function gradientOfRows(
+  { logits, targets, divisor, settings }: LogitRows,
+  logSumExp: Tensor,
+  outputGradient: Tensor,
+): Tensor {
+  const { ignoreIndex, labelSmoothing, reduction } = settings;
+  const { rows, columns: classes } = rowsOf('crossEntropy', logits);
+  const inputGradient = allocate(logits.device, computeDType(logits.dtype), logits.shape, 'crossEntropy-gradient');
+  dispatch(backwardKernel, {
+    operands: {
+      targets: dense(targets),
+      divisor,
+      logits,
+      savedLogSumExp: dense(logSumExp),
+      outputGradient: dense(outputGradient),
+      inputGradient,
+    },
+    scalars: { rows, classes, ignoreIndex, lanes: 1, gradientStep: reduction === 'none' ? 1 : 0, labelSmoothing },
+    workgroups: flatWorkgroups(logits.size, rowWorkgroupSize),
+    flops: 4 * logits.size,
+  });
+  return inputGradient;
+}
+
+/** @throws ShapeError unless there is a target for each row, and a class. */
+export function checkTargets(operation: string, targets: Tensor, x: Tensor, classes: number): void {
+  if (classes > 0 && sameShape(targets.shape, x.shape.slice(0, -1))) return;
+  throw new ShapeError(
+    `${operation}: ${operation === 'crossEntropy' ? 'logits' : 'x'} ${formatShape(x.shape)} with targets ` +
+      `${formatShape(targets.shape)} and ${classes} classes (allowed: targets of the leading shape, at least one class)`,
+  );
+}
+
 /**
  * -log softmax(logits)[target] over the last axis, fused: the probabilities are never stored. logits: (…, classes), f32
- * or f64; targets: i32 of the leading shape. The result is a scalar, or for `none` has the shape of the targets.
- *
- * The forward pass keeps one number a row, log Σ exp(logits), with which the gradient takes a single pass.
+ * or f64; targets: i32 of the leading shape. The result is a scalar, or for `none` has the shape of the targets. Where the
+ * logits are a product, `linearCrossEntropy` does without them.
  *
  * @throws ShapeError where targets do not fit the logits, or there is no class; DTypeError for targets that are not
  * i32; ArgumentError for an unknown reduction, a labelSmoothing outside 0 … 1, an ignoreIndex that is no i32, or a target outside 0 … classes - 1, if the
@@ -120,74 +229,18 @@ export interface CrossEntropyOptions {
  */
 export function crossEntropy(logits: Tensor, targets: Tensor, options: CrossEntropyOptions = {}): Tensor {
   begin('crossEntropy', logits);
-  checkOptions('crossEntropy', options, ['ignoreIndex', 'reduction', 'labelSmoothing'], null);
-  const { ignoreIndex = -100, reduction = 'mean', labelSmoothing = 0 } = options;
-  const { rows, columns: classes } = rowsOf('crossEntropy', logits);
-  if (classes === 0 || !sameShape(targets.shape, logits.shape.slice(0, -1))) {
-    throw new ShapeError(
-      `crossEntropy: logits ${formatShape(logits.shape)} with targets ${formatShape(targets.shape)} ` +
-        '(allowed: logits […, classes] with at least one class, targets of the leading shape)',
-    );
-  }
-  checkReduction('crossEntropy', reduction);
-  if (!(labelSmoothing >= 0 && labelSmoothing <= 1)) {
-    throw new ArgumentError(`crossEntropy: labelSmoothing is ${labelSmoothing} (allowed: 0 … 1)`);
-  }
-  if ((ignoreIndex | 0) !== ignoreIndex) {
-    throw new ArgumentError(`crossEntropy: ignoreIndex is ${ignoreIndex} (allowed: a whole number of 32 bits)`);
-  }
-  checkIndexOperand('crossEntropy', targets, logits, classes, ignoreIndex);
-
-  const { device } = logits;
-  const dtype = computeDType(logits.dtype);
-  const { lanes, workgroups } = rowWork({ rows, columns: classes });
-  const gradientStep = reduction === 'none' ? 1 : 0;
-  const settings = { rows, classes, ignoreIndex, lanes, gradientStep, labelSmoothing };
-
-  const countTargets = (): Tensor => {
-    const { hostIntegers } = targets.storage;
-    if (hostIntegers && targets.isContiguous) {
-      const values = hostIntegers.subarray(targets.offset, targets.offset + rows);
-      return constant(device, dtype, values.filter((target) => target !== ignoreIndex).length);
-    }
-    const count = allocate(device, dtype, [1], 'count-targets');
-    const operands = { targets: dense(targets), countedTargets: count };
-    dispatch(countKernel, { operands, scalars: settings, workgroups: [1, 1, 1], flops: 0 });
-    return count;
-  };
-  const divisor = reduction === 'mean' ? countTargets() : constant(device, dtype, 1);
-
-  const losses = allocate(device, dtype, [rows], 'crossEntropy');
-  const logSumExp = allocate(device, dtype, [rows], 'crossEntropy');
-  dispatch(forwardKernel, {
-    operands: { targets: dense(targets), divisor, logits: dense(logits), losses, logSumExp },
-    scalars: settings,
-    workgroups,
-    // Per logit: compare, subtraction, exponential, sum.
-    flops: 4 * logits.size,
-  });
+  checkOptions('crossEntropy', options, crossEntropyOptions, null);
+  const { columns: classes } = rowsOf('crossEntropy', logits);
+  checkTargets('crossEntropy', targets, logits, classes);
+  const settings = crossEntropySettings('crossEntropy', options);
+  checkIndexOperand('crossEntropy', targets, logits, classes, settings.ignoreIndex);
+  const divisor = lossDivisor(targets, computeDType(logits.dtype), settings);
+  const { losses, logSumExp } = lossesOfRows({ logits: dense(logits), targets, divisor, settings });
   const result =
-    reduction === 'none'
+    settings.reduction === 'none'
       ? losses.view({ shape: targets.shape }, 'crossEntropy')
       : reduceAxes('sum', losses, [0]).view({ shape: [] }, 'crossEntropy');
-
-  const gradient = (outputGradient: Tensor, saved: readonly Tensor[]): Tensor => {
-    const [targets, divisor, logits, logSumExp] = saved;
-    const inputGradient = allocate(device, dtype, logits.shape, 'crossEntropy-gradient');
-    dispatch(backwardKernel, {
-      operands: {
-        targets: dense(targets),
-        divisor,
-        logits: dense(logits),
-        savedLogSumExp: logSumExp,
-        outputGradient: dense(outputGradient),
-        inputGradient,
-      },
-      scalars: settings,
-      workgroups: flatWorkgroups(logits.size, rowWorkgroupSize),
-      flops: 4 * logits.size,
-    });
-    return inputGradient;
-  };
+  const gradient = (outputGradient: Tensor, [targets, divisor, logits, logSumExp]: readonly Tensor[]) =>
+    gradientOfRows({ logits: dense(logits), targets, divisor, settings }, logSumExp, outputGradient);
   return record('crossEntropy', result, [{ input: logits, saves: [targets, divisor, logits, logSumExp], gradient }]);
 }

@@ -126,7 +126,8 @@ function gradientHalves(a: Tensor, g: Tensor, name: string): Tensor {
   return halves;
 }
 
-function transposed(x: Tensor): Tensor {
+/** The last two axes swapped, without a gradient. A view. */
+export function transposed(x: Tensor): Tensor {
   const [rows, columns] = [x.rank - 2, x.rank - 1];
   const swap = <T>(values: readonly T[]) => [...values.slice(0, rows), values[columns], values[rows]];
   return x.view({ shape: swap(x.shape), strides: swap(x.strides) }, 'transpose');
@@ -148,7 +149,7 @@ interface ProductOptions {
 }
 
 /** The product without its gradient: a new tensor of `dtype`, or `total`. */
-function product(a: Tensor, b: Tensor, dtype: DType, options: ProductOptions = {}): Tensor {
+export function product(a: Tensor, b: Tensor, dtype: DType, options: ProductOptions = {}): Tensor {
   const { bias = null, residual = null, rectify = false, total = null, splits = false } = options;
   const [m, k] = a.shape.slice(-2);
   const n = b.shape[b.rank - 1];
