@@ -202,7 +202,7 @@ export function checkRandom(operation: string, random: unknown): void {
 }
 
 export function checkDType(operation: string, device: Device, dtype: DType): void {
-  if (device.supports(dtype)) return;
+  if (dtypes.includes(dtype) && device.supports(dtype)) return;
   const allowed = dtypes.filter((each) => device.supports(each)).join(', ');
   throw new DTypeError(
     `${operation}: dtype ${dtype} is not available on ${device.kind} (${device.adapter}; allowed there: ${allowed})`,
@@ -210,7 +210,7 @@ export function checkDType(operation: string, device: Device, dtype: DType): voi
 }
 
 /** @throws DTypeError where an i32 cannot hold the number. */
-function checkInteger(name: string, value: number): number {
+export function checkInteger(name: string, value: number): number {
   if (Number.isInteger(value) && value === (value | 0)) return value;
   throw new DTypeError(`${name}: ${value} does not fit dtype i32 (allowed: whole numbers from -2^31 to 2^31 - 1)`);
 }
