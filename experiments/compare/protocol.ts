@@ -54,7 +54,7 @@ export const paperGrace = 0.55;
 export const calibration = { seed: 301, share: 0.75 } as const;
 
 /** A setting of GradES as results keep it: the signal by its name. */
-export type RuleSetting = Pick<GradESOptions, 'threshold' | 'grace' | 'horizon' | 'patience' | 'spacing'> & {
+export type RuleSetting = Pick<GradESOptions, 'threshold' | 'grace' | 'horizon' | 'patience'> & {
   signal?: string;
 };
 

@@ -23,7 +23,7 @@ const first = ({ tokens, labels }: Items, count: number): Items => ({
 /** The same with fewer items to evaluate. */
 const task: Task = { ...whole, validation: first(whole.validation, 60), test: first(whole.test, 100) };
 /** Settings under which matrices freeze in a run of 60 steps. */
-const setting = { threshold: 0.95, grace: 0.3, horizon: 0.1, patience: 0, spacing: 0.02 };
+const setting = { threshold: 0.95, grace: 0.3, horizon: 0.1, patience: 0.02 };
 const userPolicy = ({ registry, optimizer, model, source: { steps, seed } }: Run) =>
   fromBelow({ registry, optimizer, model, steps, seed, device });
 const table = armTable({ userRule: 'example-policy' }, userPolicy);
