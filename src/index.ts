@@ -144,4 +144,5 @@ export type { SamplingOptions } from './pretrained/sampling.ts';
 export { type SaveOptions, savePretrained } from './pretrained/save.ts';
 export { type ChatMessage, loadTokenizer, TextStream, TextTokenizer } from './pretrained/tokenizer.ts';
 export { Checkpoints, readCheckpoint, writeCheckpoint } from './training/checkpoint.ts';
+export { FrozenPrefix, type FrozenPrefixOptions } from './training/frozen-prefix.ts';
 export { type Operations, type Stateful, Training, type TrainingOptions } from './training/training.ts';

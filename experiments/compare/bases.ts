@@ -89,10 +89,11 @@ function pretrainingBatch(name: BaseName, s: number): Int32Array {
   return rows;
 }
 
-/** Where the bases are kept, and how long they are trained. */
-export interface Bases {
+interface BaseOptions {
+  /** Where bases are kept. */
   folder: string;
   steps: number;
+  onProgress?(message: string): void;
 }
 
 /**
@@ -102,8 +103,7 @@ export interface Bases {
 export async function loadBase(
   name: BaseName,
   device: Device,
-  { folder, steps }: Bases,
-  onProgress: (message: string) => void = () => {},
+  { folder, steps, onProgress = () => {} }: BaseOptions,
 ): Promise<StateDict> {
   const hash = createHash('sha256').update(
     JSON.stringify([architecture, { ...pretraining, steps }, vocabulary[name], device.kind]),

@@ -2,9 +2,7 @@
 
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import type { Bases } from './bases.ts';
-import type { ArmResult } from './results.ts';
-import { type Unit, unitKey } from './units.ts';
+import { type Bases, type Unit, type UnitResult, unitKey } from './units.ts';
 
 export interface ToWorker {
   unit: Unit;
@@ -12,7 +10,7 @@ export interface ToWorker {
 
 export type FromWorker =
   | { type: 'steps'; steps: number }
-  | { type: 'done'; results: ArmResult[] }
+  | { type: 'done'; result: UnitResult }
   | { type: 'failed'; reason: string };
 
 interface WorkOptions {
@@ -23,7 +21,7 @@ interface WorkOptions {
   signal: AbortSignal;
   onSteps(unit: Unit, steps: number): void;
   /** Where it throws, every worker is let go, and so does `performUnits`. */
-  onDone(unit: Unit, results: ArmResult[]): void;
+  onDone(unit: Unit, result: UnitResult): void;
 }
 
 interface Failure {
@@ -31,7 +29,7 @@ interface Failure {
   reason: string;
 }
 
-type Outcome = { results: ArmResult[] } | { reason: string };
+type Outcome = { result: UnitResult } | { reason: string };
 
 /**
  * Performs units in the order given.
@@ -49,7 +47,7 @@ export async function performUnits(units: readonly Unit[], options: WorkOptions)
       for (let unit = waiting.shift(); unit && !signal.aborted; unit = waiting.shift()) {
         worker ??= startWorker(options);
         const outcome = await performOne(worker, unit, signal, options.onSteps);
-        if ('results' in outcome) options.onDone(unit, outcome.results);
+        if ('result' in outcome) options.onDone(unit, outcome.result);
         else if (!signal.aborted) failures.push({ unit, reason: outcome.reason });
         if (!worker.connected) worker = null;
       }
@@ -90,7 +88,7 @@ function performOne(
     };
     const onMessage = (message: FromWorker) => {
       if (message.type === 'steps') onSteps(unit, message.steps);
-      else finish(message.type === 'done' ? { results: message.results } : { reason: message.reason });
+      else finish(message.type === 'done' ? { result: message.result } : { reason: message.reason });
     };
     const onExit = (code: number | null, killedBy: string | null) =>
       finish({ reason: `the worker at ${unitKey(unit)} ended with ${killedBy ?? `code ${code}`}\n${printed}`.trim() });

@@ -45,14 +45,13 @@ export function armStyle(arm: string, palette: Palette): { colour: string; symbo
  * What is drawn in one panel: a task of the arms that train all weights, or of those that train adapters. The two lose and
  * cost so differently that one axis would hide the smaller differences.
  */
-export function byTaskAndFamily<T extends { arm: string; task?: string }>(
+export function byTaskAndFamily<T extends { arm: string; task: string | null }>(
   items: readonly T[],
 ): { name: string; members: T[] }[] {
   const panels = new Map<string, T[]>();
   for (const adapted of [false, true]) {
     for (const item of items.filter(({ arm }) => isAdapted(arm) === adapted)) {
-      const { task } = item;
-      const name = adapted ? (task === undefined ? 'LoRA' : `${task}, LoRA`) : (task ?? 'all weights');
+      const name = adapted ? [item.task ?? [], 'LoRA'].flat().join(', ') : (item.task ?? 'all weights');
       panels.set(name, [...(panels.get(name) ?? []), item]);
     }
   }

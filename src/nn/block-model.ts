@@ -10,6 +10,8 @@ export interface Prefix {
    * @param lengths i32 (batch): how many tokens of each row count. What stands at the others has no meaning.
    */
   enter(tokens: Tensor, lengths: Tensor | null): { block: number; hidden: Tensor } | null;
+  /** The parameters are others now. */
+  forget(): void;
 }
 
 /** Embeddings, blocks one after the other, and what makes an output of the last one's. */

@@ -221,6 +221,10 @@ export class Decoder extends Module<[Tensor, DecoderCall?]> implements BlockMode
     return blocks.reduce((hidden, block, i) => block.call(hidden, { lengths }, cache?.blocks[from + i]), x);
   }
 
+  protected override onLoad(): void {
+    this.prefix?.forget();
+  }
+
   #learnedPositions({ table }: Embedding, start: number, time: number): Tensor {
     if (start + time <= table.shape[0]) return slice(table, [start], [start + time]);
     throw new ShapeError(`Decoder: ${start + time} tokens exceed the ${table.shape[0]} learned positions`);

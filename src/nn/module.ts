@@ -151,7 +151,11 @@ export abstract class Module<Inputs extends readonly unknown[] = [Tensor], Outpu
         copyInto(tensor(data, { device, dtype, shape, name }), parameter, parameter.strides);
       });
     }
+    for (const module of this.namedModules().values()) module.onLoad();
   }
+
+  /** Called when its parameters were loaded, by itself or by a module that holds it. */
+  protected onLoad(): void {}
 
   #namedConstants(): Map<string, number> {
     const found = new Map<string, number>();

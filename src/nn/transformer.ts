@@ -207,6 +207,10 @@ export class Transformer extends Module<[Tensor, Lengths?]> implements BlockMode
     return this.blocks.slice(from, to).reduce((hidden, block) => block.call(hidden, lengths), x);
   }
 
+  protected override onLoad(): void {
+    this.prefix?.forget();
+  }
+
   #learnedPositions({ table }: Embedding, time: number): Tensor {
     if (time > table.shape[0]) {
       throw new ShapeError(`Transformer: ${time} tokens exceed the ${table.shape[0]} learned positions`);

@@ -1,6 +1,5 @@
 /** The choice of a device. */
 import { CpuDevice, type CpuOptions } from './cpu/cpu-device.ts';
-import { offerDefaultDevice } from './create.ts';
 import type { Device } from './device.ts';
 import { ArgumentError, NoAdapterError } from './errors.ts';
 import { checkOptions } from './options.ts';
@@ -15,8 +14,7 @@ export type OpenDeviceOptions = WebGpuOptions & Pick<CpuOptions, 'threads' | 'fo
 /**
  * Opens a device: `webgpu`, `cpu`, or with `auto` WebGPU on graphics hardware and `cpu` where there is none (a software adapter
  * computes on the same cores, and mostly more slowly). The options bound its memory, choose the kernels of `webgpu`, and for
- * `cpu` the number of threads and the form of the vector loops. `openDevice({ gpu })` takes a GPUDevice that the caller has. The
- * first device opened is where tensors are made that name none.
+ * `cpu` the number of threads and the form of the vector loops. `openDevice({ gpu })` takes a GPUDevice that the caller has.
  *
  * @throws NoAdapterError for `webgpu` on a machine without an adapter; ArgumentError for another kind, an unknown option, `gpu`
  *   with `cpu`, and where it opens `cpu` for another number of threads than 1 to 64, or in a form that cannot run.
@@ -32,7 +30,7 @@ export async function openDevice(
   checkOptions('openDevice', options, ['memoryBudget', 'kernelSet', 'gpu', 'threads', 'form'], null);
   if (kind === 'cpu' && options.gpu) throw new ArgumentError("openDevice: a device 'cpu' takes no gpu");
   const takesCpu = kind === 'cpu' || (kind === 'auto' && !options.gpu && !(await hasGraphicsHardware()));
-  return offerDefaultDevice(takesCpu ? new CpuDevice(options) : await WebGpuDevice.open(options));
+  return takesCpu ? new CpuDevice(options) : WebGpuDevice.open(options);
 }
 
 async function hasGraphicsHardware(): Promise<boolean> {

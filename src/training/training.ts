@@ -13,6 +13,7 @@ import type { Device } from '../tensor/device.ts';
 import { ArgumentError } from '../tensor/errors.ts';
 import { step } from '../tensor/scope.ts';
 import type { Tensor } from '../tensor/tensor.ts';
+import { FrozenPrefix, type FrozenPrefixOptions } from './frozen-prefix.ts';
 
 /** Something whose state decides how training goes on: a random stream, a data loader. */
 export interface Stateful {
@@ -36,6 +37,11 @@ export interface TrainingOptions {
   /** Where policies freeze; by default one of the model. */
   registry?: ParameterRegistry;
   policies?: readonly Policy[];
+  /**
+   * Keeps for each sample what leaves the frozen blocks at the bottom of the model, so that later passes begin there. Without
+   * dropout below, and with `freezeLeftovers` or adapters, without which the bottom never freezes.
+   */
+  cacheFrozenPrefix?: FrozenPrefixOptions;
   /** Whatever else a checkpoint is to hold, by name. The random streams of `Dropout` layers are found by themselves. */
   state?: Readonly<Record<string, Stateful>>;
 }
@@ -45,6 +51,8 @@ export interface Operations {
   forward: number;
   backward: number;
   optimizer: number;
+  /** Not made, because the forward pass began above blocks that are frozen. */
+  forwardSaved: number;
 }
 
 /**
@@ -57,14 +65,16 @@ export interface Operations {
 export class Training {
   readonly options: TrainingOptions;
   readonly registry: ParameterRegistry;
+  /** Where `cacheFrozenPrefix` is given: what is kept. */
+  readonly prefix: FrozenPrefix | null;
   readonly #policies: readonly Policy[];
   readonly #device: Device;
-  #operations: Operations = { forward: 0, backward: 0, optimizer: 0 };
+  #operations: Operations = { forward: 0, backward: 0, optimizer: 0, forwardSaved: 0 };
   #step = 0;
 
   /** @throws ArgumentError for options that are unknown, or numbers that are no whole numbers of at least 1. */
   constructor(options: TrainingOptions) {
-    const { steps, microBatches = 1, optimizer, model, registry, policies = [] } = options;
+    const { steps, microBatches = 1, optimizer, model, registry, policies = [], cacheFrozenPrefix: prefix } = options;
     const unknown = Object.keys(options).find((name) => !optionNames.includes(name));
     if (unknown)
       throw new ArgumentError(`Training: there is no option ${unknown} (allowed: ${optionNames.join(', ')})`);
@@ -74,6 +84,7 @@ export class Training {
     }
     this.options = options;
     this.registry = registry ?? new ParameterRegistry(model);
+    this.prefix = prefix ? new FrozenPrefix(model, prefix) : null;
     this.#policies = policies;
     this.#device = optimizer.parameters[0].device;
   }
@@ -136,6 +147,7 @@ export class Training {
 
   /** Ends training. Throws NonFiniteGradientError where a gradient was broken that nobody has been told of yet. */
   async end(): Promise<void> {
+    await this.prefix?.close();
     for (const policy of this.#policies) await policy.end?.();
     await this.options.optimizer.report();
   }
@@ -193,16 +205,22 @@ export class Training {
       forward: savedNumber(what, operations.forward),
       backward: savedNumber(what, operations.backward),
       optimizer: savedNumber(what, operations.optimizer),
+      forwardSaved: savedNumber(what, operations.forwardSaved),
     };
     this.#device.trim();
   }
 
   /** Leaves the gradients of the whole batch, and returns its loss. */
   async #forwardAndBackward(s: number): Promise<Tensor> {
-    const { loss, microBatches = 1 } = this.options;
+    const { loss, microBatches = 1, steps } = this.options;
     let total: Tensor | null = null;
     for (let microBatch = 0; microBatch < microBatches; microBatch++) {
+      const isLast = microBatch + 1 === microBatches;
+      const next = isLast ? { step: s + 1, microBatch: 0 } : { step: s, microBatch: microBatch + 1 };
+      await this.prefix?.prepare(next.step <= steps ? next : null);
+      const savedBefore = this.prefix?.operationsSaved ?? 0;
       const part = await this.#counting('forward', () => loss(s, microBatch));
+      this.#operations.forwardSaved += (this.prefix?.operationsSaved ?? 0) - savedBefore;
       await this.#counting('backward', () => backward(part));
       const before: Tensor | null = total;
       total = before === null ? part : noGrad(() => add(before, part));
@@ -211,7 +229,7 @@ export class Training {
     return total;
   }
 
-  async #counting<T>(part: keyof Operations, work: () => T | Promise<T>): Promise<T> {
+  async #counting<T>(part: Exclude<keyof Operations, 'forwardSaved'>, work: () => T | Promise<T>): Promise<T> {
     const before = this.#device.work.flops;
     const result = await work();
     this.#operations[part] += this.#device.work.flops - before;
@@ -238,5 +256,6 @@ const optionNames: readonly string[] = [
   'schedule',
   'registry',
   'policies',
+  'cacheFrozenPrefix',
   'state',
 ] satisfies (keyof TrainingOptions)[];

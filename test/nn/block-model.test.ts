@@ -92,7 +92,7 @@ onEachDevice((device) => {
         const whole = noGrad(() => model.call(tokens));
         const ofWhole = device.work.flops - before;
         const hidden = model.through(model.embed(tokens), null, 0, 1);
-        model.prefix = { enter: () => ({ block: 1, hidden }) };
+        model.prefix = { enter: () => ({ block: 1, hidden }), forget() {} };
         const beforeRest = device.work.flops;
         const rest = noGrad(() => model.call(tokens));
         expect(await rest.data()).toEqual(await whole.data());

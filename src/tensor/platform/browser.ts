@@ -55,6 +55,7 @@ const files: Files = {
     };
   },
   write: async (path) => refuseToWrite(path),
+  scratch: async (folder) => refuseToWrite(folder),
   copy: async (_, to) => refuseToWrite(to),
   makeFolder: async (path) => refuseToWrite(path),
   remove: async (path) => refuseToWrite(path),
@@ -73,7 +74,6 @@ export const platform: Platform = {
   environment: () => null,
   warn: (message) => console.warn(message),
 
-  collectGarbage: () => {},
   // A timer would be held back by 4 ms.
   eventLoopTurn: () =>
     new Promise((resolve) => {

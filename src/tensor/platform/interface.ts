@@ -10,8 +10,6 @@ export interface Platform {
   environment(name: string): string | null;
   warn(message: string): void;
 
-  /** Has the engine collect what nothing refers to any more; nothing happens where it cannot be asked. */
-  collectGarbage(): void;
   /** Gives the event loop a turn: messages, timers and signals arrive there. */
   eventLoopTurn(): Promise<void>;
   /** Awaits what a software adapter works on, without taking a core from it. */
@@ -62,6 +60,8 @@ export interface Files {
    * resolves it is the new one.
    */
   write(path: string, fill: (write: (bytes: Uint8Array) => Promise<void>) => Promise<void>): Promise<void>;
+  /** An empty file in `folder`, which is made where there is none, for this process alone; nothing is left of it. */
+  scratch(folder: string): Promise<ScratchFile>;
   copy(from: string, to: string): Promise<void>;
   makeFolder(path: string): Promise<void>;
   /** Nothing happens where there is no such file. */
@@ -75,5 +75,14 @@ export interface OpenFile {
   readonly size: number;
   /** Fewer bytes than asked for only at the end of the file. */
   read(position: number, length: number): Promise<Uint8Array<ArrayBuffer>>;
+  close(): Promise<void>;
+}
+
+/** Reads of what was never written, or cut off since, throw. */
+export interface ScratchFile {
+  write(bytes: Uint8Array, position: number): Promise<void>;
+  read(position: number, length: number): Promise<Uint8Array>;
+  /** The same while the thread waits. */
+  readNow(position: number, length: number): Uint8Array;
   close(): Promise<void>;
 }

@@ -5,13 +5,13 @@ import { copyFile, mkdir, open, readdir, readFile, rm } from 'node:fs/promises';
 import { availableParallelism, totalmem } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { Worker } from 'node:worker_threads';
 import { simdForms } from '../cpu/simd-form.ts';
 import { ArgumentError, NoAdapterError } from '../errors.ts';
 import type { Files, OpenFile, Platform } from './interface.ts';
 import { eventLoopTurn, politely } from './polite-wait.ts';
 import { kernelFolder, vectorLoopsPath } from './repository.ts';
+import { scratchFile } from './scratch-file.ts';
 import { writeAside } from './write-aside.ts';
 
 /**
@@ -19,15 +19,6 @@ import { writeAside } from './write-aside.ts';
  * Held here, it does not keep the process from exiting.
  */
 let instance: GPU | null = null;
-
-/** Asked of the engine at first use. */
-let collector: (() => void) | null = null;
-
-function exposedCollector(): () => void {
-  setFlagsFromString('--expose-gc');
-  const found: unknown = runInNewContext('gc');
-  return typeof found === 'function' ? () => Reflect.apply(found, undefined, []) : () => {};
-}
 
 const [major, minor] = process.versions.node.split('.').map(Number);
 const joinsVectors = process.arch === 'x64' && (major > 23 || (major === 23 && minor >= 5));
@@ -60,6 +51,7 @@ const files: Files = {
   },
 
   write: writeAside,
+  scratch: scratchFile,
   copy: (from, to) => copyFile(from, to),
   makeFolder: async (path) => void (await mkdir(path, { recursive: true })),
   list: (folder) => readdir(folder),
@@ -77,10 +69,6 @@ export const platform: Platform = {
   parallelism: availableParallelism,
   environment: (name) => process.env[name] || null,
   warn: (message) => process.emitWarning(message),
-  collectGarbage() {
-    collector ??= exposedCollector();
-    collector();
-  },
   eventLoopTurn,
   politely,
 
