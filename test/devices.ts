@@ -1,11 +1,14 @@
 /** The devices the suites run on, opened once for the whole run. */
 import { describe, test } from 'vitest';
 import { CpuDevice } from '../src/tensor/cpu/cpu-device.ts';
+import { setDefaultDevice } from '../src/tensor/create.ts';
 import type { Device } from '../src/tensor/device.ts';
 import { NoAdapterError } from '../src/tensor/errors.ts';
 import { WebGpuDevice } from '../src/tensor/webgpu/webgpu-device.ts';
 
 export const cpu = new CpuDevice();
+// Whatever devices the suites open, in whatever order.
+setDefaultDevice(cpu);
 
 /** The plain loops alone, which every faster form is held against. */
 export const reference = new CpuDevice({ kernels: 'reference' });

@@ -5,12 +5,11 @@ import { runCommand } from '../../command/run.ts';
 import { circumstances, openForRuns } from '../compare/circumstances.ts';
 import { runOptions } from '../compare/options.ts';
 import { learningRates } from '../compare/protocol.ts';
-import type { AblationRun } from '../compare/results.ts';
+import type { Ablation } from '../compare/results.ts';
 import { UnitStore } from '../compare/store.ts';
 import { taskNames } from '../compare/tasks.ts';
-import type { Unit } from '../compare/units.ts';
+import { unitOf } from '../compare/units.ts';
 import { finish, openFolder, Work } from '../compare/work.ts';
-import type { Ablation, AblationRow } from './grid.ts';
 import { ablationDocument } from './report.ts';
 
 /** By signal, as shares of its own peak: the paper's thresholds go with the size of the model and cannot be carried over. */
@@ -67,28 +66,29 @@ await runCommand(async () => {
   const signals = options.signals ?? plan.signals;
   const opened = await openForRuns(options.device);
   const folder = openFolder('ablate', options, opened, { task, steps, quick: isQuick, thresholds });
-  const settings = signals.flatMap((signal) =>
+  const grid = signals.flatMap((signal) =>
     thresholds[signal].flatMap((threshold) => plan.graces.map((grace) => ({ signal, threshold, grace }))),
+  );
+  const settings = Object.fromEntries(
+    grid.map((each) => [`${each.signal} threshold-${each.threshold} grace-${each.grace}`, each]),
   );
   const learningRate = learningRates.full[1];
   const units = seeds.flatMap((seed) =>
-    [null, ...settings].map((setting): Unit => ({ phase: 'ablation', task, seed, steps, learningRate, setting })),
+    ['full', ...Object.keys(settings)].map((arm) =>
+      unitOf({
+        ...{ phase: 'ablation', task, seed, steps, learningRate, arms: [arm] },
+        settings: arm === 'full' ? {} : { [arm]: settings[arm] },
+      }),
+    ),
   );
   const smokeSteps = isQuick ? steps : null;
   const work = new Work({ command: 'ablate', device: opened, store: new UnitStore(folder), smokeSteps });
-  let runs: AblationRun[];
   try {
     await work.pretrain([task]);
-    runs = (await work.perform('ablation, one run at a time', units, 1)).flatMap((result) => result.ablation);
+    const arms = await work.perform('ablation, one run at a time', units, 1);
+    const ablation: Ablation = { ...circumstances(opened, isQuick), task, seeds, settings, arms, timings: arms };
+    finish('ablate', folder, ablationDocument(ablation), ablation, options.json);
   } finally {
     work.release();
   }
-  const rows = runs.flatMap(({ setting, ...run }): AblationRow[] => {
-    const full = runs.find((each) => each.setting === null && each.seed === run.seed);
-    if (!setting || !full) return [];
-    const ofFull = { fullAccuracy: full.accuracy, fullOperations: full.operations, scheduleSteps: steps };
-    return [{ ...setting, ...run, ...ofFull }];
-  });
-  const ablation: Ablation = { ...circumstances(opened, isQuick), task, rows };
-  finish('ablate', folder, ablationDocument(ablation), ablation, options.json);
 });

@@ -55,7 +55,8 @@ export interface Arm {
 
 /** What policies are made from, besides the run. */
 export interface Given {
-  setting: RuleSetting;
+  /** Of GradES, by arm. */
+  settings: Readonly<Record<string, RuleSetting>>;
   /** Of the paper's rules, by arm. */
   thresholds: Readonly<Record<string, number>>;
   /** Of controls: what their rule came to. */
@@ -65,13 +66,17 @@ export interface Given {
 /** Streams of the random choices that controls make; weights and batches have their own. */
 const streams = { randomMatrices: 11, plateau: 12 };
 
-export const signals = [splitHalf, gradientMagnitude, gradientChange, weightChange];
+const signals = [splitHalf, gradientMagnitude, gradientChange, weightChange];
 
 /** GradES in one setting. It samples from the end of the warm-up on. */
 export function gradesPolicy({ registry, optimizer, source: { steps } }: Run, setting: RuleSetting): GradES {
   const signal = signals.find(({ name }) => name === setting.signal);
   const sampleFrom = Math.max(1, Math.floor(training.warmup * steps));
   return new GradES(registry, optimizer, { ...setting, signal, steps, sampleFrom, freezeLeftovers: true });
+}
+
+function inItsSetting(arm: string): Arm['policy'] {
+  return (run, { settings }) => gradesPolicy(run, settings[arm]);
 }
 
 function stoppingPolicy(share: number, restoresBest = false) {
@@ -183,7 +188,7 @@ export const arms: readonly Arm[] = [
   {
     name: 'full+grades',
     about: 'GradES on all weights',
-    ...{ adapters: false, role: 'rule', timed: true, policy: (run, { setting }) => gradesPolicy(run, setting) },
+    ...{ adapters: false, role: 'rule', timed: true, policy: inItsSetting('full+grades') },
   },
   { name: 'lora', about: 'adapters, to the end of the schedule', adapters: true, role: 'whole', timed: true },
   {
@@ -194,7 +199,7 @@ export const arms: readonly Arm[] = [
   {
     name: 'lora+grades',
     about: 'GradES on adapters',
-    ...{ adapters: true, role: 'rule', timed: true, policy: (run, { setting }) => gradesPolicy(run, setting) },
+    ...{ adapters: true, role: 'rule', timed: true, policy: inItsSetting('lora+grades') },
   },
   plainStop('plain-stop', 'full+grades'),
   ...controls('', 'full+grades'),
@@ -220,7 +225,17 @@ export function userArms(name: string, policy?: Arm['policy']): Arm[] {
   ];
 }
 
-/** The table, with the arms of a user's own rule where there is one. */
-export function armTable(userRule?: string | null, policy?: Arm['policy']): readonly Arm[] {
-  return userRule ? [...arms, ...userArms(userRule, policy)] : arms;
+/** The table, with an arm for each further setting of GradES and the arms of a user's own rule, where there is one. */
+export function armTable(
+  { settings = {}, userRule }: { settings?: Given['settings']; userRule?: string | null },
+  policy?: Arm['policy'],
+): readonly Arm[] {
+  const others = Object.keys(settings).filter((name) => !armNames.includes(name));
+  return [
+    ...arms,
+    ...others.map((name): Arm => {
+      return { name, about: 'GradES in this setting', adapters: false, role: 'rule', policy: inItsSetting(name) };
+    }),
+    ...(userRule ? userArms(userRule, policy) : []),
+  ];
 }

@@ -89,11 +89,10 @@ function pretrainingBatch(name: BaseName, s: number): Int32Array {
   return rows;
 }
 
-interface BaseOptions {
-  /** Where bases are kept. */
+/** Where the bases are kept, and how long they are trained. */
+export interface Bases {
   folder: string;
   steps: number;
-  onProgress?(message: string): void;
 }
 
 /**
@@ -103,7 +102,8 @@ interface BaseOptions {
 export async function loadBase(
   name: BaseName,
   device: Device,
-  { folder, steps, onProgress = () => {} }: BaseOptions,
+  { folder, steps }: Bases,
+  onProgress: (message: string) => void = () => {},
 ): Promise<StateDict> {
   const hash = createHash('sha256').update(
     JSON.stringify([architecture, { ...pretraining, steps }, vocabulary[name], device.kind]),

@@ -2,8 +2,8 @@
 
 import { availableParallelism, cpus } from 'node:os';
 import { type Device, type DeviceKind, openDevice } from '../../src/index.ts';
+import type { Circumstances } from '../report/sections.ts';
 import { training } from './protocol.ts';
-import type { Circumstances } from './results.ts';
 
 /** The device of every run. On the cpu they have one thread each: runs go side by side, and their times are to be comparable. */
 export function openForRuns(choice: DeviceKind): Promise<Device> {

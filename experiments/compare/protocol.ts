@@ -1,11 +1,9 @@
 /**
  * Everything the comparison fixes before it runs. What is chosen from data (schedule lengths, learning rates, the setting
- * of the rule) is chosen by the functions below, from runs that no reported arm takes part in.
+ * of the rule) is chosen in `plan.ts`, from runs that no reported arm takes part in.
  */
 
 import type { GradESOptions } from '../../src/index.ts';
-import { mean } from './bootstrap.ts';
-import type { SettingResult, SweepResult } from './results.ts';
 import type { TaskName } from './tasks.ts';
 
 /** How every arm trains, at equal batch. */
@@ -56,7 +54,7 @@ export const paperGrace = 0.55;
 export const calibration = { seed: 301, share: 0.75 } as const;
 
 /** A setting of GradES as results keep it: the signal by its name. */
-export type RuleSetting = Pick<GradESOptions, 'threshold' | 'grace' | 'horizon' | 'patience' | 'spacing'> & {
+export type RuleSetting = Pick<GradESOptions, 'threshold' | 'grace' | 'horizon' | 'patience'> & {
   signal?: string;
 };
 
@@ -70,47 +68,9 @@ export const ruleSettings: Readonly<Record<string, RuleSetting>> = {
   'gradient / own peak < 0.7': { signal: 'gradient', threshold: 0.7 },
 };
 /** The library's default, where nothing is tuned. */
-const defaultSetting = 'split-half < 0.3';
+export const defaultSetting = 'split-half < 0.3';
 
 /** Items whose evaluation costs `share` of a run: a forward pass is a third of a training step. */
 export function validationItems(share: number, steps: number, available: number): number {
   return Math.max(1, Math.min(available, Math.round(3 * share * steps * training.batch)));
-}
-
-/** The rate with the best mean accuracy on validation; the smaller one where two are equal. */
-export function chooseLearningRate(sweep: readonly SweepResult[], task: string, rates: readonly number[]): number {
-  const score = (rate: number) => scoreOf(sweep, task, rate, learningRateLength);
-  return [...rates].sort((a, b) => score(b) - score(a) || a - b)[0];
-}
-
-/**
- * The shortest length that no longer one beats by the margin. Comparing with every longer one, and not only with the
- * double, keeps a task that jumps late from being cut off on the plain before the jump.
- */
-export function chooseLength(sweep: readonly SweepResult[], task: string, rate: number): number {
-  const scores = sweepLengths.map((steps) => ({ steps, score: scoreOf(sweep, task, rate, steps) }));
-  const chosen = scores.find(({ steps, score }) =>
-    scores.every((other) => other.steps <= steps || other.score - score < margin),
-  );
-  // The longest has none beyond it.
-  return chosen?.steps ?? sweepLengths[sweepLengths.length - 1];
-}
-
-/**
- * The setting with the fewest operations among those within the margin of full training, on average over tasks and seeds; the
- * default where nothing was tuned.
- */
-export function chooseSetting(results: readonly Omit<SettingResult, 'chosen'>[]): string {
-  const settings = [...new Set(results.map(({ setting }) => setting))].map((setting) => {
-    const own = results.filter((result) => result.setting === setting);
-    const difference = mean(own.map(({ accuracyDifference }) => accuracyDifference));
-    return { setting, difference, operations: mean(own.map(({ operationsRatio }) => operationsRatio)) };
-  });
-  const good = settings.filter(({ difference }) => difference >= -margin);
-  return good.sort((a, b) => a.operations - b.operations)[0]?.setting ?? defaultSetting;
-}
-
-function scoreOf(sweep: readonly SweepResult[], task: string, rate: number, steps: number): number {
-  const own = sweep.filter((r) => r.task === task && r.learningRate === rate && r.steps === steps);
-  return mean(own.map(({ validationAccuracy }) => validationAccuracy));
 }

@@ -1,75 +1,42 @@
 /** What is told of a comparison: its tables, and the pictures that there are data for. */
 
-import { armLabel, isAdapted } from '../report/arms.ts';
+import { formatBytes, formatCount } from '../../command/format.ts';
+import { armLabel, byTaskAndFamily, isAdapted } from '../report/arms.ts';
+import { type Curve, drawCurves } from '../report/curves.ts';
 import { splitHalfInWords } from '../report/explanations.ts';
 import { counted } from '../report/numbers.ts';
 import type { Palette } from '../report/palette.ts';
+import { type PanelsOptions, panelColumns } from '../report/panels.ts';
 import { type Document, markedAsSmoke, type Picture } from '../report/sections.ts';
-import { drawAlive, drawSignals, watchedRun } from '../report/watched.ts';
+import { drawAlive, drawSignals } from '../report/watched.ts';
 import { drawIntervals } from './report/intervals.ts';
-import { drawMemory, drawSpeeds } from './report/over-time.ts';
 import { drawTradeOff } from './report/trade-off.ts';
-import type { Comparison } from './results.ts';
-import {
-  type Analysis,
-  accuracyDifference,
-  analyse,
-  byTask,
-  operationsRatio,
-  pairRuns,
-  runsOf,
-  tasksOf,
-  timeComparison,
-  timingsOf,
-} from './statistics.ts';
+import type { ArmResult, Comparison } from './results.ts';
+import { type Analysis, analyse, byTask, differenceOf, runsOf } from './statistics.ts';
 import * as tables from './tables.ts';
 
 /** Everything that is told of a comparison, in reading order. */
 export function comparisonDocument(comparison: Comparison): Document {
-  const [evaluation, tuning] = [analyse(comparison, 'evaluation'), analyse(comparison, 'tuning')];
-  const { differences, controls } = intervalPictures(evaluation);
+  const analysis = analyse(comparison);
+  const { tasks } = analysis;
   const watched = ['full+grades', 'lora+grades', ...(comparison.policy ? [comparison.policy.arm] : [])];
   const document = {
     ...tables.heading(comparison),
-    summary: tables.answersSections(comparison, evaluation),
+    summary: tables.summarySections(analysis),
     parts: [
-      ...differences,
-      ...tables.differencesSections('Differences in accuracy, evaluation tasks', [
-        ...evaluation.againstFull,
-        ...evaluation.againstLora,
-      ]),
-      tables.noiseSection(evaluation),
-      ...controls,
-      ...tables.controlsSections(comparison, evaluation),
-      ...tables.accuracySections(comparison, evaluation, 'Accuracy, evaluation tasks'),
-      ...tradeOffPictures(comparison, 'operations'),
-      ...tradeOffPictures(comparison, 'time'),
-      ...tables.operationsSections(comparison, evaluation),
-      ...tables.timeSections(comparison, evaluation),
-      ...tables.lengthsSections(comparison, evaluation),
-      ...watched.flatMap((arm) => watchedPictures(comparison, arm)),
-      ...tables.freezingOrderSections(comparison, evaluation),
-      ...overTimePictures(comparison),
-      ...tables.speedsSections(comparison),
-      ...[
-        ...tables.accuracySections(comparison, tuning, 'Accuracy, tuning tasks (no evidence)'),
-        ...tables.differencesSections('Differences in accuracy, tuning tasks (no evidence)', [
-          ...tuning.againstFull,
-          ...tuning.againstLora,
-          ...tuning.againstControls,
-        ]),
-      ].map((section) => ({ ...section, long: true })),
-      ...tables.settingsSections(comparison),
-      ...tables.sweepSections(comparison),
-      ...tables.tasksSections(comparison),
-      ...tables.armsSections(comparison),
+      ...intervalPictures(analysis),
+      ...tradeOffPicture(comparison, analysis),
+      ...tables.accuracySections(comparison),
+      ...watched.flatMap((arm) => watchedPictures(arm, runsOf(comparison.arms, arm, tasks))),
+      ...overTimePictures(comparison, tasks),
+      ...tables.protocolSections(comparison),
     ],
   };
   return comparison.kind === 'smoke' ? markedAsSmoke(document) : document;
 }
 
 /** Differences beside full training and plain LoRA, then those of each rule beside its controls. */
-function intervalPictures({ againstFull, againstLora, againstControls, noise }: Analysis) {
+function intervalPictures({ againstFull, againstLora, againstControls, noise }: Analysis): Picture[] {
   const noiseNote = noise
     ? 'The grey band is the noise floor: where means fall when next to nothing differs.'
     : 'The noise floor is unknown.';
@@ -83,70 +50,47 @@ function intervalPictures({ againstFull, againstLora, againstControls, noise }: 
     differences: againstControls.filter(({ arm }) => arm === rule),
     nameOf: 'base' as const,
   }));
-  return {
-    differences: onlyIf(againstFull.length > 0, {
+  return [
+    ...onlyIf(againstFull.length > 0, {
       file: 'differences.svg',
       heading: 'Accuracy of every arm beside the arm without stopping',
       caption: `Mean over the evaluation tasks with its 95 % interval; each panel has its own axis. ${noiseNote}`,
       draw: (title, palette) => drawIntervals(title, groups, noise, palette),
     }),
-    controls: onlyIf(rules.length > 0, {
+    ...onlyIf(rules.length > 0, {
       file: 'controls.svg',
       heading: 'Each rule minus its controls and early stopping',
       caption: `To the right of zero the rule is the more accurate; each panel has its own axis. ${noiseNote}`,
       draw: (title, palette) => drawIntervals(title, rules, noise, palette),
     }),
-  };
-}
-
-function tradeOffPictures(comparison: Comparison, quantity: 'operations' | 'time'): Picture[] {
-  const tasks = tasksOf(comparison, 'evaluation');
-  const arms = [...new Set(comparison.arms.map(({ arm }) => arm))];
-  const pointsOf = (task: string | null, chosen: readonly string[]) =>
-    arms.flatMap((arm) => {
-      const cost =
-        quantity === 'time'
-          ? timeComparison(comparison, arm, 'full', chosen)?.total
-          : operationsRatio(pairRuns(comparison, arm, 'full', chosen));
-      const { estimate } = accuracyDifference(comparison, arm, 'full', chosen);
-      return cost && estimate ? [{ arm, task, cost: cost.ofSums, points: estimate.mean }] : [];
-    });
-  const all = pointsOf(null, tasks);
-  const words = quantity === 'time' ? 'wall time, over that of “full”' : 'operations, over those of “full”';
-  // The arm `full` alone is a single point at the origin.
-  if (all.length < 2) return [];
-  return [
-    {
-      file: `accuracy-and-${quantity}.svg`,
-      heading: `Accuracy against ${quantity}`,
-      caption:
-        'Mean over the evaluation tasks. Left is cheaper, up is more accurate; each panel has its own vertical axis.',
-      draw: (title, palette) => drawTradeOff(title, words, all, palette),
-    },
-    {
-      file: `accuracy-and-${quantity}-by-task.svg`,
-      heading: `Accuracy against ${quantity}, task by task`,
-      caption: 'Means over the seeds; a pointer on a mark names its arm. Each panel has its own vertical axis.',
-      draw: (title, palette) =>
-        drawTradeOff(
-          title,
-          words,
-          tasks.flatMap((task) => pointsOf(task, [task])),
-          palette,
-        ),
-    },
   ];
 }
 
+function tradeOffPicture(comparison: Comparison, { tasks, againstFull }: Analysis): Picture[] {
+  const all = [differenceOf(comparison, 'full', 'full', tasks), ...againstFull];
+  const points = all.flatMap(({ arm, operations: cost, estimate }) =>
+    cost !== null && estimate ? [{ arm, cost, points: estimate.mean }] : [],
+  );
+  // The arm `full` alone is a single point at the origin.
+  return onlyIf(points.length > 1, {
+    file: 'accuracy-and-operations.svg',
+    heading: 'Accuracy against operations',
+    caption:
+      'Mean over the evaluation tasks. Left is cheaper, up is more accurate; each panel has its own vertical axis.',
+    draw: (title, palette) => drawTradeOff(title, points, palette),
+  });
+}
+
 /** The signals on the task on which most was frozen, and what still learned on all of them. */
-function watchedPictures(comparison: Comparison, arm: string): Picture[] {
-  const runs = runsOf(comparison, arm, tasksOf(comparison, 'evaluation')).filter(({ signals }) => signals.length > 0);
-  const tasks = byTask(runs).map(([name, ofTask]) => ({ name, runs: ofTask.map(watchedRun) }));
-  const matrices = (task: (typeof tasks)[number]) => task.runs.flatMap((run) => run.matrices);
-  const freezes = (task: (typeof tasks)[number]) => matrices(task).filter(({ frozen }) => frozen).length;
+function watchedPictures(arm: string, runs: readonly ArmResult[]): Picture[] {
+  const tasks = byTask(runs.filter(({ signals }) => signals.length > 0)).map(([name, runs]) => ({ name, runs }));
+  const frozen = ({ runs }: (typeof tasks)[number]) =>
+    runs.reduce((sum, { freezes }) => sum + freezes.filter(({ value }) => value !== null).length, 0);
+  const isKnown = ({ signals }: ArmResult) =>
+    signals.some(({ samples }) => samples.some(({ value }) => Number.isFinite(value)));
   const shown = tasks
-    .filter((task) => matrices(task).some(({ samples }) => samples.some(({ value }) => Number.isFinite(value))))
-    .sort((a, b) => freezes(b) - freezes(a))
+    .filter(({ runs }) => runs.some(isKnown))
+    .sort((a, b) => frozen(b) - frozen(a))
     .slice(0, 1);
   return [
     ...shown.map((task) => ({
@@ -158,7 +102,7 @@ function watchedPictures(comparison: Comparison, arm: string): Picture[] {
       draw: (title: string, palette: Palette) => drawSignals(title, task.runs, palette),
     })),
     ...onlyIf(
-      tasks.some((task) => freezes(task) > 0),
+      tasks.some((task) => frozen(task) > 0),
       {
         file: `alive-${arm.replace('+', '-')}.svg`,
         heading: `What still learns under ${armLabel(arm)}`,
@@ -169,30 +113,67 @@ function watchedPictures(comparison: Comparison, arm: string): Picture[] {
   ];
 }
 
-function overTimePictures(comparison: Comparison): Picture[] {
-  const tasks = tasksOf(comparison, 'evaluation');
-  const arms = ['full', 'full+grades', 'lora', 'lora+grades'] as const;
-  const seed = comparison.seeds[0];
-  const runs = arms
-    .flatMap((arm) => runsOf(comparison, arm, tasks))
-    .filter((run) => run.seed === seed && run.memory.length > 0);
-  const timings = tasks
-    .flatMap((task) => arms.flatMap((arm) => timingsOf(comparison, arm, task)))
-    .filter(({ speeds }) => speeds.length > 0);
+/** Memory and speed over the steps of a run: a panel a task and family of arms. */
+function overTimePictures({ arms, timings, seeds: [seed] }: Comparison, tasks: readonly string[]): Picture[] {
+  const shown = ['full', 'full+grades', 'lora', 'lora+grades'];
+  const chosen = (runs: readonly ArmResult[]) =>
+    shown.flatMap((arm) => runsOf(runs, arm, tasks).filter((run) => run.seed === seed));
+  const [trained, timed] = [chosen(arms), chosen(timings)];
+  const curvesOf = (runs: readonly ArmResult[], curves: (run: ArmResult) => Omit<Curve, 'arm'>[]) =>
+    runs.flatMap((run) => curves(run).map((curve) => ({ ...curve, ...run })));
+  const memory = curvesOf(trained, ({ memory: sizes }) => [
+    { dashed: true, samples: sizes.map(({ step, reserved }) => ({ step, value: reserved })) },
+    { samples: sizes.map(({ step, live }) => ({ step, value: live })) },
+  ]);
+  const speeds = curvesOf(timed, ({ timing }) => [
+    {
+      samples: (timing?.speeds ?? []).flatMap(({ fromStep, toStep, tokensPerSecond: value }) =>
+        [fromStep, toStep].map((step) => ({ step, value })),
+      ),
+    },
+  ]);
   return [
-    ...onlyIf(runs.length > 0, {
+    ...onlyIf(trained.length > 0, {
       file: 'memory.svg',
       heading: 'Memory over time',
       caption: `Seed ${seed}. A mark where the run ends.`,
-      draw: (title, palette) => drawMemory(title, runs, palette),
+      draw(title, palette) {
+        // Three or four powers of two or their multiples, so that none reads 11.4 MiB.
+        const spacing = 2 ** Math.ceil(Math.log2(highest(memory) / 4));
+        const yTicks = Array.from({ length: Math.floor(highest(memory) / spacing) + 1 }, (_, index) => index * spacing);
+        const legend: PanelsOptions['legend'] = [
+          { colour: palette.muted, words: 'live bytes', sample: 'line' },
+          { colour: palette.muted, words: 'reserved bytes', sample: 'dashes' },
+        ];
+        const axis = { left: 62, yTicks, yLabel: 'memory of the device', yFormat: formatBytes };
+        return drawOverTime(memory, { title, palette, legend, ...axis });
+      },
     }),
-    ...onlyIf(timings.length > 0, {
+    ...onlyIf(timed.length > 0, {
       file: 'speeds.svg',
       heading: 'Tokens a second before and after each freeze',
       caption: 'Each arm alone on an idle machine. A mark where the run ends.',
-      draw: (title, palette) => drawSpeeds(title, timings, palette),
+      draw: (title, palette) =>
+        drawOverTime(speeds, { title, palette, legend: [], yLabel: 'tokens a second', yFormat: formatCount }),
     }),
   ];
+}
+
+type CurveOfRun = Curve & Pick<ArmResult, 'task' | 'scheduleSteps'>;
+
+function drawOverTime(curves: readonly CurveOfRun[], options: Parameters<typeof drawCurves>[0]): string {
+  const columns = panelColumns(new Set(curves.map(({ task }) => task)).size);
+  return drawCurves(
+    { columns, ...options },
+    byTaskAndFamily(curves).map(({ name, members }) => ({
+      ...{ name, curves: members, height: 120, y: { domain: [0, 1.05 * highest(curves)] } },
+      steps: Math.max(...members.map(({ scheduleSteps }) => scheduleSteps)),
+    })),
+  );
+}
+
+function highest(curves: readonly Curve[]): number {
+  return Math.max(1, ...curves.flatMap(({ samples }) => samples.map(({ value }) => value)));
 }
 
 /** A picture that there are data for. */

@@ -5,6 +5,7 @@ import {
   type Check,
   crossEntropy,
   type Device,
+  isFrozen,
   ParameterRegistry,
   type Policy,
   projectionKinds,
@@ -19,7 +20,7 @@ import { type Evaluation, evaluate } from '../evaluate.ts';
 import type { Sample } from '../report/watched.ts';
 import { buildClassifier, type ClassifierSource } from './bases.ts';
 import { recordEvery, training } from './protocol.ts';
-import type { ArmResult, Operations } from './results.ts';
+import type { ArmResult, Operations, Timing } from './results.ts';
 import { type Task, windowLength } from './tasks/task.ts';
 
 /** What a run starts from. */
@@ -57,6 +58,13 @@ interface Watching extends Policy {
   onCheck(listener: (check: Check) => void): unknown;
 }
 
+/** What a checkpoint holds of the record, as JSON. */
+interface Recorded {
+  seconds: Run['seconds'];
+  losses: Sample[];
+  checks: [number, [string, number][]][];
+}
+
 export class Run {
   readonly source: TrainingSource;
   readonly model: Transformer;
@@ -65,12 +73,16 @@ export class Run {
   readonly training: Training;
   /** The evaluations that policies asked for, and what they took. */
   readonly validation: ArmResult['validation'][number][] = [];
-  validationSeconds = 0;
+  /** What training took so far and what validation did; evaluations that nobody asked the run for are no part of either. */
+  readonly seconds = { train: 0, validate: 0 };
   #validationOperations = 0;
+  readonly #segments: { fromStep: number; toStep: number; frozen: number; seconds: number }[] = [];
   readonly #losses: Sample[] = [];
   readonly #memory: ArmResult['memory'][number][] = [];
   readonly #checks: Check[] = [];
   readonly #watching: Watching | undefined;
+  /** Those that train at the start. */
+  readonly #matrices: readonly RegistryEntry[];
 
   constructor(source: TrainingSource, model: Transformer, { inHalves = true, policies, state }: RunOptions = {}) {
     const { device, task, seed, steps, learningRate } = source;
@@ -80,8 +92,9 @@ export class Run {
     const { weightDecay, maxGradientNorm } = training;
     this.optimizer = new AdamW(trained, { learningRate, weightDecay, maxGradientNorm });
     this.registry = new ParameterRegistry(model);
+    this.#matrices = this.registry.active(this.registry.select(projectionKinds));
     if (inHalves) {
-      for (const { parameters } of this.registry.active(this.registry.select(projectionKinds))) {
+      for (const { parameters } of this.#matrices) {
         for (const { leaf } of parameters) leaf.requestHalves();
       }
     }
@@ -89,7 +102,8 @@ export class Run {
     this.#watching = own.find(isWatching);
     this.#watching?.onCheck((check) => this.#checks.push(check));
     this.training = new Training({
-      ...{ model, optimizer: this.optimizer, steps, registry: this.registry, policies: own, state },
+      ...{ model, optimizer: this.optimizer, steps, registry: this.registry, policies: own },
+      state: { ...state, run: { state: () => this.#recorded(), restore: (saved) => this.#goOn(String(saved)) } },
       schedule: warmupCosine({ peak: learningRate, steps, warmup: Math.floor(training.warmup * steps), final: 0 }),
       loss: (step) => {
         const batch = task.trainingBatch(seed, step, training.batch);
@@ -103,6 +117,10 @@ export class Run {
     return new Run(source, await buildClassifier(source, options.perturb), options);
   }
 
+  get loss(): number | undefined {
+    return this.#losses.at(-1)?.value;
+  }
+
   get operations(): Operations {
     return { ...this.training.operations, validation: this.#validationOperations };
   }
@@ -113,26 +131,35 @@ export class Run {
    */
   async train({
     limit = Number.POSITIVE_INFINITY,
+    signal,
     onStep,
   }: {
     limit?: number;
+    /** Aborted, it ends after the step under way. */
+    signal?: AbortSignal;
     onStep?(): unknown;
   } = {}): Promise<void> {
-    const { steps, device } = this.source;
-    const memorySteps = Math.max(1, Math.round(recordEvery.memoryShare * steps));
     const isSpent = () => trainingOperations(this) >= limit && this.registry.events.length > 0;
-    while (!this.training.finished && !isSpent()) {
-      await this.training.advance();
-      const { step } = this.training;
-      if (step === 1 || step % recordEvery.loss === 0) this.#losses.push({ step, value: await this.training.loss() });
-      if (step === 1 || step % memorySteps === 0) {
-        device.trim();
-        const { liveBytes, reservedBytes } = device.memory();
-        this.#memory.push({ step, live: liveBytes, reserved: reservedBytes });
-      }
+    while (!this.training.finished && !isSpent() && !signal?.aborted) {
+      await this.#timedStep();
       this.source.onStep?.();
       await onStep?.();
     }
+  }
+
+  /** Keeps what the device holds at some of the steps; call it after each. */
+  recordMemory(): void {
+    const { device, steps } = this.source;
+    const { step } = this.training;
+    if (step !== 1 && step % Math.max(1, Math.round(recordEvery.memoryShare * steps)) !== 0) return;
+    device.trim();
+    const { liveBytes, reservedBytes } = device.memory();
+    this.#memory.push({ step, live: liveBytes, reserved: reservedBytes });
+  }
+
+  /** Waits for the device: what is under way on it belongs to the time of the training, what follows does not. */
+  async settle(): Promise<void> {
+    await this.#timed(() => this.source.device.synchronize());
   }
 
   /** An evaluation that is part of the run and of its price; its loss. */
@@ -141,7 +168,7 @@ export class Run {
     const operations = before.forward + before.backward + before.optimizer;
     const { accuracy, loss, ...cost } = await this.evaluate('validation', items);
     this.#validationOperations += cost.operations;
-    this.validationSeconds += cost.seconds;
+    this.seconds.validate += cost.seconds;
     this.validation.push({ step, accuracy, loss, operations });
     return loss;
   }
@@ -150,13 +177,18 @@ export class Run {
     return evaluate(this.model, this.source.device, this.source.task[part], items, batch);
   }
 
-  /** What it came to so far, on the test items. Training can go on, and is the same for it. */
-  async describe(arm: string, length: number): Promise<ArmResult> {
-    const { task, seed, steps } = this.source;
-    const { accuracy, loss } = await this.evaluate('test');
+  /** What it came to so far. Training can go on, and is the same for it. */
+  async describe(arm: string, length: number, part: 'validation' | 'test' = 'test'): Promise<ArmResult> {
+    const { accuracy, loss } = await this.evaluate(part);
+    return { ...this.record(arm, length), accuracy, loss };
+  }
+
+  /** The same, without looking at an item. */
+  record(arm: string, length: number): Omit<ArmResult, 'accuracy' | 'loss'> {
+    const { task, seed, steps, learningRate } = this.source;
     const freezes = this.registry.events.filter(({ type }) => type === 'freeze');
     return {
-      ...{ arm, task: task.name, seed, length, scheduleSteps: steps, steps: this.training.step, accuracy, loss },
+      ...{ arm, task: task.name, seed, length, scheduleSteps: steps, steps: this.training.step, learningRate },
       operations: this.operations,
       freezes: freezes.map(({ name, step, value }) => {
         const { kind, block } = this.registry.get(name);
@@ -167,18 +199,70 @@ export class Run {
       memory: [...this.#memory],
       signals: this.#signals(),
       threshold: this.#watching?.threshold ?? null,
+      timing: null,
     };
+  }
+
+  get timing(): Omit<Timing, 'disturbance'> {
+    const tokensPerStep = training.batch * windowLength;
+    const speeds = this.#segments.map(({ seconds, ...segment }) => ({
+      ...segment,
+      tokensPerSecond: ((segment.toStep - segment.fromStep + 1) * tokensPerStep) / seconds,
+    }));
+    return { seconds: { ...this.seconds }, speeds };
   }
 
   /** @throws NonFiniteGradientError where a gradient was broken. */
   async end(): Promise<void> {
-    await this.training.end();
+    await this.#timed(() => this.training.end());
+    await this.settle();
   }
 
   release(): void {
     this.optimizer.release();
     for (const parameter of this.model.parameters()) parameter.release('its run was over');
     this.source.device.trim();
+  }
+
+  #recorded(): string {
+    const checks = this.#checks.map(({ step, values }) => [step, [...values]]);
+    return JSON.stringify({ seconds: this.seconds, losses: this.#losses, checks });
+  }
+
+  #goOn(saved: string): void {
+    const { seconds, losses, checks }: Recorded = JSON.parse(saved);
+    Object.assign(this.seconds, seconds);
+    this.#losses.splice(0, Number.POSITIVE_INFINITY, ...losses);
+    this.#checks.splice(
+      0,
+      Number.POSITIVE_INFINITY,
+      ...checks.map(([step, values]) => ({ step, values: new Map(values) })),
+    );
+  }
+
+  /** A step, and its loss where that is recorded, in the segment of the run that has as many matrices frozen before it. */
+  async #timedStep(): Promise<void> {
+    const frozen = this.#matrices.filter(isFrozen).length;
+    const seconds = await this.#timed(async () => {
+      await this.training.advance();
+      const { step } = this.training;
+      if (step === 1 || step % recordEvery.loss === 0) this.#losses.push({ step, value: await this.training.loss() });
+    });
+    const { step } = this.training;
+    const segment = this.#segments.at(-1);
+    if (segment?.frozen === frozen) {
+      segment.toStep = step;
+      segment.seconds += seconds;
+    } else this.#segments.push({ fromStep: step, toStep: step, frozen, seconds });
+  }
+
+  /** The seconds that `work` took, without those of validations in it. */
+  async #timed(work: () => Promise<void>): Promise<number> {
+    const [started, validated] = [performance.now(), this.seconds.validate];
+    await work();
+    const seconds = (performance.now() - started) / 1000 - (this.seconds.validate - validated);
+    this.seconds.train += seconds;
+    return seconds;
   }
 
   #signals(): ArmResult['signals'] {

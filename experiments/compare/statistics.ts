@@ -1,17 +1,16 @@
-/** What the results of a comparison say: paired differences, ratios, times and the noise floor. */
+/** What results say: paired differences, ratios, times and the noise floor. */
 
 import { counted } from '../report/numbers.ts';
 import { type Arm, armTable, paperArms } from './arms.ts';
 import { hierarchicalBootstrap, type Interval, mean } from './bootstrap.ts';
 import * as protocol from './protocol.ts';
-import type { ArmResult, Comparison, Operations, Timing } from './results.ts';
+import type { ArmResult, Comparison, Operations, Results } from './results.ts';
 
 /** Points of accuracy by which an arm may be worse and still count as not worse. */
 export const margin = 100 * protocol.margin;
 
-export interface Pair {
+interface Pair {
   task: string;
-  seed: number;
   arm: ArmResult;
   base: ArmResult;
 }
@@ -20,14 +19,19 @@ export interface Pair {
 export interface Pairs {
   arm: string;
   base: string;
+  /** The schedule as a multiple of the tasks' own. */
+  length: number;
   pairs: readonly Pair[];
   remarks: readonly string[];
 }
 
-/** Points of accuracy of `arm` minus `base`. */
+/** Points of accuracy of `arm` minus `base`, and what it cost. */
 export interface Difference extends Pairs {
   /** Null without a single pair. */
   estimate: Estimate | null;
+  /** Over those of `base`. Null without a single pair; of the time, without a task on which both were timed. */
+  operations: number | null;
+  time: number | null;
 }
 
 interface Estimate extends Interval {
@@ -36,13 +40,6 @@ interface Estimate extends Interval {
   tasks: number;
   /** That it is not worse by more than the margin. */
   verdict: 'shown' | 'not shown';
-}
-
-interface Ratio {
-  ofSums: number;
-  /** Of the tasks' ratios. */
-  geometricMean: number;
-  tasks: number;
 }
 
 /** How far the accuracy moves when next to nothing differs. */
@@ -64,108 +61,88 @@ export function tasksOf(comparison: Comparison, part: 'evaluation' | 'tuning'): 
 /** The arms that have results, in the order of the table. */
 export function armsOf({ arms, policy }: Comparison): Arm[] {
   const present = new Set(arms.map(({ arm }) => arm));
-  return armTable(policy?.arm).filter(({ name }) => present.has(name));
+  return armTable({ userRule: policy?.arm }).filter(({ name }) => present.has(name));
 }
 
 /** Runs of an arm at one schedule length, task by task in the given order, and by their seeds. */
-export function runsOf({ arms }: Comparison, arm: string, tasks: readonly string[], length = 1): ArmResult[] {
+export function runsOf(
+  runs: readonly ArmResult[],
+  arm: string,
+  tasks: readonly string[] = [...new Set(runs.map(({ task }) => task))],
+  length = 1,
+): ArmResult[] {
   return tasks.flatMap((task) =>
-    arms.filter((run) => run.arm === arm && run.task === task && run.length === length).sort((a, b) => a.seed - b.seed),
+    runs.filter((run) => run.arm === arm && run.task === task && run.length === length).sort((a, b) => a.seed - b.seed),
   );
 }
 
-/** Pairs two arms by task and seed. Every seed of the comparison is expected on every task. */
-export function pairRuns(
-  comparison: Comparison,
+/** The runs of two arms, by task and seed. */
+export function pairsOf(
+  runs: readonly ArmResult[],
   arm: string,
   base: string,
-  tasks: readonly string[],
-  length = 1,
-): Pairs {
-  const others = runsOf(comparison, base, tasks, length);
-  const pairs = runsOf(comparison, arm, tasks, length).flatMap((run): Pair[] => {
+  tasks?: readonly string[],
+  length?: number,
+): Pair[] {
+  const others = runsOf(runs, base, tasks, length);
+  return runsOf(runs, arm, tasks, length).flatMap((run) => {
     const other = others.find(({ task, seed }) => task === run.task && seed === run.seed);
     if (!other || !Number.isFinite(run.accuracy) || !Number.isFinite(other.accuracy)) return [];
-    return [{ task: run.task, seed: run.seed, arm: run, base: other }];
+    return [{ task: run.task, arm: run, base: other }];
   });
-  const missing = tasks.length * comparison.seeds.length - pairs.length;
-  const remarks = missing > 0 ? [`${arm} and ${base}: ${counted(missing, 'pair')} without two finite accuracies`] : [];
-  return { arm, base, pairs, remarks };
 }
 
-/** Accuracy of `arm` minus `base` in points, mean over tasks of the means over seeds, by a hierarchical bootstrap. */
-export function accuracyDifference(
-  comparison: Comparison,
+/** `arm` beside `base`; the difference is the mean over tasks of the means over seeds, by a hierarchical bootstrap. */
+export function differenceOf(
+  { seeds, arms, timings }: Results,
   arm: string,
   base: string,
   tasks: readonly string[],
   length = 1,
 ): Difference {
-  const paired = pairRuns(comparison, arm, base, tasks, length);
-  if (paired.pairs.length === 0) return { ...paired, estimate: null };
-  const groups = byTask(paired.pairs).map(([, pairs]) => pairs.map(pointsBetween));
-  const interval = hierarchicalBootstrap(groups);
-  const hasInterval = paired.pairs.length > 1;
-  const verdict = hasInterval && interval.lowerBound > -margin ? 'shown' : 'not shown';
-  return { ...paired, estimate: { ...interval, hasInterval, tasks: groups.length, verdict } };
-}
-
-/** Operations of `arm` over those of `base` on the pairs; null without any. */
-export function operationsRatio({ pairs }: Pairs): Ratio | null {
-  return ratioOf(pairs, ({ operations }) => totalOperations(operations));
-}
-
-/** The parts of `arm`'s operations, each as a share of all of `base`'s, so that they add up to the ratio of sums. */
-export function operationParts({ pairs }: Pairs): Operations {
-  const all = sum(pairs.map(({ base }) => totalOperations(base.operations)));
-  const share = (part: keyof Operations) => sum(pairs.map(({ arm }) => arm.operations[part])) / all;
-  const [forward, backward] = [share('forward'), share('backward')];
-  return { forward, backward, optimizer: share('optimizer'), validation: share('validation') };
-}
-
-/** Steps run by `arm` over those run by `base`. */
-export function stepsRatio({ pairs }: Pairs): number {
-  return sum(pairs.map(({ arm }) => arm.steps)) / sum(pairs.map(({ base }) => base.steps));
-}
-
-interface TimeComparison {
-  /** Of `arm`'s seconds over `base`'s, validation among them. */
-  total: Ratio;
-  /** Mean seconds a task. */
-  seconds: { train: number; validate: number };
-  /** The largest share of the time that something else took. */
-  disturbance: number;
-}
-
-/** Wall time of `arm` beside `base`, on the tasks where both were timed; null without any. */
-export function timeComparison(
-  comparison: Comparison,
-  arm: string,
-  base: string,
-  tasks: readonly string[],
-): TimeComparison | null {
-  const pairs = tasks.flatMap((task) => {
-    const [first, second] = [timingsOf(comparison, arm, task)[0], timingsOf(comparison, base, task)[0]];
-    return first && second ? [{ task, arm: first, base: second }] : [];
-  });
-  const total = ratioOf(pairs, ({ seconds }) => seconds.train + seconds.validate);
-  if (!total) return null;
-  const seconds = pairs.map((pair) => pair.arm.seconds);
+  const pairs = pairsOf(arms, arm, base, tasks, length);
+  const missing = tasks.length * seeds.length - pairs.length;
   return {
-    total,
-    seconds: { train: mean(seconds.map(({ train }) => train)), validate: mean(seconds.map((each) => each.validate)) },
-    disturbance: Math.max(...pairs.flatMap((pair) => [pair.arm.disturbance, pair.base.disturbance])),
+    ...{ arm, base, length, pairs },
+    remarks: missing > 0 ? [`${arm} and ${base}: ${counted(missing, 'pair')} without two finite accuracies`] : [],
+    estimate: pairs.length > 0 ? estimateOf(pairs) : null,
+    operations: ratioOf(pairs, totalOperations),
+    time: ratioOf(pairsOf(timings, arm, base, tasks, length), secondsOf),
   };
 }
 
-/** The timings of an arm on a task. */
-export function timingsOf({ timings }: Comparison, arm: string, task: string): Timing[] {
-  return timings.filter((timing) => timing.arm === arm && timing.task === task);
+function estimateOf(pairs: readonly Pair[]): Estimate {
+  const groups = byTask(pairs).map(([, ofTask]) => ofTask.map(pointsBetween));
+  const interval = hierarchicalBootstrap(groups);
+  const hasInterval = pairs.length > 1;
+  const verdict = hasInterval && interval.lowerBound > -margin ? 'shown' : 'not shown';
+  return { ...interval, hasInterval, tasks: groups.length, verdict };
+}
+
+/** What `arm` spent over what `base` did, of sums; null without a pair. */
+export function ratioOf(pairs: readonly Pair[], cost: (run: ArmResult) => number): number | null {
+  const sum = (side: 'arm' | 'base') => pairs.reduce((total, pair) => total + cost(pair[side]), 0);
+  return pairs.length > 0 ? sum('arm') / sum('base') : null;
+}
+
+export function totalOperations({ operations: { forward, backward, optimizer, validation } }: ArmResult): number {
+  return forward + backward + optimizer + validation;
+}
+
+/** One part of the operations of `arm`, as a share of all of `base`'s. */
+export function operationsShare(pairs: readonly Pair[], part: keyof Operations): number {
+  const sum = (values: readonly number[]) => values.reduce((a, b) => a + b, 0);
+  return sum(pairs.map(({ arm }) => arm.operations[part])) / sum(pairs.map(({ base }) => totalOperations(base)));
+}
+
+/** Of a run that was timed, validation included. */
+function secondsOf({ timing }: ArmResult): number {
+  return timing ? timing.seconds.train + timing.seconds.validate : Number.NaN;
 }
 
 /** The spread of `null` minus `full`; null where fewer than two runs can be paired. */
-export function noiseFloor(comparison: Comparison, tasks: readonly string[]): NoiseFloor | null {
-  const { pairs } = pairRuns(comparison, 'null', 'full', tasks);
+export function noiseFloor({ arms }: Results, tasks: readonly string[]): NoiseFloor | null {
+  const pairs = pairsOf(arms, 'null', 'full', tasks);
   if (pairs.length < 2) return null;
   const points = pairs.map(pointsBetween);
   const spread = Math.sqrt(mean(points.map((value) => value ** 2)));
@@ -173,7 +150,7 @@ export function noiseFloor(comparison: Comparison, tasks: readonly string[]): No
   return { pairs: pairs.length, tasks: byTask(pairs).length, mean: mean(points), spread, band };
 }
 
-/** Everything that is said about the accuracies of one part of the tasks. */
+/** Everything that is said about the accuracies of the evaluation tasks. */
 export interface Analysis {
   tasks: readonly string[];
   /** Every arm but `full` itself, against `full`. */
@@ -182,30 +159,42 @@ export interface Analysis {
   againstLora: readonly Difference[];
   /** Each rule against what takes its operations; GradES and a rule of the user's own against early stopping too. */
   againstControls: readonly Difference[];
+  /** GradES on schedules of other lengths. */
+  otherLengths: readonly Difference[];
   noise: NoiseFloor | null;
 }
 
-export function analyse(comparison: Comparison, part: 'evaluation' | 'tuning'): Analysis {
-  const tasks = tasksOf(comparison, part);
-  const arms = armsOf(comparison).filter(({ name }) => runsOf(comparison, name, tasks).length > 0);
-  const against = (base: string, others: readonly Arm[]) =>
-    others.filter(({ name }) => name !== base).map(({ name }) => accuracyDifference(comparison, name, base, tasks));
-  const controlsOf = ({ name, adapters }: Arm) => [
-    ...arms.filter(({ rule }) => rule === name),
-    ...arms.filter(
-      (arm) => arm.role === 'stopping' && arm.adapters === adapters && !paperArms.some((each) => each === name),
-    ),
+export function analyse(comparison: Comparison): Analysis {
+  const tasks = tasksOf(comparison, 'evaluation');
+  const arms = armsOf(comparison).filter(({ name }) => runsOf(comparison.arms, name, tasks).length > 0);
+  const against = (base: string, others: readonly Arm[], length?: number) =>
+    arms.some(({ name }) => name === base)
+      ? others
+          .filter(({ name }) => name !== base)
+          .map(({ name }) => differenceOf(comparison, name, base, tasks, length))
+      : [];
+  const isOfPaper = ({ name }: Arm) => paperArms.some((each) => each === name);
+  const controlsOf = (rule: Arm) => [
+    ...arms.filter((arm) => arm.rule === rule.name),
+    ...arms.filter((arm) => arm.role === 'stopping' && arm.adapters === rule.adapters && !isOfPaper(rule)),
   ];
-  const adapted = arms.filter(({ adapters }) => adapters);
+  const lengths = [...new Set(comparison.arms.map(({ length }) => length))].sort((a, b) => a - b);
   return {
     tasks,
-    againstFull: arms.some(({ name }) => name === 'full') ? against('full', arms) : [],
-    againstLora: arms.some(({ name }) => name === 'lora') ? against('lora', adapted) : [],
+    againstFull: against('full', arms),
+    againstLora: against(
+      'lora',
+      arms.filter(({ adapters }) => adapters),
+    ),
     againstControls: arms
       .filter(({ role }) => role === 'rule')
-      .flatMap((rule) =>
-        controlsOf(rule).map((control) => accuracyDifference(comparison, rule.name, control.name, tasks)),
-      ),
+      .flatMap((rule) => controlsOf(rule).flatMap(({ name }) => against(name, [rule]))),
+    otherLengths: ['full', 'lora'].flatMap((kind) =>
+      lengths
+        .filter((length) => length !== 1)
+        .map((length) => differenceOf(comparison, `${kind}+grades`, kind, tasks, length))
+        .filter(({ estimate }) => estimate !== null),
+    ),
     noise: noiseFloor(comparison, tasks),
   };
 }
@@ -223,25 +212,4 @@ export function grouped<T, Key>(items: readonly T[], keyOf: (item: T) => Key): [
 
 function pointsBetween({ arm, base }: Pair): number {
   return 100 * (arm.accuracy - base.accuracy);
-}
-
-function totalOperations({ forward, backward, optimizer, validation }: Operations): number {
-  return forward + backward + optimizer + validation;
-}
-
-function ratioOf<T>(pairs: readonly { task: string; arm: T; base: T }[], cost: (side: T) => number): Ratio | null {
-  const tasks = byTask(pairs).map(([, ofTask]) => ({
-    arm: sum(ofTask.map(({ arm }) => cost(arm))),
-    base: sum(ofTask.map(({ base }) => cost(base))),
-  }));
-  if (tasks.length === 0) return null;
-  return {
-    ofSums: sum(tasks.map(({ arm }) => arm)) / sum(tasks.map(({ base }) => base)),
-    geometricMean: Math.exp(mean(tasks.map(({ arm, base }) => Math.log(arm / base)))),
-    tasks: tasks.length,
-  };
-}
-
-function sum(values: readonly number[]): number {
-  return values.reduce((a, b) => a + b, 0);
 }

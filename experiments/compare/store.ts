@@ -2,7 +2,8 @@
 
 import { isDeepStrictEqual } from 'node:util';
 import { type RunFolder, RunFolderError } from '../../command/run-folder.ts';
-import { isUnitResult, type Unit, type UnitResult, unitKey } from './units.ts';
+import type { ArmResult } from './results.ts';
+import { type Unit, unitKey } from './units.ts';
 
 const unitsFolder = 'units';
 
@@ -14,23 +15,23 @@ export class UnitStore {
   }
 
   /**
-   * The result of a unit that is done; null where it is not.
+   * The results of a unit that is done; null where it is not.
    *
    * @throws RunFolderError where the file is damaged, or of a unit that was told to do something else. It is left as it is.
    */
-  load(unit: Unit): UnitResult | null {
+  load(unit: Unit): ArmResult[] | null {
     const name = this.#fileOf(unit);
     if (!this.folder.has(name)) return null;
     const content = this.#read(this.folder, name);
-    if (isDeepStrictEqual(content.unit, JSON.parse(JSON.stringify(unit)))) return content.result;
+    if (isDeepStrictEqual(content.unit, JSON.parse(JSON.stringify(unit)))) return content.results;
     throw new RunFolderError(
       `${this.folder.path}/${name} holds a unit with other settings than this run's; move it away to have it trained`,
     );
   }
 
   /** @throws RunFolderError where it cannot be written. */
-  save(unit: Unit, result: UnitResult): void {
-    this.folder.writeJson(this.#fileOf(unit), { unit, result });
+  save(unit: Unit, results: readonly ArmResult[]): void {
+    this.folder.writeJson(this.#fileOf(unit), { unit, results });
   }
 
   /**
@@ -49,16 +50,14 @@ export class UnitStore {
     return `${unitsFolder}/${unitKey(unit)}.json`;
   }
 
-  #read(folder: RunFolder, name: string): { unit: object; result: UnitResult } {
-    const content = folder.readJson(name);
-    if (isObject(content) && 'unit' in content && 'result' in content) {
-      const { unit, result } = content;
-      if (isObject(unit) && isObject(result) && isUnitResult(result)) return { unit, result };
-    }
+  #read(folder: RunFolder, name: string): { unit: object; results: ArmResult[] } {
+    const { unit, results } = Object(folder.readJson(name));
+    if (typeof unit === 'object' && Array.isArray(results) && results.every(isArmResult)) return { unit, results };
     throw new RunFolderError(`${folder.path}/${name} is no result of this command; move it away`);
   }
 }
 
-function isObject(value: unknown): value is object {
-  return typeof value === 'object' && value !== null;
+function isArmResult(value: unknown): value is ArmResult {
+  const { arm, accuracy, operations } = Object(value);
+  return typeof arm === 'string' && typeof accuracy === 'number' && typeof operations === 'object';
 }

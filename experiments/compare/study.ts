@@ -7,6 +7,7 @@ import type { CompareOptions } from './options.ts';
 import {
   armsUnits,
   calibrationUnits,
+  chooseSetting,
   learningRateUnits,
   lengthUnits,
   planTasks,
@@ -17,10 +18,10 @@ import {
   tuningUnits,
 } from './plan.ts';
 import * as protocol from './protocol.ts';
-import type { Comparison, SweepResult } from './results.ts';
+import type { ArmResult, Comparison } from './results.ts';
 import type { UnitStore } from './store.ts';
 import { loadTask, type TaskName } from './tasks.ts';
-import type { Rules, Unit, UnitResult } from './units.ts';
+import type { Rules, Unit } from './units.ts';
 import { armNameOf } from './user-policy.ts';
 import { Work, workerCount } from './work.ts';
 
@@ -39,23 +40,24 @@ export async function study(options: CompareOptions, device: Device, store: Unit
     if (merge.length === 0) await work.pretrain(tasks);
     const sweep = steps === null ? await sweepTasks(tasks, perform) : [];
     const plans = steps === null ? planTasks(tasks, sweep) : quickTaskPlans(tasks, steps);
-    const tuning = quick ? [] : tuningUnits(plans);
-    const settings = (await perform('choosing the setting of the rule', tuning)).flatMap((r) => r.settings);
-    const calibration = await perform('calibrating the rules of the paper', calibrationUnits(plans, options));
-    const calibrations = calibration.flatMap((result) => result.calibrations);
-    const setting = protocol.chooseSetting(settings);
+    const tuning = await perform('choosing the setting of the rule', quick ? [] : tuningUnits(plans));
+    const calibrated = await perform('calibrating the rules of the paper', calibrationUnits(plans, options));
+    const setting = chooseSetting(tuning);
+    const thresholdsOf = (task: string) =>
+      Object.fromEntries(
+        calibrated.filter((each) => each.task === task).map(({ arm, threshold }) => [arm, Number(threshold)]),
+      );
+    const calibrations = plans.map(({ task }) => ({ task, thresholds: thresholdsOf(task) }));
     store.folder.writeJson('plan.json', { plans, setting, calibrations });
     console.log(describePlans(plans, setting));
     if (until) return null;
 
-    const thresholdsOf = (task: string) => calibrations.find((each) => each.task === task)?.thresholds ?? {};
-    const rulesOf = (task: TaskName): Rules => ({
-      ...{ setting: protocol.ruleSettings[setting], thresholds: thresholdsOf(task), policy },
-    });
-    const reported = shardOf(armsUnits(plans, rulesOf, options), shard);
-    const arms = (await perform('training the arms', reported)).flatMap((result) => result.arms);
+    const rule = protocol.ruleSettings[setting];
+    const settings = { 'full+grades': rule, 'lora+grades': rule };
+    const rulesOf = (task: TaskName): Rules => ({ settings, thresholds: thresholdsOf(task), policy });
+    const arms = await perform('training the arms', shardOf(armsUnits(plans, rulesOf, options), shard));
     const timing = shardOf(timingUnits(plans, rulesOf, options), shard);
-    const timings = (await perform('timing, one arm at a time', timing, 1)).flatMap((r) => r.timings);
+    const timings = await perform('timing, one arm at a time', timing, 1);
     if (shard) {
       console.log(`Part ${shard.index} of ${shard.count} is done. When all are: npm run compare -- --merge …`);
       return null;
@@ -69,29 +71,23 @@ export async function study(options: CompareOptions, device: Device, store: Unit
         const { name, base, character, source, description, classes } = loadTask(plan.task);
         const tuned = protocol.tuningTasks.includes(plan.task) && !quick;
         const { steps, learningRate } = plan;
-        const paperThresholds = thresholdsOf(plan.task);
         return {
           ...{ name, base, character, source, description, classes, steps, learningRate, tuning: tuned },
-          paperThresholds,
+          paperThresholds: thresholdsOf(plan.task),
         };
       }),
-      arms,
-      timings,
-      sweep,
-      settings: settings.map((result) => ({ ...result, chosen: result.setting === setting })),
+      ...{ arms, timings, sweep, tuning, setting },
     };
   } finally {
     work.release();
   }
 }
 
-type Perform = (label: string, units: readonly Unit[], workers?: number) => Promise<UnitResult[]>;
+type Perform = (label: string, units: readonly Unit[], workers?: number) => Promise<ArmResult[]>;
 
-async function sweepTasks(tasks: readonly TaskName[], perform: Perform): Promise<SweepResult[]> {
+async function sweepTasks(tasks: readonly TaskName[], perform: Perform): Promise<ArmResult[]> {
   const rates = await perform('choosing learning rates', learningRateUnits(tasks));
-  const sweep = rates.flatMap((result) => result.sweep);
-  const lengths = await perform('choosing schedule lengths', lengthUnits(tasks, sweep));
-  return [...sweep, ...lengths.flatMap((result) => result.sweep)];
+  return [...rates, ...(await perform('choosing schedule lengths', lengthUnits(tasks, rates)))];
 }
 
 function describePlans(plans: readonly TaskPlan[], setting: string): string {

@@ -1,7 +1,9 @@
 /** Trains the arms of one task, seed and schedule. */
 
-import type { Arm, Given } from './arms.ts';
-import { noisePerturbation } from './protocol.ts';
+import { LoadMeter } from '../../command/load-meter.ts';
+import { type Arm, type Given, paperArms, paperPolicy } from './arms.ts';
+import { quantile } from './bootstrap.ts';
+import { calibration, noisePerturbation } from './protocol.ts';
 import type { ArmResult } from './results.ts';
 import { Run, type RunSource, trainingOperations } from './run.ts';
 
@@ -11,7 +13,14 @@ export interface ArmsOptions extends RunSource, Omit<Given, 'ofRule'> {
   arms: readonly string[];
   /** The schedule as a multiple of the task's own. */
   length: number;
+  /** What the arms are scored on. */
+  part: 'validation' | 'test';
+  /** Whether the machine is idle, so that the time is taken. */
+  timed: boolean;
 }
+
+/** Steps that compile what a timed run needs. */
+const warmUpSteps = 3;
 
 /**
  * Each arm is a training of its own from its first step. The rules come first, then the whole arm, which is looked at, without
@@ -26,9 +35,9 @@ export async function trainArms(options: ArmsOptions): Promise<ArmResult[]> {
     done.set(rule.name, await trainArm(rule, options, null, null));
   }
   const whole = ofKind.find(({ role }) => role === 'whole');
-  if (!whole) return [];
+  const needsWhole = wanted.some((arm) => arm === whole || arm.rule !== undefined);
   const plainStops = wanted.filter(({ role }) => role === 'plain stop');
-  const full = await trainWhole(whole, options, plainStops, done);
+  const full = whole && needsWhole ? await trainWhole(whole, options, plainStops, done) : null;
   for (const arm of wanted) {
     if (done.has(arm.name)) continue;
     done.set(arm.name, await trainArm(arm, options, done.get(arm.rule ?? '') ?? null, full));
@@ -38,28 +47,21 @@ export async function trainArms(options: ArmsOptions): Promise<ArmResult[]> {
 
 /** To the end of the schedule, and on the way every plain stop: what the run has come to where it has used the operations of a rule. */
 async function trainWhole(
-  { name }: Arm,
+  whole: Arm,
   options: ArmsOptions,
   plainStops: readonly Arm[],
   done: Map<string, ArmResult>,
 ): Promise<ArmResult> {
-  const { length } = options;
-  const run = await Run.start(options);
   let due = plainStops.flatMap((arm) => {
     const ofRule = done.get(arm.rule ?? '');
     return ofRule ? [{ arm: arm.name, operations: trainingOperations(ofRule) }] : [];
   });
-  await run.train({
-    async onStep() {
-      const reached = due.filter(({ operations }) => trainingOperations(run) >= operations);
-      for (const { arm } of reached) done.set(arm, await run.describe(arm, length));
-      due = due.filter((each) => !reached.includes(each));
-    },
+  const full = await trainArm(whole, options, null, null, async (run) => {
+    const reached = due.filter(({ operations }) => trainingOperations(run) >= operations);
+    for (const { arm } of reached) done.set(arm, await run.describe(arm, options.length));
+    due = due.filter((each) => !reached.includes(each));
   });
-  await run.end();
-  const full = await run.describe(name, length);
-  run.release();
-  done.set(name, full);
+  done.set(whole.name, full);
   for (const { arm } of due) done.set(arm, { ...full, arm });
   return full;
 }
@@ -69,21 +71,63 @@ async function trainArm(
   options: ArmsOptions,
   ofRule: ArmResult | null,
   full: ArmResult | null,
+  onStep?: (run: Run) => unknown,
 ): Promise<ArmResult> {
-  const { length, learningRate, steps } = options;
+  const { length, learningRate, steps, part, timed } = options;
   const limit = ofRule ? trainingOperations(ofRule) : Number.POSITIVE_INFINITY;
   let source: RunSource = options;
   if (rate !== undefined && full) {
     const affordable = Math.round((steps * limit) / trainingOperations(full));
     source = { ...options, learningRate: rate * learningRate, steps: Math.max(1, Math.min(steps, affordable)) };
   }
+  if (timed) await warmUp(source);
   const run = await Run.start(source, {
+    inHalves: !timed,
     perturb: perturbed ? noisePerturbation : 0,
     policies: (run) => (policy ? [policy(run, { ...options, ofRule })] : []),
   });
-  await run.train({ limit });
+  const meter = new LoadMeter();
+  await run.train({
+    limit,
+    onStep() {
+      run.recordMemory();
+      return onStep?.(run);
+    },
+  });
   await run.end();
-  const result = await run.describe(name, length);
+  const timing = timed ? { ...run.timing, disturbance: meter.othersShare() ?? 0 } : null;
+  const result = await run.describe(name, length, part);
   run.release();
-  return result;
+  return { ...result, timing };
+}
+
+async function warmUp(source: RunSource): Promise<void> {
+  const run = await Run.start(source);
+  while (run.training.step < warmUpSteps && !run.training.finished) await run.training.advance();
+  await run.evaluate('validation', 200);
+  run.release();
+}
+
+/**
+ * One full run that every rule of the paper watches, with a threshold that nothing falls below. τ, the threshold in its results, is
+ * the median of the watched matrices at the share of the schedule that the protocol names.
+ */
+export async function calibrate(source: RunSource): Promise<ArmResult[]> {
+  const at = Math.round(calibration.share * source.steps);
+  const thresholds = new Map<string, number>();
+  const run = await Run.start(source, {
+    policies: (run) =>
+      paperArms.map((arm) => {
+        const rule = paperPolicy(arm, run, Number.MIN_VALUE);
+        rule.onCheck(({ step, values }) => {
+          if (step === at) thresholds.set(arm, quantile(Float64Array.from(values.values()).sort(), 0.5));
+        });
+        return rule;
+      }),
+  });
+  await run.train();
+  await run.end();
+  const result = await run.describe('full', 1, 'validation');
+  run.release();
+  return [...thresholds].map(([arm, threshold]) => ({ ...result, arm, threshold, signals: [] }));
 }

@@ -10,10 +10,11 @@ import { newestUnfinishedRun, newRunPath, RunFolder, RunFolderError, writeResult
 import type { Device } from '../../src/index.ts';
 import { counted } from '../report/numbers.ts';
 import { type Document, writeReport } from '../report/sections.ts';
-import { pretrainingSteps } from './bases.ts';
+import { type Bases, pretrainingSteps } from './bases.ts';
+import type { ArmResult } from './results.ts';
 import type { UnitStore } from './store.ts';
 import { loadTask } from './tasks.ts';
-import { type Bases, expectedSteps, type Unit, type UnitResult, UnitRunner, unitKey } from './units.ts';
+import { expectedSteps, type Unit, UnitRunner, unitInWords, unitKey } from './units.ts';
 import { performUnits } from './workers.ts';
 
 /** A run that holds its results is over. */
@@ -87,9 +88,9 @@ export class Work {
    *
    * @throws Interrupted, and CommandError where units failed; what is done is kept.
    */
-  async perform(label: string, units: readonly Unit[], workers: number): Promise<UnitResult[]> {
+  async perform(label: string, units: readonly Unit[], workers: number): Promise<ArmResult[]> {
     const { device, store } = this.#options;
-    const results = new Map<Unit, UnitResult>();
+    const results = new Map<Unit, readonly ArmResult[]>();
     for (const unit of units) {
       const known = store.load(unit);
       if (known) results.set(unit, known);
@@ -110,7 +111,7 @@ export class Work {
       progress.update(finished + parts.reduce((sum, { unit, share }) => sum + share * expectedSteps(unit), 0), [
         { text: `${results.size}/${units.length}`, importance: 9 },
         ...parts.map(({ unit, share }, i) => ({
-          text: `${unit.phase === 'timing' ? unit.arm : unit.task} seed ${unit.seed} ${Math.floor(100 * share)} %`,
+          text: `${unitInWords(unit)} ${Math.floor(100 * share)} %`,
           importance: 2 - i,
         })),
       ]);
@@ -121,9 +122,9 @@ export class Work {
         underWay.set(unit, (underWay.get(unit) ?? 0) + steps);
         show();
       },
-      onDone: (unit, result) => {
-        store.save(unit, result);
-        results.set(unit, result);
+      onDone: (unit, ofUnit) => {
+        store.save(unit, ofUnit);
+        results.set(unit, ofUnit);
         underWay.delete(unit);
         finished += expectedSteps(unit);
         show();

@@ -16,11 +16,11 @@ const runner = new UnitRunner(await openForRuns(kind === 'webgpu' ? 'webgpu' : '
 process.on('message', async ({ unit }: ToWorker) => {
   let steps = 0;
   try {
-    const result = await runner.perform(unit, () => {
+    const results = await runner.perform(unit, () => {
       steps++;
       if (steps % stepsBetweenMessages === 0) send({ type: 'steps', steps: stepsBetweenMessages });
     });
-    send({ type: 'done', result });
+    send({ type: 'done', results });
   } catch (error) {
     send({ type: 'failed', reason: error instanceof Error ? (error.stack ?? error.message) : String(error) });
   }

@@ -2,7 +2,9 @@
 
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { type Bases, type Unit, type UnitResult, unitKey } from './units.ts';
+import type { Bases } from './bases.ts';
+import type { ArmResult } from './results.ts';
+import { type Unit, unitKey } from './units.ts';
 
 export interface ToWorker {
   unit: Unit;
@@ -10,7 +12,7 @@ export interface ToWorker {
 
 export type FromWorker =
   | { type: 'steps'; steps: number }
-  | { type: 'done'; result: UnitResult }
+  | { type: 'done'; results: ArmResult[] }
   | { type: 'failed'; reason: string };
 
 interface WorkOptions {
@@ -21,7 +23,7 @@ interface WorkOptions {
   signal: AbortSignal;
   onSteps(unit: Unit, steps: number): void;
   /** Where it throws, every worker is let go, and so does `performUnits`. */
-  onDone(unit: Unit, result: UnitResult): void;
+  onDone(unit: Unit, results: ArmResult[]): void;
 }
 
 interface Failure {
@@ -29,7 +31,7 @@ interface Failure {
   reason: string;
 }
 
-type Outcome = { result: UnitResult } | { reason: string };
+type Outcome = { results: ArmResult[] } | { reason: string };
 
 /**
  * Performs units in the order given.
@@ -47,7 +49,7 @@ export async function performUnits(units: readonly Unit[], options: WorkOptions)
       for (let unit = waiting.shift(); unit && !signal.aborted; unit = waiting.shift()) {
         worker ??= startWorker(options);
         const outcome = await performOne(worker, unit, signal, options.onSteps);
-        if ('result' in outcome) options.onDone(unit, outcome.result);
+        if ('results' in outcome) options.onDone(unit, outcome.results);
         else if (!signal.aborted) failures.push({ unit, reason: outcome.reason });
         if (!worker.connected) worker = null;
       }
@@ -88,7 +90,7 @@ function performOne(
     };
     const onMessage = (message: FromWorker) => {
       if (message.type === 'steps') onSteps(unit, message.steps);
-      else finish(message.type === 'done' ? { result: message.result } : { reason: message.reason });
+      else finish(message.type === 'done' ? { results: message.results } : { reason: message.reason });
     };
     const onExit = (code: number | null, killedBy: string | null) =>
       finish({ reason: `the worker at ${unitKey(unit)} ended with ${killedBy ?? `code ${code}`}\n${printed}`.trim() });

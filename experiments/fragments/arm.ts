@@ -16,12 +16,15 @@ import {
 } from '../../src/index.ts';
 import { gradesPolicy } from '../compare/arms.ts';
 import { architecture } from '../compare/bases.ts';
-import { training as protocol } from '../compare/protocol.ts';
+import { training as protocol, recordEvery } from '../compare/protocol.ts';
+import type { ArmResult } from '../compare/results.ts';
 import { Run, trainingOperations } from '../compare/run.ts';
 import { vocabulary, windowLength } from '../compare/tasks/task.ts';
 import type { FragmentDataset } from '../data/fragments.ts';
 import type { Evaluation } from '../evaluate.ts';
-import { type ArmName, type ArmRecord, freezesOf } from './results.ts';
+import type { Sample } from '../report/watched.ts';
+
+export type ArmName = 'full' | 'grades';
 
 /** What both arms have in common: they start from the same weights and see the same batches. */
 export interface ArmOptions {
@@ -35,8 +38,22 @@ export interface ArmOptions {
   readonly threshold: number;
 }
 
-/** Steps between two looks at the loss; each is a read-back. */
-const logEvery = 20;
+/** What is recorded of an arm beside its training. Plain data, so that a checkpoint can hold it. */
+interface Evaluations {
+  /** Accuracy on a fixed part of the held-out fragments, on the way. */
+  curve: Sample[];
+  /** What a plain stop would have reached after as many operations as GradES. */
+  plainStop: { step: number; accuracy: number; loss: number } | null;
+  /** While training: the batches of an evaluation are larger. */
+  peakBytes: number;
+}
+
+export interface RecordedArm extends ArmResult, Evaluations {
+  readonly seconds: { train: number; evaluate: number };
+  /** Until this step nothing may freeze. */
+  readonly graceSteps: number;
+}
+
 const evaluationBatch = 167;
 /** Points of the accuracy curve, and the held-out fragments that each is measured on. */
 const curvePoints = 10;
@@ -52,41 +69,33 @@ const curveFragments = 3 * evaluationBatch;
 export async function trainArm(
   name: ArmName,
   options: ArmOptions,
-  run: { folder: RunFolder; signal: AbortSignal; evaluateAtFlops?: number },
-): Promise<ArmRecord> {
+  {
+    folder,
+    signal,
+    evaluateAtFlops = Number.POSITIVE_INFINITY,
+  }: {
+    folder: RunFolder;
+    signal: AbortSignal;
+    evaluateAtFlops?: number;
+  },
+): Promise<RecordedArm> {
   const { device, dataset, steps } = options;
-  const { folder, signal, evaluateAtFlops = Number.POSITIVE_INFINITY } = run;
+  const evaluations: Evaluations = { curve: [], plainStop: null, peakBytes: 0 };
   let logBytes = 0;
-  const { arm, policy } = build(name, options, {
-    record: {
-      state: () => JSON.stringify({ record, logBytes: folder.logBytes }),
+  const { run, rule } = build(name, options, {
+    evaluations: {
+      state: () => JSON.stringify({ evaluations, logBytes: folder.logBytes }),
       restore(saved) {
-        const found: { record: ArmRecord; logBytes: number } = JSON.parse(String(saved));
-        Object.assign(record, found.record);
+        const found: { evaluations: Evaluations; logBytes: number } = JSON.parse(String(saved));
+        Object.assign(evaluations, found.evaluations);
         logBytes = found.logBytes;
       },
     },
   });
-  const { training } = arm;
-  const record: ArmRecord = {
-    ...{ name, steps: 0, seconds: { train: 0, evaluate: 0 }, flops: 0, peakBytes: 0, accuracy: 0, loss: 0 },
-    ...{ losses: [], curve: [], events: [], plainStop: null },
-    watched: (policy?.watched ?? []).map(({ name, kind, block }) => ({ name, kind, block, samples: [] })),
-    threshold: policy?.threshold ?? null,
-    graceSteps: (policy?.settings.grace ?? 1) * steps,
-  };
+  const { training } = run;
   const checkpoints = new Checkpoints(folder.path, { name: `checkpoint-${name}` });
-  const timed = async (work: () => Promise<void>): Promise<number> => {
-    const started = performance.now();
-    await work();
-    const milliseconds = performance.now() - started;
-    record.seconds.train += milliseconds / 1000;
-    return milliseconds;
-  };
-  // What is still under way on the device belongs to the training time, what follows does not.
-  const pause = () => timed(() => device.synchronize());
   const saveCheckpoint = async () => {
-    await pause();
+    await run.settle();
     await checkpoints.write(training.step, await training.save());
   };
   const newest = await checkpoints.newest();
@@ -96,91 +105,75 @@ export async function trainArm(
   } else await saveCheckpoint();
 
   const progress = new Progress({ label: name, total: steps, doneBefore: training.step });
-  const matrices = training.registry.select(projectionKinds);
-  record.events = training.registry.events;
-  const writeFreezes = () =>
-    folder.writeJson(
-      'freezes.json',
-      freezesOf(record).map((freeze) => ({ arm: name, ...freeze })),
-    );
-  if (policy) writeFreezes();
   training.registry.onEvent(({ name: parameter, step, value, threshold, reason }) => {
-    if (value === null || threshold === null) {
-      progress.line(`  step ${step}: froze ${parameter} as well (${reason})`);
-      folder.log({ event: 'follow', arm: name, parameter, step, reason });
-    } else {
-      progress.line(`  step ${step}: froze ${parameter} (signal ${value.toFixed(3)} below ${threshold})`);
-      folder.log({ event: 'freeze', arm: name, parameter, step, value, threshold });
-      writeFreezes();
-    }
-  });
-  policy?.onCheck(({ step, values }) => {
-    for (const { name: matrix, samples } of record.watched) {
-      const value = values.get(matrix);
-      if (value !== undefined) samples.push({ step, value });
-    }
+    const cause = value === null ? `as well (${reason})` : `(signal ${value.toFixed(3)} below ${threshold})`;
+    progress.line(`  step ${step}: froze ${parameter} ${cause}`);
+    folder.log({ event: value === null ? 'follow' : 'freeze', arm: name, parameter, step, value, threshold, reason });
   });
 
-  // The peak of memory that counts is that of training; the batches of an evaluation are larger.
   const evaluated = async (count = dataset.test.count): Promise<Evaluation> => {
-    await pause();
-    record.peakBytes = Math.max(record.peakBytes, device.memory().peakBytes);
-    const evaluation = await arm.evaluate('test', count, evaluationBatch);
+    await run.settle();
+    evaluations.peakBytes = Math.max(evaluations.peakBytes, device.memory().peakBytes);
+    const evaluation = await run.evaluate('test', count, evaluationBatch);
     device.resetPeak();
     return evaluation;
   };
 
-  const checkpointEvery = Math.min(200, Math.ceil(steps / 10));
+  const matrices = training.registry.select(projectionKinds);
   const tokensPerStep = protocol.batch * windowLength;
-  let made = 0;
+  const checkpointEvery = Math.min(200, Math.ceil(steps / 10));
   // Of the last fifty steps or so.
   let meanMilliseconds = 0;
+  let [made, seconds] = [0, run.seconds.train];
   device.resetPeak();
   try {
-    while (!training.finished && !signal.aborted) {
-      const milliseconds = await timed(async () => {
-        await training.advance();
+    await run.train({
+      signal,
+      async onStep() {
         const { step } = training;
-        if (step === 1 || step % logEvery === 0) record.losses.push({ step, value: await training.loss() });
-      });
-      const { step } = training;
-      record.steps = step;
-      record.flops = trainingOperations(arm);
-      const loss = record.losses.at(-1)?.value;
-      const frozen = matrices.filter(isFrozen).length;
-      made++;
-      meanMilliseconds += (milliseconds - meanMilliseconds) / Math.min(made, 50);
-      progress.update(step, [
-        { text: `${step}/${steps}`, importance: 6 },
-        { text: `loss ${loss?.toFixed(4) ?? '–'}`, importance: 5 },
-        { text: `${formatCount((1000 * tokensPerStep) / meanMilliseconds).replace(' ', '')} tokens/s`, importance: 1 },
-        { text: `${meanMilliseconds.toFixed(1)} ms/step`, importance: 2 },
-        { text: `${frozen}/${matrices.length} frozen`, importance: 4 },
-      ]);
-      if (step % logEvery === 0) {
-        folder.log({ event: 'step', arm: name, step, loss, milliseconds, frozen, ...device.memory() });
-      }
-      const isPlainStop = !record.plainStop && record.flops >= evaluateAtFlops;
-      if (isPlainStop) {
-        const { accuracy, loss, seconds } = await evaluated();
-        record.plainStop = { accuracy, loss, seconds, step };
-      }
-      if (isPlainStop || training.finished || step % Math.ceil(steps / curvePoints) === 0) {
-        record.curve.push({ step, value: (await evaluated(curveFragments)).accuracy });
-      }
-      if (step % checkpointEvery === 0) await saveCheckpoint();
-    }
+        const frozen = matrices.filter(isFrozen).length;
+        const milliseconds = 1000 * (run.seconds.train - seconds);
+        made++;
+        meanMilliseconds += (milliseconds - meanMilliseconds) / Math.min(made, 50);
+        progress.update(step, [
+          { text: `${step}/${steps}`, importance: 6 },
+          { text: `loss ${run.loss?.toFixed(4) ?? '–'}`, importance: 5 },
+          {
+            text: `${formatCount((1000 * tokensPerStep) / meanMilliseconds).replace(' ', '')} tokens/s`,
+            importance: 1,
+          },
+          { text: `${meanMilliseconds.toFixed(1)} ms/step`, importance: 2 },
+          { text: `${frozen}/${matrices.length} frozen`, importance: 4 },
+        ]);
+        if (step % recordEvery.loss === 0) {
+          folder.log({ event: 'step', arm: name, step, loss: run.loss, milliseconds, frozen, ...device.memory() });
+        }
+        const isPlainStop = !evaluations.plainStop && trainingOperations(run) >= evaluateAtFlops;
+        if (isPlainStop) {
+          const { accuracy, loss } = await evaluated();
+          evaluations.plainStop = { accuracy, loss, step };
+        }
+        if (isPlainStop || training.finished || step % Math.ceil(steps / curvePoints) === 0) {
+          evaluations.curve.push({ step, value: (await evaluated(curveFragments)).accuracy });
+        }
+        if (step % checkpointEvery === 0) await saveCheckpoint();
+        seconds = run.seconds.train;
+      },
+    });
   } finally {
     progress.end();
   }
   await saveCheckpoint();
   if (!training.finished) throw new Interrupted(`Go on with: npm start -- --resume ${folder.path}`);
-  await timed(() => training.end());
-  const { accuracy, loss, seconds } = await evaluated();
-  Object.assign(record, { accuracy, loss });
-  record.seconds.evaluate = seconds;
-  arm.release();
-  return record;
+  await run.end();
+  const { accuracy, loss, seconds: evaluate } = await evaluated();
+  const record = { ...run.record(name, 1), ...evaluations, accuracy, loss };
+  run.release();
+  return {
+    ...record,
+    seconds: { train: run.seconds.train, evaluate },
+    graceSteps: (rule?.settings.grace ?? 1) * steps,
+  };
 }
 
 /**
@@ -188,15 +181,10 @@ export async function trainArm(
  * steps take half as long again until their loops are compiled.
  */
 export async function warmUp(options: ArmOptions, signal: AbortSignal): Promise<void> {
-  const { arm } = build('grades', { ...options, steps: Math.min(240, options.steps) });
-  await arm.training.run({
-    signal,
-    async onStep() {
-      await arm.training.loss();
-    },
-  });
-  await arm.evaluate('test', evaluationBatch, evaluationBatch);
-  arm.release();
+  const { run } = build('grades', { ...options, steps: Math.min(240, options.steps) });
+  await run.train({ signal });
+  await run.evaluate('test', evaluationBatch, evaluationBatch);
+  run.release();
 }
 
 function build(name: ArmName, options: ArmOptions, state?: TrainingOptions['state']) {
@@ -206,13 +194,13 @@ function build(name: ArmName, options: ArmOptions, state?: TrainingOptions['stat
   const model = new Transformer(config, { device, random: new Random(seed) });
   // Nothing asks for a validation set.
   const task = { ...dataset, name: 'fragments', validation: dataset.test };
-  const policies: GradES[] = [];
-  const arm = new Run({ ...options, task }, model, {
+  const rules: GradES[] = [];
+  const run = new Run({ ...options, task }, model, {
     ...{ inHalves: false, state },
     policies(run) {
-      if (name === 'grades') policies.push(gradesPolicy(run, { threshold }));
-      return policies;
+      if (name === 'grades') rules.push(gradesPolicy(run, { threshold }));
+      return rules;
     },
   });
-  return { arm, policy: policies.at(0) };
+  return { run, rule: rules.at(0) };
 }

@@ -15,15 +15,14 @@ import {
 } from '../../command/options.ts';
 import { runCommand } from '../../command/run.ts';
 import { newRunPath, RunFolder, writeResults } from '../../command/run-folder.ts';
-import { textTable } from '../../command/text-table.ts';
 import { type Device, openDevice } from '../../src/index.ts';
 import { training } from '../compare/protocol.ts';
+import { trainingOperations } from '../compare/run.ts';
 import { windowLength } from '../compare/tasks/task.ts';
 import { loadFragments } from '../data/fragments.ts';
-import { documentPage, documentPictures } from '../report/sections.ts';
+import { writeReport } from '../report/sections.ts';
 import { trainArm, warmUp } from './arm.ts';
-import { fragmentsDocument } from './report.ts';
-import { type Results, resultsInWords, resultsJson, resultsTable } from './results.ts';
+import { type StartResults, startDocument } from './report.ts';
 
 const testFragments = 2000;
 const learningRate = 3e-3;
@@ -47,7 +46,7 @@ const command = {
     device: deviceOption(),
     out: text({
       placeholder: 'DIR',
-      help: 'folder for log, freezes and pictures',
+      help: 'folder for log, results and pictures',
       defaultText: 'runs/fragments-<time>',
     }),
     json: outputFile({ help: 'also write the results to this file' }),
@@ -109,16 +108,12 @@ await runCommand(async () => {
   // GradES first: its operations tell where on the full run's own curve a plain stop would have cost as much.
   const run = { folder, signal: interrupt.signal };
   const grades = await trainArm('grades', arm, run);
-  const full = await trainArm('full', arm, { ...run, evaluateAtFlops: grades.flops });
+  const full = await trainArm('full', arm, { ...run, evaluateAtFlops: trainingOperations(grades) });
   interrupt.release();
 
-  const results: Results = { device: { kind, adapter, software }, config, full, grades };
-  console.log(`\n${textTable(resultsTable(results))}\n\n${resultsInWords(results)}\n`);
-  const summary = resultsJson(results);
-  folder.writeJson('summary.json', summary);
-  if (json !== null) writeResults(json, summary);
-  const document = fragmentsDocument(results);
-  for (const [name, svg] of Object.entries(documentPictures(document))) folder.write(name, svg);
-  console.log(`Page and pictures: ${folder.write('report.html', documentPage(document))}`);
+  const results: StartResults = { device: { kind, adapter, software }, config, full, grades };
+  writeReport(folder, startDocument(results));
+  folder.writeJson('summary.json', results);
+  if (json !== null) writeResults(json, results);
   folder.close();
 });

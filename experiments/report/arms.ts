@@ -45,13 +45,14 @@ export function armStyle(arm: string, palette: Palette): { colour: string; symbo
  * What is drawn in one panel: a task of the arms that train all weights, or of those that train adapters. The two lose and
  * cost so differently that one axis would hide the smaller differences.
  */
-export function byTaskAndFamily<T extends { arm: string; task: string | null }>(
+export function byTaskAndFamily<T extends { arm: string; task?: string }>(
   items: readonly T[],
 ): { name: string; members: T[] }[] {
   const panels = new Map<string, T[]>();
   for (const adapted of [false, true]) {
     for (const item of items.filter(({ arm }) => isAdapted(arm) === adapted)) {
-      const name = adapted ? [item.task ?? [], 'LoRA'].flat().join(', ') : (item.task ?? 'all weights');
+      const { task } = item;
+      const name = adapted ? (task === undefined ? 'LoRA' : `${task}, LoRA`) : (task ?? 'all weights');
       panels.set(name, [...(panels.get(name) ?? []), item]);
     }
   }

@@ -7,8 +7,11 @@ import {
   htmlTable,
   markdownTable,
   type Table,
+  tableOf,
   textTable,
 } from '../../command/text-table.ts';
+import { gradesInWords } from './explanations.ts';
+import { absent } from './numbers.ts';
 import { PAGE, PAPER, type Palette, paletteCss } from './palette.ts';
 import { FONT } from './picture.ts';
 
@@ -40,6 +43,56 @@ export interface Document {
   /** What belongs beside the numbers, a short sentence each: a smoke run, where and when, what was left out. */
   notes: readonly string[];
   parts: readonly (Section | Picture)[];
+}
+
+/** When, where and with what results were made. */
+export interface Circumstances {
+  /** 'smoke' for quick runs, which prove nothing. */
+  kind: 'full' | 'smoke';
+  date: string;
+  machine: string;
+  device: { kind: string; adapter: string };
+  model: string;
+}
+
+/** What every report of an experiment begins with. */
+export function beginning(
+  { kind, date, machine, device, model }: Circumstances,
+  title: string,
+  notes: readonly string[],
+): Pick<Document, 'title' | 'introduction' | 'notes'> {
+  const isSmoke = kind === 'smoke';
+  const warning = 'Smoke run, not evidence. It shows that everything runs from end to end; its numbers say nothing.';
+  const circumstances = `${date}. ${machine}. Device: ${device.kind}, ${device.adapter}. Model: ${model}.`;
+  return {
+    title: isSmoke ? `Smoke run, not evidence: ${title}` : title,
+    introduction: [gradesInWords],
+    notes: [...(isSmoke ? [warning] : []), circumstances, ...notes],
+  };
+}
+
+/** A column by its title: what it says of a row, null where there is nothing to say. */
+export type Columns<Row> = Readonly<Record<string, (row: Row) => string | null | undefined>>;
+
+/** The first `leftColumns` hold words. A column that says nothing of any row is left out. */
+export function columnsOf<Row>(rows: readonly Row[], leftColumns: number, columns: Columns<Row>): Table {
+  const kept = Object.entries(columns).filter(([, cell]) => rows.some((row) => cell(row) != null));
+  const cells = rows.map((row) => kept.map(([, cell]) => cell(row) ?? absent));
+  return tableOf(
+    kept.map(([title]) => title),
+    cells,
+    leftColumns,
+  );
+}
+
+/** Nothing where the table has no rows. */
+export function tableSection(
+  heading: string,
+  table: Table,
+  paragraphs: readonly string[] = [],
+  long = false,
+): Section[] {
+  return table.rows.length > 0 ? [{ heading, paragraphs, table, long }] : [];
 }
 
 /** How each thing that a document holds is written. */

@@ -9,44 +9,27 @@ export interface Sample {
   value: number;
 }
 
-export interface WatchedMatrix {
+/** One weight matrix, or what else the registry can freeze. */
+export interface Place {
   name: string;
   kind: string;
   block: number | null;
-  /** The watched signal; samples that are not finite are not drawn. */
-  samples: readonly Sample[];
-  threshold: number | null;
-  /** When it was frozen, and the signal then. */
-  frozen?: Sample;
+}
+
+export interface Freeze extends Place {
+  step: number;
+  /** What the rule saw; null where the parameter followed another or a list said so. */
+  value: number | null;
 }
 
 export interface WatchedRun {
-  /** Steps made, and steps of the schedule. */
-  steps: number;
-  totalSteps: number;
-  matrices: readonly WatchedMatrix[];
-}
-
-/** From what a run recorded; freezes of what was not watched are left out. */
-export function watchedRun({
-  steps,
-  scheduleSteps: totalSteps,
-  signals,
-  freezes,
-  threshold,
-}: {
-  steps: number;
+  /** Steps of the schedule, and steps run. */
   scheduleSteps: number;
-  signals: readonly Omit<WatchedMatrix, 'threshold' | 'frozen'>[];
-  freezes: readonly { name: string; step: number; value: number | null }[];
+  steps: number;
+  freezes: readonly Freeze[];
+  /** What a rule watched at some of its checks, and the threshold; empty and null where nothing was watched. */
+  signals: readonly (Place & { samples: readonly Sample[] })[];
   threshold: number | null;
-}): WatchedRun {
-  const matrices = signals.map((signal) => {
-    const freeze = freezes.find(({ name }) => name === signal.name);
-    const frozen = freeze && freeze.value !== null ? { step: freeze.step, value: freeze.value } : undefined;
-    return { ...signal, threshold, frozen };
-  });
-  return { steps, totalSteps, matrices };
 }
 
 /**
@@ -63,9 +46,9 @@ export function drawSignals(
 ): string {
   const single = runs.length === 1;
   const places = placesOf(runs).filter(({ each }) => each.some(({ samples }) => samples.some(isKnown)));
-  const totalSteps = Math.max(...runs.map((run) => run.totalSteps));
+  const totalSteps = Math.max(...runs.map(({ scheduleSteps }) => scheduleSteps));
   const matrices = places.flatMap(({ each }) => each);
-  const thresholds = [...new Set(matrices.map(({ threshold }) => threshold).filter((value) => value !== null))];
+  const thresholds = [...new Set(runs.map(({ threshold }) => threshold).filter((value) => value !== null))];
   const values = matrices.flatMap(({ samples }) => samples.filter(isKnown).map(({ value }) => value));
   const top = 1.18 * [...values, ...thresholds].reduce((a, b) => Math.max(a, b), 0);
   const blocks = new Set(places.map(({ block }) => block)).size;
@@ -151,7 +134,7 @@ export function drawAlive(
 ): string {
   const single = tasks.every(({ runs }) => runs.length === 1);
   const rows = placesOf(tasks.flatMap(({ runs }) => runs)).map(({ label }) => label);
-  const all = tasks.flatMap(({ runs }) => runs.flatMap(({ matrices }) => matrices));
+  const all = placesOf(tasks.flatMap(({ runs }) => runs)).flatMap(({ each }) => each);
   return drawPanels({
     title,
     description: freezesInWords(all),
@@ -168,7 +151,7 @@ export function drawAlive(
     left: 104,
     palette,
     panels: tasks.map(({ name, runs }) => {
-      const totalSteps = Math.max(...runs.map((run) => run.totalSteps));
+      const totalSteps = Math.max(...runs.map(({ scheduleSteps }) => scheduleSteps));
       const end = Math.max(...runs.map(({ steps }) => steps));
       const bars = placesOf(runs).flatMap(({ label, each }) => {
         const ends = each.map(({ frozen, end }) => frozen?.step ?? end).sort((a, b) => a - b);
@@ -214,14 +197,25 @@ export function drawAlive(
   });
 }
 
-/** Each matrix once, in the order of the registry, with what became of it in each run. */
+/** One matrix in one run, with its freeze where the rule made one. */
+interface WatchedMatrix {
+  name: string;
+  samples: readonly Sample[];
+  frozen?: Sample;
+  /** The step at which the run ended. */
+  end: number;
+}
+
+/** Each watched matrix once, in the order of the registry, with what became of it in each run. */
 function placesOf(runs: readonly WatchedRun[]) {
-  const found = new Map<string, { label: string; block: number | null; each: (WatchedMatrix & { end: number })[] }>();
-  for (const { steps, matrices } of runs) {
-    for (const matrix of matrices) {
-      const { name, kind, block } = matrix;
+  const found = new Map<string, { label: string; block: number | null; each: WatchedMatrix[] }>();
+  for (const { steps: end, signals, freezes } of runs) {
+    for (const { name, kind, block, samples } of signals) {
       const place = found.get(name) ?? { label: block === null ? kind : `block ${block}, ${kind}`, block, each: [] };
-      place.each.push({ ...matrix, end: steps });
+      const frozen = freezes.flatMap(({ name: other, step, value }) =>
+        other === name && value !== null ? [{ step, value }] : [],
+      )[0];
+      place.each.push({ name, samples, frozen, end });
       found.set(name, place);
     }
   }
@@ -229,9 +223,8 @@ function placesOf(runs: readonly WatchedRun[]) {
 }
 
 function freezesInWords(matrices: readonly WatchedMatrix[]): string {
-  const frozen = matrices.filter((matrix) => matrix.frozen);
-  const places = frozen.map(({ name, frozen }) => `${name} at step ${frozen?.step}`);
-  const head = `${frozen.length} of ${matrices.length} frozen`;
+  const places = matrices.flatMap(({ name, frozen }) => (frozen ? [`${name} at step ${frozen.step}`] : []));
+  const head = `${places.length} of ${matrices.length} frozen`;
   return places.length > 0 && places.length <= 20 ? `${head}: ${places.join(', ')}` : head;
 }
 

@@ -1,7 +1,7 @@
 /** How operations enter the graph: what each begins and ends with. */
-import { snapshotWork, type WorkReport, workSince } from '../tensor/device.ts';
+import { checkSameDevice, snapshotWork, type WorkReport, workSince } from '../tensor/device.ts';
 import { computeDType } from '../tensor/dtype.ts';
-import { ArgumentError, BackwardError, DeviceMismatchError, DTypeError } from '../tensor/errors.ts';
+import { ArgumentError, BackwardError, DTypeError } from '../tensor/errors.ts';
 import { currentStep } from '../tensor/scope.ts';
 import { formatShape } from '../tensor/shape.ts';
 import { Tensor } from '../tensor/tensor.ts';
@@ -104,14 +104,8 @@ export function begin(operation: string, ...operands: readonly Tensor[]): void {
 export function beginView(operation: string, ...operands: readonly Tensor[]): void {
   checkTensors(operation, operands);
   const [first] = operands;
-  for (const operand of operands) {
-    operand.assertUsable(operation);
-    if (operand.device === first.device) continue;
-    throw new DeviceMismatchError(
-      `${operation}: one operand ${formatShape(first.shape)} lives on ${first.device.kind}, another ` +
-        `${formatShape(operand.shape)} on ${operand.device.kind}; all must be on one device`,
-    );
-  }
+  for (const operand of operands) operand.assertUsable(operation);
+  checkSameDevice(operation, operands);
   workBefore = tracing ? snapshotWork(first.device) : null;
 }
 

@@ -31,10 +31,11 @@ export interface GradESOptions {
   grace?: number;
   /** Share of T over which the signal is averaged; 0 averages nothing. */
   horizon?: number;
-  /** Share of T during which the value must stay below the threshold, at every check. 0: one low value is enough. */
+  /**
+   * Share of T during which the value must stay below the threshold, at every check, and that passes between two freezes; the
+   * matrix that is lowest goes first. 0: one low value is enough, for as many matrices as have one.
+   */
   patience?: number;
-  /** Share of T that passes between two freezes; the matrix that is lowest goes first. */
-  spacing?: number;
   /**
    * Steps between checks. By default as many as leave 192 samples to an average: every step up to 4,799 steps, every fourth
    * at 10,000. A check costs a read-back, and more memory traffic for the gradients of the watched matrices.
@@ -55,7 +56,7 @@ export interface Check {
 }
 
 /** The rule was chosen with these; see docs/grades.md for the reasons. */
-const defaults = { grace: 0.15, horizon: 0.08, patience: 0.02, spacing: 0.02, sampleFrom: 1, freezeLeftovers: false };
+const defaults = { grace: 0.15, horizon: 0.08, patience: 0.02, sampleFrom: 1, freezeLeftovers: false };
 /** How many samples an average has in the runs that the default threshold was chosen on. */
 const samplesOfAverage = 192;
 
@@ -69,7 +70,6 @@ const allowed = {
   grace: isShare,
   horizon: isShare,
   patience: isShare,
-  spacing: isShare,
   interval: isWholeNumber,
   sampleFrom: isWholeNumber,
   freezeLeftovers: isFlag,
@@ -229,7 +229,8 @@ export class GradES implements Policy {
 
   /** Takes what step `measured` came to into account, after the update of step `now`. */
   #decide(measured: number, sums: ReadonlyMap<string, number>, now: number): void {
-    const { signal, threshold, grace, patience, spacing, steps, freezeLeftovers: takesLeftovers } = this.settings;
+    const { signal, threshold, grace, steps, freezeLeftovers: takesLeftovers } = this.settings;
+    const patience = this.settings.patience * steps;
     const values = new Map<string, number>();
     const ready: { entry: RegistryEntry; value: number }[] = [];
     for (const followed of this.#followed) {
@@ -244,7 +245,7 @@ export class GradES implements Policy {
       values.set(entry.name, value);
       followed.belowSince = value < threshold ? (followed.belowSince ?? measured) : null;
       if (followed.belowSince === null || measured <= grace * steps) continue;
-      if (measured - followed.belowSince >= patience * steps) ready.push({ entry, value });
+      if (measured - followed.belowSince >= patience) ready.push({ entry, value });
     }
     for (const listener of this.#listeners) listener({ step: measured, values });
     if (measured > grace * steps && this.#followed.every(({ hasGradient }) => !hasGradient)) {
@@ -255,8 +256,8 @@ export class GradES implements Policy {
     }
     ready.sort((a, b) => a.value - b.value);
     for (const { entry, value } of ready) {
-      if (now - this.#lastFreeze < spacing * steps) break;
-      if (spacing > 0) this.#lastFreeze = now;
+      if (now - this.#lastFreeze < patience) break;
+      if (patience > 0) this.#lastFreeze = now;
       this.#registry.freeze(entry, { step: now, value, threshold, reason: 'converged' });
     }
     if (takesLeftovers) freezeLeftovers(this.#registry, this.watched, now);

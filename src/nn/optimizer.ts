@@ -1,14 +1,9 @@
 /** What all optimizers share. */
 import { gradientOf, hasGradient } from '../autograd/leaf-gradient.ts';
 import { tensor, zeros } from '../tensor/create.ts';
+import { checkSameDevice } from '../tensor/device.ts';
 import type { NumericArray } from '../tensor/dtype.ts';
-import {
-  ArgumentError,
-  BackwardError,
-  DeviceMismatchError,
-  NonFiniteGradientError,
-  ShapeError,
-} from '../tensor/errors.ts';
+import { ArgumentError, BackwardError, NonFiniteGradientError, ShapeError } from '../tensor/errors.ts';
 import { getOrCreate } from '../tensor/get-or-create.ts';
 import { scope } from '../tensor/scope.ts';
 import { formatShape } from '../tensor/shape.ts';
@@ -99,13 +94,7 @@ export abstract class Optimizer {
     checkRange(kind, 'learningRate', learningRate, 0, Number.MAX_VALUE);
     checkRange(kind, 'maxGradientNorm', maxGradientNorm, 0, Number.POSITIVE_INFINITY);
     checkRange(kind, 'weightDecay', weightDecay, 0, 1);
-    const { device } = parameters[0];
-    const stray = parameters.find((parameter) => parameter.device !== device);
-    if (stray) {
-      throw new DeviceMismatchError(
-        `${kind}: ${stray.name} lives on ${stray.device.kind}, the first on ${device.kind}`,
-      );
-    }
+    checkSameDevice(kind, parameters);
     this.parameters = [...new Set(parameters)];
     this.maxGradientNorm = maxGradientNorm;
     this.weightDecay = weightDecay;

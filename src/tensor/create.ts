@@ -12,7 +12,7 @@ import { Storage } from './storage.ts';
 import { allocate, allocateBuffer, type NestedArray, Tensor } from './tensor.ts';
 
 export interface CreateOptions {
-  /** Where the tensor lives; by default the device set with `setDefaultDevice`, or else a `cpu` device. */
+  /** Where the tensor lives; by default the device set with `setDefaultDevice`, or the first that was opened, or else a `cpu` device. */
   device?: Device;
   /** f32 unless the data says otherwise (Float64Array: f64, Int32Array: i32). */
   dtype?: DType;
@@ -31,6 +31,12 @@ export function defaultDevice(): Device {
 
 export function setDefaultDevice(device: Device): void {
   standard = device;
+}
+
+/** The first device that a program opens is its default. */
+export function offerDefaultDevice(device: Device): Device {
+  standard ??= device;
+  return device;
 }
 
 /**
@@ -126,24 +132,26 @@ export function ones(shape: Shape, options: CreateOptions = {}): Tensor {
  */
 export function arange(end: number, options: CreateOptions & { start?: number; step?: number } = {}): Tensor {
   checkOptions('arange', options, [...createOptions, 'start', 'step'], null);
-  const { start = 0, step = 1, device, dtype = 'f32' } = options;
+  const { start = 0, step = 1, device = defaultDevice(), dtype = 'f32' } = options;
   for (const [name, value] of Object.entries({ end, start, step })) {
     if (Number.isFinite(value) && !(name === 'step' && value === 0)) continue;
     throw new ArgumentError(`arange: ${name} is ${value} (allowed: finite numbers, and no step of 0)`);
   }
   const count = Math.max(0, Math.ceil((end - start) / step));
-  const values = Float64Array.from({ length: count }, (_, i) => start + i * step);
-  return tensor(values, { device, dtype, name: 'arange' });
+  return fromHost({ name: 'arange', device, dtype, shape: [count], owner: currentScope() }, (values) => {
+    for (let i = 0; i < count; i++)
+      values[i] = dtype === 'i32' ? checkInteger('arange', start + i * step) : start + i * step;
+  });
 }
 
 /** The identity matrix (rows, columns): 1 on the main diagonal, else 0; square by default. */
 export function eye(rows: number, options: CreateOptions & { columns?: number } = {}): Tensor {
   checkOptions('eye', options, [...createOptions, 'columns'], 'columns');
-  const { columns = rows, device, dtype = 'f32' } = options;
+  const { columns = rows, device = defaultDevice(), dtype = 'f32' } = options;
   checkShape('eye', [rows, columns]);
-  const values = typedArray(computeDType(dtype), rows * columns);
-  for (let i = 0; i < Math.min(rows, columns); i++) values[i * columns + i] = 1;
-  return tensor(values, { device, dtype, shape: [rows, columns], name: 'eye' });
+  return fromHost({ name: 'eye', device, dtype, shape: [rows, columns], owner: currentScope() }, (values) => {
+    for (let i = 0; i < Math.min(rows, columns); i++) values[i * columns + i] = 1;
+  });
 }
 
 /** Independent numbers, uniform in [low, high). */
@@ -194,7 +202,7 @@ export function checkRandom(operation: string, random: unknown): void {
 }
 
 export function checkDType(operation: string, device: Device, dtype: DType): void {
-  if (device.supports(dtype)) return;
+  if (dtypes.includes(dtype) && device.supports(dtype)) return;
   const allowed = dtypes.filter((each) => device.supports(each)).join(', ');
   throw new DTypeError(
     `${operation}: dtype ${dtype} is not available on ${device.kind} (${device.adapter}; allowed there: ${allowed})`,
@@ -202,7 +210,7 @@ export function checkDType(operation: string, device: Device, dtype: DType): voi
 }
 
 /** @throws DTypeError where an i32 cannot hold the number. */
-function checkInteger(name: string, value: number): number {
+export function checkInteger(name: string, value: number): number {
   if (Number.isInteger(value) && value === (value | 0)) return value;
   throw new DTypeError(`${name}: ${value} does not fit dtype i32 (allowed: whole numbers from -2^31 to 2^31 - 1)`);
 }

@@ -1,6 +1,7 @@
 /** What a device is, and how its work is counted. */
 import type { DeviceBuffer, MemoryReport } from './buffer-pool.ts';
 import type { DType, NumericArray } from './dtype.ts';
+import { DeviceMismatchError } from './errors.ts';
 import type { Kernel } from './kernel.ts';
 import type { Shape, Strides } from './shape.ts';
 
@@ -77,6 +78,19 @@ export interface Device {
   resetPeak(): void;
   /** Gives free buffers back to the system, so that reserved memory falls to what is live. */
   trim(): void;
+}
+
+/** @throws DeviceMismatchError where the operands are not on one device; it says how to get them there. */
+export function checkSameDevice(operation: string, operands: readonly Pick<KernelOperand, 'device' | 'shape'>[]): void {
+  const [first] = operands;
+  const stray = operands.find(({ device }) => device !== first.device);
+  if (!stray) return;
+  const place = ({ device, shape }: typeof first) => `[${shape.join(', ')}] on ${device.kind} (${device.adapter})`;
+  const other = stray.device.kind === first.device.kind ? 'another device, ' : '';
+  throw new DeviceMismatchError(
+    `${operation}: one operand is ${place(first)}, one ${other}${place(stray)}; all must be on one device. ` +
+      'tensor(…, { device }) makes one there, await x.to(device) copies one, setDefaultDevice(device) makes all that follow there',
+  );
 }
 
 /** A copy of the counters, to subtract from a later one. */

@@ -1,6 +1,6 @@
 /** How a kernel is run: its operands and scalars come by name, and are checked before anything is computed. */
-import type { Device, KernelOperand } from './device.ts';
-import { DeviceMismatchError, KernelError } from './errors.ts';
+import { checkSameDevice, type KernelOperand } from './device.ts';
+import { KernelError } from './errors.ts';
 import type { Kernel, ScalarType } from './kernel.ts';
 
 /**
@@ -28,19 +28,13 @@ export function dispatch<Operand extends string, Scalar extends string>(
 /** In binding order. */
 function operandsOf(kernel: Kernel, given: Readonly<Record<string, KernelOperand | undefined>>): KernelOperand[] {
   const operands: KernelOperand[] = [];
-  let device: Device | null = null;
   for (const name of kernel.operandNames) {
     const operand = given[name];
     if (operand === undefined) throw otherNames(kernel.name, 'operands', given, kernel.operandNames);
     operand.assertUsable(kernel.name);
     operands.push(operand);
-    device ??= operand.device;
-    if (operand.device === device) continue;
-    throw new DeviceMismatchError(
-      `${kernel.name}: operands live on ${device.kind} (${device.adapter}) and on ${operand.device.kind} ` +
-        `(${operand.device.adapter}); all must be on one device`,
-    );
   }
+  checkSameDevice(kernel.name, operands);
   if (countOf(given) > operands.length) throw otherNames(kernel.name, 'operands', given, kernel.operandNames);
   return operands;
 }

@@ -1,5 +1,6 @@
 /** The choice of a device. */
 import { CpuDevice, type CpuOptions } from './cpu/cpu-device.ts';
+import { offerDefaultDevice } from './create.ts';
 import type { Device } from './device.ts';
 import { ArgumentError, NoAdapterError } from './errors.ts';
 import { checkOptions } from './options.ts';
@@ -14,7 +15,8 @@ export type OpenDeviceOptions = WebGpuOptions & Pick<CpuOptions, 'threads' | 'fo
 /**
  * Opens a device: `webgpu`, `cpu`, or with `auto` WebGPU on graphics hardware and `cpu` where there is none (a software adapter
  * computes on the same cores, and mostly more slowly). The options bound its memory, choose the kernels of `webgpu`, and for
- * `cpu` the number of threads and the form of the vector loops. `openDevice({ gpu })` takes a GPUDevice that the caller has.
+ * `cpu` the number of threads and the form of the vector loops. `openDevice({ gpu })` takes a GPUDevice that the caller has. The
+ * first device opened is where tensors are made that name none.
  *
  * @throws NoAdapterError for `webgpu` on a machine without an adapter; ArgumentError for another kind, an unknown option, `gpu`
  *   with `cpu`, and where it opens `cpu` for another number of threads than 1 to 64, or in a form that cannot run.
@@ -30,7 +32,7 @@ export async function openDevice(
   checkOptions('openDevice', options, ['memoryBudget', 'kernelSet', 'gpu', 'threads', 'form'], null);
   if (kind === 'cpu' && options.gpu) throw new ArgumentError("openDevice: a device 'cpu' takes no gpu");
   const takesCpu = kind === 'cpu' || (kind === 'auto' && !options.gpu && !(await hasGraphicsHardware()));
-  return takesCpu ? new CpuDevice(options) : WebGpuDevice.open(options);
+  return offerDefaultDevice(takesCpu ? new CpuDevice(options) : await WebGpuDevice.open(options));
 }
 
 async function hasGraphicsHardware(): Promise<boolean> {

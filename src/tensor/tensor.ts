@@ -3,7 +3,8 @@ import { copyInto } from './copy.ts';
 import type { Device, DeviceBuffer, KernelOperand } from './device.ts';
 import { bytesPerElement, computeDType, type DType, type NumericArray, typedArray } from './dtype.ts';
 import { DeviceLimitError, OutOfMemoryError, ReleasedTensorError, ShapeError } from './errors.ts';
-import { currentScope, type Releasable, type Scope, scope } from './scope.ts';
+import { collectGarbage } from './garbage.ts';
+import { currentScope, currentStep, type Releasable, type Scope, scope } from './scope.ts';
 import { formatShape, isRowMajor, rowMajorStrides, type Shape, type Strides, sizeOf } from './shape.ts';
 import { Storage } from './storage.ts';
 
@@ -84,7 +85,9 @@ export class Tensor implements KernelOperand, Releasable {
     this.assertUsable('data');
     const dtype = computeDType(this.dtype);
     if (this.size === 0) return typedArray(dtype, 0);
-    return typedArray(dtype, this.size, await readDense(this));
+    const bytes = await readDense(this);
+    if (currentStep() === null) await collectGarbage(this.device);
+    return typedArray(dtype, this.size, bytes);
   }
 
   /** All elements as nested arrays. Waits for the device. */
@@ -155,7 +158,11 @@ export function allocateBuffer(device: Device, dtype: DType, shape: Shape, opera
   } catch (error) {
     if (!(error instanceof OutOfMemoryError || error instanceof DeviceLimitError)) throw error;
     const kind = error instanceof OutOfMemoryError ? OutOfMemoryError : DeviceLimitError;
-    throw new kind(`${error.message}; it is for a tensor ${dtype} ${formatShape(shape)} on ${device.kind}`);
+    const advice =
+      currentStep() === null
+        ? '. Outside of step() memory comes back with tensor.release(), or some time after a value is read: put the body of a loop in step()'
+        : '';
+    throw new kind(`${error.message}; it is for a tensor ${dtype} ${formatShape(shape)} on ${device.kind}${advice}`);
   }
 }
 

@@ -59,9 +59,9 @@ describe('when a matrix freezes', () => {
   });
 
   test('a report that arrives late is waited for, and changes nothing', async () => {
-    const options = { steps: 40, signal: gradientMagnitude, interval: 4, spacing: 0.1, watch: three } as const;
+    const options = { steps: 40, signal: gradientMagnitude, interval: 4, patience: 0.1, watch: three } as const;
     const script: Script = (step, name) => (name === key ? 50 - step : 100 - step);
-    const settings = { ...options, threshold: 0.9, patience: 0, grace: 0 };
+    const settings = { ...options, threshold: 0.9, grace: 0 };
     const prompt = await play(script, settings).run(40);
     const late = play(script, settings);
     late.optimizer.delay = 3;
@@ -149,7 +149,7 @@ describe('when a matrix freezes', () => {
   test('patience: one low value is not enough, and a high one starts it anew', async () => {
     const script: Script = (step) => (step < 600 || (step >= 620 && step < 650) ? 100 : 10);
     const rule = { steps: 1000, signal: gradientMagnitude, threshold: 0.5, grace: 0, horizon: 0 };
-    const options = { ...rule, interval: 5, spacing: 0, watch: one };
+    const options = { ...rule, interval: 5, watch: one };
     // Checks at 1, 6, …: 601 is low, 621 high again, 651 low for good.
     expect((await play(script, { ...options, patience: 0 }).run(700)).freezeSteps).toEqual([606]);
     expect((await play(script, { ...options, patience: 0.015 }).run(700)).freezeSteps).toEqual([621]);
@@ -158,28 +158,29 @@ describe('when a matrix freezes', () => {
   });
 
   test('patience: a check without a value starts it anew', async () => {
-    const options = { steps: 1000, threshold: 0.5, grace: 0, horizon: 0, interval: 5, spacing: 0, watch: one };
+    const options = { steps: 1000, threshold: 0.5, grace: 0, horizon: 0, interval: 5, watch: one };
     const script: Script = (step) => (step === 121 ? null : step < 100 ? 100 : 1);
     const { freezeSteps } = await play(script, { ...options, patience: 0.04 }).run(300);
     // Below since 101; nothing at 121; below since 126, and for 40 steps at 166.
     expect(freezeSteps).toEqual([171]);
   });
 
-  test('spacing: one at a time, the lowest signal first', async () => {
+  test('patience passes between two freezes as well: one at a time, the lowest signal first', async () => {
     const order = [value, query, key];
     const script: Script = (step, name) => (step < 50 ? 100 : 10 + order.indexOf(name));
     const options = { steps: 200, ...magnitude, threshold: 0.5, grace: 0, interval: 4, watch: three } as const;
-    const spaced = await play(script, { ...options, spacing: 0.1 }).run(200);
-    expect(spaced.freezes).toEqual([
-      [value, 57],
-      [query, 77],
-      [key, 97],
+    // Checks at 1, 5, …: 53 is the first low one.
+    const patient = await play(script, { ...options, patience: 0.1 }).run(200);
+    expect(patient.freezes).toEqual([
+      [value, 77],
+      [query, 97],
+      [key, 117],
     ]);
-    const together = await play(script, { ...options, spacing: 0 }).run(200);
+    const together = await play(script, { ...options, patience: 0 }).run(200);
     expect(together.freezes.map(([name]) => name)).toEqual(order);
     expect(together.freezeSteps).toEqual([57, 57, 57]);
-    const dense = await play(script, { ...options, spacing: 0.001 }).run(200);
-    expect(dense.freezeSteps).toEqual([57, 61, 65]);
+    const dense = await play(script, { ...options, patience: 0.001 }).run(200);
+    expect(dense.freezeSteps).toEqual([61, 65, 69]);
   });
 
   test('a value equal to the threshold is not below it', async () => {
@@ -204,7 +205,7 @@ describe('when a matrix freezes', () => {
 
   test('a thawed matrix has its patience again', async () => {
     const rule = { steps: 1000, threshold: 0.5, grace: 0, horizon: 0, patience: 0.04 };
-    const options = { ...rule, interval: 5, spacing: 0, watch: one };
+    const options = { ...rule, interval: 5, watch: one };
     const played = await play((step) => (step < 100 ? 100 : 1), options).run(200);
     expect(played.freezeSteps).toEqual([146]);
     played.registry.thaw(played.registry.get(query), { step: 200, reason: 'test' });
@@ -281,7 +282,7 @@ test('who listens hears every check, until he stops', async () => {
 describe('saved and restored', () => {
   test.each([0, 2])('after any step, a check that has yet to take effect included (%i ms late)', async (delay) => {
     const script: Script = (step, name) => (step % 11 === 0 ? null : (100 + name.length) / step);
-    const rule = { signal: gradientMagnitude, threshold: 0.6, grace: 0.2, horizon: 0.1, patience: 0.1, spacing: 0.1 };
+    const rule = { signal: gradientMagnitude, threshold: 0.6, grace: 0.2, horizon: 0.1, patience: 0.1 };
     const options = { ...rule, steps: 40, interval: 3, sampleFrom: 2, watch: three };
     const expected = await play(script, options).run(40);
     expect(expected.freezes.length).toBe(3);
@@ -337,7 +338,6 @@ describe('options', () => {
       grace: 0.15,
       horizon: 0.08,
       patience: 0.02,
-      spacing: 0.02,
       interval: 1,
       sampleFrom: 1,
       freezeLeftovers: false,
@@ -359,7 +359,7 @@ describe('options', () => {
     [{ grace: Number.NaN }, /grace NaN/],
     [{ horizon: 2 }, /horizon 2/],
     [{ patience: -1 }, /patience -1/],
-    [{ spacing: 50 }, /spacing 50/],
+    [{ patience: 50 }, /patience 50/],
     [{ interval: 0 }, /interval 0/],
     [{ interval: 2.5 }, /interval 2.5/],
     [{ sampleFrom: 0 }, /sampleFrom 0/],
@@ -409,7 +409,7 @@ describe('options', () => {
 });
 
 /** Every matrix freezes in its turn, in a run of 60 steps. */
-const lively = { steps: 60, threshold: 1, grace: 0.2, horizon: 0.1, patience: 0, spacing: 0.02, interval: 2 } as const;
+const lively = { steps: 60, threshold: 1, grace: 0.2, horizon: 0.1, patience: 0.02, interval: 2 } as const;
 
 async function train(device: Device, options: Partial<GradESOptions> = {}) {
   const training = new Training(device);
@@ -445,7 +445,7 @@ onEachDevice((device) => {
   });
 
   test('freezes are apart, after the grace period, one check after the value that caused them', async () => {
-    const { training, checks } = await train(device, { spacing: 0.05, freezeLeftovers: true });
+    const { training, checks } = await train(device, { patience: 0.05, freezeLeftovers: true });
     const freezes = training.registry.events.filter(({ reason }) => reason === 'converged');
     expect(freezes.length).toBeGreaterThan(5);
     for (const [i, { name, step, value, threshold }] of freezes.entries()) {

@@ -16,7 +16,7 @@ import { cpu } from '../devices.ts';
 import { releaseLater, type TinyOptions, tinyModel } from '../nn/tiny.ts';
 
 /** Σ |g| as a share of its peak, where one low value is enough. */
-export const magnitude = { signal: gradientMagnitude, horizon: 0, patience: 0, spacing: 0 } as const;
+export const magnitude = { signal: gradientMagnitude, horizon: 0, patience: 0 } as const;
 /** Sum to report for a parameter at a step, whatever is watched; null where it has no gradient. */
 export type Script = (step: number, name: string) => number | null;
 

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { describe, expect, test } from 'vitest';
 import {
   ArgumentError,
@@ -8,6 +9,7 @@ import {
   full,
   type NestedArray,
   normal,
+  OutOfMemoryError,
   ones,
   openDevice,
   Random,
@@ -248,6 +250,23 @@ test('the default device is used where none is named', () => {
   } finally {
     setDefaultDevice(previous);
   }
+});
+
+test('the first device that a program opens is its default', () => {
+  const program = `
+    import { openDevice, tensor } from './src/index.ts';
+    const [first, second] = [await openDevice('cpu'), await openDevice('cpu')];
+    console.log(tensor([1]).device === first, second !== first);`;
+  const { stdout } = spawnSync(process.execPath, ['--import', 'tsx', '--input-type=module', '--eval', program], {
+    encoding: 'utf8',
+  });
+  expect(stdout.trim()).toBe('true true');
+});
+
+test('what does not fit is told before the host makes it', () => {
+  const device = new CpuDevice({ memoryBudget: 2 ** 20 });
+  expect(() => arange(1e12, { device })).toThrow(OutOfMemoryError);
+  expect(() => eye(2 ** 20, { device })).toThrow(OutOfMemoryError);
 });
 
 test('a device is opened by its kind, and no other kind is taken', async () => {

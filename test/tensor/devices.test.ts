@@ -102,7 +102,8 @@ onEachDevice((device) => {
     const x = zeros([600, 1], { device: small });
     const message =
       'add: a buffer of 1440000 bytes does not fit: tensors hold 2400 bytes, 2560 are reserved, and the budget is 1000000; ' +
-      `it is for a tensor f32 [600, 600] on ${device.kind}`;
+      `it is for a tensor f32 [600, 600] on ${device.kind}. Outside of step() memory comes back with tensor.release(), or some time ` +
+      'after a value is read: put the body of a loop in step()';
     expect(() => x.add(x.reshape([1, 600]))).toThrow(new OutOfMemoryError(message));
   });
 
@@ -111,7 +112,7 @@ onEachDevice((device) => {
     const x = tensor([1, 2], { device });
     const target = zeros([2], { device: other });
     expect(() => copyInto(x, target, [1])).toThrow(DeviceMismatchError);
-    expect(() => copyInto(x, target, [1])).toThrow(`strided-copy: operands live on ${device.kind}`);
+    expect(() => copyInto(x, target, [1])).toThrow(`strided-copy: one operand is [2] on ${device.kind}`);
   });
 });
 
@@ -125,7 +126,22 @@ test('memory that the machine does not have is told like a budget', () => {
 
 test('two devices of one kind are two devices', () => {
   const x = tensor([1, 2], { device: cpu });
-  expect(() => x.add(tensor([1, 2], { device: new CpuDevice() }))).toThrow(DeviceMismatchError);
+  const add = () => x.add(tensor([1, 2], { device: new CpuDevice() }));
+  expect(add).toThrow(DeviceMismatchError);
+  expect(add).toThrow(/add: one operand is \[2\] on cpu .*, one another device, \[2\] on cpu .*setDefaultDevice/);
+});
+
+onEachDevice((device) => {
+  test('memory of tensors outside of steps comes back in a loop that reads values', async () => {
+    const own = await openDevice(device.kind);
+    const x = zeros([2 ** 22], { device: own });
+    let most = 0;
+    for (let i = 0; i < 60; i++) {
+      await x.add(i).slice([0], [1]).item();
+      most = Math.max(most, own.memory().liveBytes);
+    }
+    expect(most).toBeLessThan(40 * 2 ** 24);
+  });
 });
 
 test('workgroups fold into a second axis, and no further', () => {

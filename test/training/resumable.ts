@@ -37,7 +37,7 @@ export const rules: Readonly<
   GradES: (registry, optimizer) =>
     new GradES(registry, optimizer, { steps: STEPS, threshold: 0.9, freezeLeftovers: true }),
   'GradES of the gradient': (registry, optimizer) =>
-    new GradES(registry, optimizer, { steps: STEPS, signal: gradientMagnitude, threshold: 0.97, spacing: 0.05 }),
+    new GradES(registry, optimizer, { steps: STEPS, signal: gradientMagnitude, threshold: 0.97, patience: 0.05 }),
   'GradES of the change of the gradient': (registry, optimizer) =>
     new GradES(registry, optimizer, {
       steps: STEPS,

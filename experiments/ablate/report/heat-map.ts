@@ -1,11 +1,11 @@
-/** Thresholds down, graces across: what it costs in accuracy, what is left of the operations, and the time if known. */
+/** Thresholds down, graces across: what it costs in accuracy, and what is left of the operations and of the time. */
 
 import { cell, text } from '@observablehq/plot';
 import { formatSeconds } from '../../../command/format.ts';
 import { fixed, signed } from '../../report/numbers.ts';
 import type { Palette } from '../../report/palette.ts';
 import { drawPanels } from '../../report/panels.ts';
-import { type Cell, cellsOf, type Grid } from '../grid.ts';
+import type { Cell, Grid } from '../grid.ts';
 
 /** Fainter than the text that stands on it. */
 const DEEPEST = 0.6;
@@ -18,13 +18,13 @@ interface Map {
 }
 
 export function drawHeatMap(title: string, grid: Grid, palette: Palette): string {
-  const cells = cellsOf(grid);
-  const missing = grid.thresholds.flatMap((threshold, row) =>
-    grid.graces.filter((_, column) => !grid.cells[row]![column]).map((grace) => ({ threshold, grace })),
-  );
+  const { cells } = grid;
+  const missing = grid.thresholds
+    .flatMap((threshold) => grid.graces.map((grace) => ({ threshold, grace })))
+    .filter((place) => !cells.some((each) => each.threshold === place.threshold && each.grace === place.grace));
   const steepest = Math.max(1, ...cells.map(({ difference }) => Math.abs(difference)));
   const fewest = Math.min(0.99, ...cells.map(({ operationsRatio }) => operationsRatio));
-  const slowest = Math.max(...cells.map(({ seconds }) => seconds ?? 0));
+  const slowest = Math.max(...cells.map(({ seconds }) => seconds));
   const maps: Map[] = [
     {
       name: 'accuracy minus full training, points',
@@ -38,8 +38,8 @@ export function drawHeatMap(title: string, grid: Grid, palette: Palette): string
     },
     {
       name: 'time',
-      words: ({ seconds }) => (seconds === null ? '' : formatSeconds(seconds)),
-      depth: ({ seconds }) => (seconds === null ? 0 : 1 - seconds / slowest),
+      words: ({ seconds }) => formatSeconds(seconds),
+      depth: ({ seconds }) => 1 - seconds / slowest,
     },
   ];
   const place = { x: 'grace', y: 'threshold', inset: 1 } as const;
@@ -59,7 +59,7 @@ export function drawHeatMap(title: string, grid: Grid, palette: Palette): string
     xFormat: (grace) => `α ${grace}`,
     yFormat: (threshold) => `τ ${threshold}`,
     palette,
-    panels: (slowest > 0 ? maps : maps.slice(0, 2)).map(({ name, words, depth }) => ({
+    panels: maps.map(({ name, words, depth }) => ({
       name,
       x: { type: 'band', domain: grid.graces },
       y: { type: 'band', domain: grid.thresholds },

@@ -4,44 +4,40 @@ import { dot, gridX, gridY, link, ruleX, ruleY, text } from '@observablehq/plot'
 import { armLabel, armLegend, armStyle, byTaskAndFamily } from '../../report/arms.ts';
 import { signed } from '../../report/numbers.ts';
 import type { Palette } from '../../report/palette.ts';
-import { drawPanels, panelColumns } from '../../report/panels.ts';
+import { drawPanels } from '../../report/panels.ts';
 
 interface TradeOff {
   arm: string;
-  /** Null for the mean over tasks. */
-  task: string | null;
   /** Over that of `full`. */
   cost: number;
   /** Minus that of `full`. */
   points: number;
 }
 
-/** One mark an arm. Means over tasks are joined to their names at the side; tasks stand side by side, without names. */
-export function drawTradeOff(title: string, xLabel: string, points: readonly TradeOff[], palette: Palette): string {
-  const named = points.every(({ task }) => task === null);
+/** One mark an arm, joined to its name at the side. */
+export function drawTradeOff(title: string, points: readonly TradeOff[], palette: Palette): string {
   const x = padded([0.5, 1, ...points.map(({ cost }) => cost)]);
   const colour = ({ arm }: TradeOff) => armStyle(arm, palette).colour;
   // GradES lies on top, whatever it shares its place with.
   const ordered = [...points].sort((a, b) => Number(a.arm.endsWith('grades')) - Number(b.arm.endsWith('grades')));
   return drawPanels({
     title,
-    description: named ? points.map(inWords).join('; ') : undefined,
+    description: points.map(inWords).join('; '),
     legend: armLegend(points, palette),
-    columns: named ? 1 : panelColumns(new Set(points.map(({ task }) => task)).size),
+    columns: 1,
     ownAxes: true,
-    left: named ? 52 : 36,
-    right: named ? 210 : 0,
-    xLabel,
+    right: 210,
+    xLabel: 'operations, over those of “full”',
     yLabel: 'points of accuracy, minus “full”',
     palette,
     panels: byTaskAndFamily(ordered).map(({ name, members }) => {
       const y = padded([-0.5, 0.1, ...members.map(({ points: gained }) => gained)]);
-      const labels = named ? untangled(members, x[1], y) : [];
+      const labels = untangled(members, x[1], y);
       return {
         name,
         x: { domain: x },
         y: { domain: y },
-        height: named ? Math.max(120, 22 * members.length) : 120,
+        height: Math.max(120, 22 * members.length),
         marks: [
           gridX({ stroke: palette.line, strokeOpacity: 0.6, ticks: 4 }),
           gridY({ stroke: palette.line, strokeOpacity: 0.6, ticks: 4 }),
@@ -51,7 +47,7 @@ export function drawTradeOff(title: string, xLabel: string, points: readonly Tra
           dot(members, {
             x: 'cost',
             y: 'points',
-            r: named ? 6 : 4.5,
+            r: 6,
             symbol: ({ arm }: TradeOff) => armStyle(arm, palette).symbol,
             fill: colour,
             stroke: palette.paper,
@@ -72,8 +68,8 @@ export function drawTradeOff(title: string, xLabel: string, points: readonly Tra
   });
 }
 
-function inWords({ arm, task, cost, points }: TradeOff): string {
-  return `${armLabel(arm)}${task === null ? '' : ` on ${task}`}: ${signed(points, 2)} points at ${cost.toFixed(2)}`;
+function inWords({ arm, cost, points }: TradeOff): string {
+  return `${armLabel(arm)}: ${signed(points, 2)} points at ${cost.toFixed(2)}`;
 }
 
 function padded(values: readonly number[]): [number, number] {
@@ -105,14 +101,8 @@ export function untangled<T extends { cost: number; points: number }>(
   return named;
 }
 
-interface Line {
-  cost: number;
-  points: number;
-  at: number;
-}
-
 /** Whether the lines from two points to their places at the side cross: one passes the other point on its wrong side. */
-function cross(a: Line, b: Line, side: number): boolean {
+function cross<T extends { cost: number; points: number; at: number }>(a: T, b: T, side: number): boolean {
   const [left, right] = a.cost <= b.cost ? [a, b] : [b, a];
   const share = (right.cost - left.cost) / (side - left.cost);
   const passing = left.points + share * (left.at - left.points);

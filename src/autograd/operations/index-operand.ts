@@ -1,7 +1,6 @@
 /** The check of operands that hold indices. */
 import { checkIndices } from '../../tensor/create.ts';
-import { DeviceMismatchError } from '../../tensor/errors.ts';
-import { formatShape } from '../../tensor/shape.ts';
+import { checkSameDevice } from '../../tensor/device.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 
 /**
@@ -18,11 +17,6 @@ export function checkIndexOperand(
   ignored?: number,
 ): void {
   indices.assertUsable(operation);
-  if (indices.device !== companion.device) {
-    throw new DeviceMismatchError(
-      `${operation}: the indices ${formatShape(indices.shape)} live on ${indices.device.kind}, the other operand ` +
-        `${formatShape(companion.shape)} on ${companion.device.kind}; all must be on one device`,
-    );
-  }
+  checkSameDevice(operation, [companion, indices]);
   checkIndices(operation, indices, count, ignored);
 }

@@ -74,6 +74,7 @@ export const platform: Platform = {
   environment: () => null,
   warn: (message) => console.warn(message),
 
+  collectGarbage: () => {},
   // A timer would be held back by 4 ms.
   eventLoopTurn: () =>
     new Promise((resolve) => {

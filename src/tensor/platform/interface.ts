@@ -10,6 +10,8 @@ export interface Platform {
   environment(name: string): string | null;
   warn(message: string): void;
 
+  /** Has the engine collect what nothing refers to any more; nothing happens where it cannot be asked. */
+  collectGarbage(): void;
   /** Gives the event loop a turn: messages, timers and signals arrive there. */
   eventLoopTurn(): Promise<void>;
   /** Awaits what a software adapter works on, without taking a core from it. */

@@ -5,6 +5,7 @@ import { copyFile, mkdir, open, readdir, readFile, rm } from 'node:fs/promises';
 import { availableParallelism, totalmem } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { Worker } from 'node:worker_threads';
 import { simdForms } from '../cpu/simd-form.ts';
 import { ArgumentError, NoAdapterError } from '../errors.ts';
@@ -19,6 +20,15 @@ import { writeAside } from './write-aside.ts';
  * Held here, it does not keep the process from exiting.
  */
 let instance: GPU | null = null;
+
+/** Asked of the engine at first use. */
+let collector: (() => void) | null = null;
+
+function exposedCollector(): () => void {
+  setFlagsFromString('--expose-gc');
+  const found: unknown = runInNewContext('gc');
+  return typeof found === 'function' ? () => Reflect.apply(found, undefined, []) : () => {};
+}
 
 const [major, minor] = process.versions.node.split('.').map(Number);
 const joinsVectors = process.arch === 'x64' && (major > 23 || (major === 23 && minor >= 5));
@@ -69,6 +79,10 @@ export const platform: Platform = {
   parallelism: availableParallelism,
   environment: (name) => process.env[name] || null,
   warn: (message) => process.emitWarning(message),
+  collectGarbage() {
+    collector ??= exposedCollector();
+    collector();
+  },
   eventLoopTurn,
   politely,
 

@@ -448,3 +448,84 @@ test('mixed dtypes are refused', () => {
 test('numbers alone are refused', () => {
   expect(() => operations.add(1, 2)).toThrow(new DTypeError('add: at least one operand must be a tensor'));
 });
+
+onEachDevice((device) => {
+  describe('on integers', () => {
+    const [top, bottom] = [2 ** 31 - 1, -(2 ** 31)];
+    const x = [top, bottom, 5, -7, 16_777_217];
+    const y = [1, -1, 3, -7, 1];
+    const integers = (values: number[]) => tensor(values, { device, dtype: 'i32' });
+
+    test.each<[string, PointwiseOperation, number[]]>([
+      ['add wraps', operations.add, [bottom, top, 8, -14, 16_777_218]],
+      ['sub wraps', operations.sub, [top - 1, bottom + 1, 2, 0, 16_777_216]],
+      ['mul wraps', operations.mul, [top, bottom, 15, 49, 16_777_217]],
+      ['maximum', operations.maximum, [top, -1, 5, -7, 16_777_217]],
+      ['minimum', operations.minimum, [1, bottom, 3, -7, 1]],
+      ['less', operations.less, [0, 1, 0, 0, 0]],
+      ['greaterEqual', operations.greaterEqual, [1, 0, 1, 1, 1]],
+      ['equal', operations.equal, [0, 0, 0, 1, 0]],
+      ['neg', operations.neg, [-top, bottom, -5, 7, -16_777_217]],
+      ['abs', operations.abs, [top, bottom, 5, 7, 16_777_217]],
+    ])('%s', async (_name, operation, expected) => {
+      await step(async () => {
+        const result = applyPointwise(operation, [integers(x), integers(y)]);
+        expect(result.dtype).toBe('i32');
+        expect(await result.toArray()).toEqual(expected);
+      });
+    });
+
+    test('views, broadcasting and whole numbers go', async () => {
+      await step(async () => {
+        const table = tensor([1, 2, 3, 4, 5, 6], { device, dtype: 'i32', shape: [2, 3] }).transpose();
+        expect(
+          await table
+            .mul(integers([10, 100]))
+            .add(1)
+            .toArray(),
+        ).toEqual([
+          [11, 401],
+          [21, 501],
+          [31, 601],
+        ]);
+        expect(await operations.where(table.greater(2), table, 0).toArray()).toEqual([
+          [0, 4],
+          [0, 5],
+          [3, 6],
+        ]);
+        expect(await table.clamp(2, 4).toArray()).toEqual([
+          [2, 4],
+          [2, 4],
+          [3, 4],
+        ]);
+      });
+    });
+
+    test('fractions, floats beside them and what is no operation on integers are refused', () => {
+      const i = integers([1, 2]);
+      expect(() => i.add(0.5)).toThrow('add: 0.5 does not fit dtype i32');
+      expect(() => i.add(tensor([1, 2], { device }))).toThrow(DTypeError);
+      expect(() => i.exp()).toThrow(
+        "exp: operands have dtype i32 (allowed: f16, f32, f64; cast(x, 'f32') makes numbers of integers)",
+      );
+    });
+
+    test('cast cuts off towards 0, ends at the bounds, and comes back rounded', async () => {
+      await step(async () => {
+        const floats = tensor([2.7, -2.7, 3e9, -3e9, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 31, 2147483520], {
+          device,
+        });
+        const whole = floats.cast('i32');
+        expect(await whole.toArray()).toEqual([2, -2, top, bottom, 0, top, top, 2147483520]);
+        expect(await whole.reshape([2, 4]).transpose().cast('f32').slice([0], [2]).toArray()).toEqual([
+          [2, 0],
+          [-2, 2 ** 31],
+        ]);
+        if (device.supports('f16'))
+          expect(await whole.slice([0], [2]).cast('f16').cast('i32').toArray()).toEqual([2, -2]);
+        if (device.supports('f64'))
+          expect(await whole.cast('f64').cast('i32').toArray()).toEqual(await whole.toArray());
+      });
+    });
+  });
+});

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import type { Ablation } from '../../../experiments/ablate/grid.ts';
 import { ablationDocument } from '../../../experiments/ablate/report.ts';
+import type { Ablation } from '../../../experiments/compare/results.ts';
 import {
   documentMarkdown,
   documentPage,
@@ -29,27 +29,25 @@ test('a heat map a signal, each a file by itself and on the page', () => {
   expect(page).not.toMatch(/(src|href)=|<script|NaN|undefined/);
 });
 
-test('rows are thresholds, columns graces, and the cells the means over seeds', () => {
+test('a row a cell, and its numbers the means over seeds', () => {
   const ablation = madeUpAblation();
-  const constant = {
-    ...ablation,
-    rows: ablation.rows.map((row) => ({ ...row, accuracy: row.threshold + 0.1 * row.grace, fullAccuracy: 0.5 })),
+  const accuracyOf = (arm: string) => {
+    const { threshold, grace } = ablation.settings[arm] ?? { threshold: 0.5, grace: 0 };
+    return threshold + 0.1 * grace;
   };
+  const constant = { ...ablation, arms: ablation.arms.map((run) => ({ ...run, accuracy: accuracyOf(run.arm) })) };
   const markdown = markdownTables(constant);
-  expect(markdown).toContain('| τ \\ α | 0.1 | 0.3 | 0.5 |');
-  expect(markdown).toContain('| 0.45 | 46.00 ± 0.00 (−4.00) | 48.00 ± 0.00 (−2.00) | 50.00 ± 0.00 (0.00) |');
-  expect(markdown).toContain('| 0.6 | 0.460 | 0.580 | 0.700 |');
-  expect(markdown).toContain('| 0.6 | 46.0 s | 58.0 s | 1 min 10 s |');
+  expect(markdown).toContain('| 0.45 | 0.1 | 2 | 46.00 ± 0.00 | −4.00 | 0.595 | 59.5 s | 0 % | 80 % |');
+  expect(markdown).toContain('| 0.6 | 0.5 | 2 | 65.00 ± 0.00 | +15.00 | 0.700 | 1 min 10 s |');
   expect(markdown).toContain('chosen after the fact');
 });
 
-test('cells that did not run, times that are not known and smoke runs are told', () => {
+test('cells that did not run and smoke runs are told', () => {
   const ablation = madeUpAblation('smoke');
-  const partial = { ...ablation, rows: ablation.rows.filter(({ threshold, grace }) => threshold > 0.3 || grace > 0.1) };
+  const partial = { ...ablation, arms: ablation.arms.filter(({ arm }) => !arm.endsWith(' 0.3 0.1')) };
   const text = summaryText(partial);
   expect(text).toMatch(/^Smoke run, not evidence/);
   expect(text).toContain('1 cell without a run.');
-  expect(text).not.toContain('Time, gradient / peak');
   expect(pictures(partial)['ablation-gradient-peak.svg']).toContain('smoke run, not evidence');
-  expect(summaryText({ ...ablation, rows: [] })).toContain('Nothing was run.');
+  expect(summaryText({ ...ablation, arms: [] })).toContain('Nothing was run.');
 });

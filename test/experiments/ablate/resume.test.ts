@@ -5,7 +5,7 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { expect, test, vi } from 'vitest';
-import type { Ablation } from '../../../experiments/ablate/grid.ts';
+import type { Ablation } from '../../../experiments/compare/results.ts';
 import { temporaryFolder } from '../../temporary-folder.ts';
 
 vi.setConfig({ testTimeout: 300_000 });
@@ -25,15 +25,16 @@ test('an ablation that lost a run goes on to what it was', () => {
   const folder = temporaryFolder();
   const options = ['--quick', '--steps', '20', '--task', 'contains', '--signals', 'gradient', '--device', 'cpu'];
   const rows = () => {
-    const { rows }: Ablation = JSON.parse(readFileSync(join(folder, 'run', 'ablation.json'), 'utf8'));
-    return rows.map((row) => ({ ...row, seconds: 0 }));
+    const { arms }: Ablation = JSON.parse(readFileSync(join(folder, 'run', 'ablation.json'), 'utf8'));
+    return arms.map((run) => ({ ...run, timing: null, memory: [] }));
   };
   const { status, printed } = run(folder, ...options, '--out', 'run');
   expect(status, printed).toBe(0);
   const whole = rows();
-  expect(whole.map(({ signal, threshold, grace }) => [signal, threshold, grace])).toEqual(
-    [0.5, 0.7, 0.9].map((threshold) => ['gradient', threshold, 0.3]),
-  );
+  expect(whole.map(({ arm }) => arm)).toEqual([
+    'full',
+    ...[0.5, 0.7, 0.9].map((threshold) => `gradient threshold-${threshold} grace-0.3`),
+  ]);
   const units = join(folder, 'run', 'units');
   const lost = readdirSync(units).filter((file) => file.includes('threshold-0.7'));
   expect(lost).toHaveLength(1);

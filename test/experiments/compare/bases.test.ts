@@ -16,7 +16,7 @@ beforeEach(() => {
 
 function load(steps: number) {
   const told: string[] = [];
-  return loadBase('sequences', device, { folder, steps, onProgress: (line) => told.push(line) }).then((state) => ({
+  return loadBase('sequences', device, { folder, steps }, (line) => told.push(line)).then((state) => ({
     state,
     told,
   }));

@@ -1,6 +1,6 @@
-import type { Ablation } from '../../../experiments/ablate/grid.ts';
 import { armNames } from '../../../experiments/compare/arms.ts';
-import type { ArmResult, Comparison, Freeze, TaskDescription, Timing } from '../../../experiments/compare/results.ts';
+import type { Ablation, ArmResult, Comparison, TaskDescription } from '../../../experiments/compare/results.ts';
+import type { Freeze } from '../../../experiments/report/watched.ts';
 import { projectionKinds, Random } from '../../../src/index.ts';
 
 export interface MadeUp {
@@ -60,41 +60,38 @@ export function madeUpComparison({
       ),
     ),
   );
+  const arm = (words: Partial<ArmResult>): ArmResult => ({ ...arms[0], ...words });
   return {
+    ...circumstances,
     kind,
-    date: '2026-01-01',
-    machine: 'no machine: every number is made up',
-    device: { kind: 'cpu', adapter: 'none' },
-    model: `made-up model with ${blocks} blocks`,
     seeds: seedNumbers,
+    policy: null,
     omissions: ['everything that a real run would have done.'],
     tasks,
     arms,
-    timings: tasks.flatMap((task) =>
-      (['full', 'full+stopping', 'full+grades', 'lora', 'lora+grades', 'plain-stop'] as const).map((arm) =>
-        timing(arm, task.name, blocks),
-      ),
-    ),
+    timings: arms
+      .filter(({ seed, length }) => seed === 1 && length === 1)
+      .filter(({ arm }) => ['full', 'full+stopping', 'full+grades', 'lora', 'lora+grades', 'plain-stop'].includes(arm))
+      .map((run) => timed(run, blocks)),
     sweep: tasks.flatMap(({ name: task }) =>
-      [500, 1000].map((steps) => ({
-        task,
-        adapters: false,
-        steps,
-        learningRate: 0.003,
-        seed: 101,
-        validationAccuracy: 0.8,
-      })),
+      [500, 1000].map((scheduleSteps) => arm({ task, scheduleSteps, seed: 101, arm: 'full' })),
     ),
-    settings: ['rule < 0.3', 'rule < 0.45'].map((setting, index) => ({
-      setting,
-      task: tasks.at(-1)!.name,
-      seed: 201,
-      accuracyDifference: -0.001 * (index + 1),
-      operationsRatio: 0.8 - 0.1 * index,
-      chosen: index === 1,
-    })),
+    tuning: ['full', 'rule < 0.3', 'rule < 0.45'].map((name, index) =>
+      arm({
+        ...{ arm: name, task: tasks.at(-1)!.name, seed: 201, accuracy: 0.8 - 0.001 * index },
+        operations: { ...arms[0].operations, forward: 3e9 * (1 - 0.2 * index) },
+      }),
+    ),
+    setting: 'rule < 0.45',
   };
 }
+
+const circumstances = {
+  date: '2026-01-01',
+  machine: 'no machine: every number is made up',
+  device: { kind: 'cpu', adapter: 'none' },
+  model: 'made-up model',
+};
 
 function describe(index: number, tuning: boolean): TaskDescription {
   return {
@@ -107,7 +104,7 @@ function describe(index: number, tuning: boolean): TaskDescription {
     steps: scheduleSteps,
     learningRate: { full: 0.003, lora: 0.01 },
     tuning,
-    ...(!tuning && { paperThresholds: { 'paper-v1': 1.5, 'paper-v3': 2.25, 'released-code': 0.5 } }),
+    paperThresholds: tuning ? {} : { 'paper-v1': 1.5, 'paper-v3': 2.25, 'released-code': 0.5 },
   };
 }
 
@@ -146,6 +143,7 @@ function run(
     length,
     scheduleSteps: arm.startsWith('short-cosine') ? steps : total,
     steps,
+    learningRate: 0.003,
     accuracy,
     loss: 0.5,
     operations: {
@@ -179,6 +177,7 @@ function run(
         }))
       : [],
     threshold: watches ? 0.45 : null,
+    timing: null,
   };
 }
 
@@ -196,58 +195,53 @@ function followers(blocks: number, step: number): Freeze[] {
   ];
 }
 
-function timing(arm: string, task: string, blocks: number): Timing {
+function timed(run: ArmResult, blocks: number): ArmResult {
+  const { arm } = run;
   const watches = arm.includes('grades');
-  const steps = Math.round(scheduleSteps * (arm === 'full' || arm === 'lora' ? 1 : 0.85));
-  const changes = watches ? [0, 250, 400, 600, steps] : [0, steps];
+  const changes = watches ? [0, 250, 400, 600, run.steps] : [0, run.steps];
   const base = (arm.startsWith('lora') ? 2600 : 2000) * (watches ? 0.97 : 1);
   return {
-    arm,
-    task,
-    seed: 1,
-    scheduleSteps,
-    steps,
-    seconds: { train: 100 * invented[arm].share, validate: arm.includes('stopping') ? 10 : 0 },
-    speeds: changes.slice(1).map((toStep, index) => ({
-      fromStep: changes[index]!,
-      toStep,
-      frozen: Math.round((index * 7 * blocks) / 3),
-      tokensPerSecond: base * (1 + 0.15 * index),
-    })),
-    disturbance: 0.01,
+    ...run,
+    timing: {
+      seconds: { train: 100 * invented[arm].share, validate: arm.includes('stopping') ? 10 : 0 },
+      speeds: changes.slice(1).map((toStep, index) => ({
+        fromStep: changes[index]!,
+        toStep,
+        frozen: Math.round((index * 7 * blocks) / 3),
+        tokensPerSecond: base * (1 + 0.15 * index),
+      })),
+      disturbance: 0.01,
+    },
   };
 }
 
 /** An ablation that nobody ran: the higher the threshold and the shorter the grace, the cheaper and the worse. */
 export function madeUpAblation(kind: Ablation['kind'] = 'full'): Ablation {
   const random = new Random(8);
-  const rows = ['split-half', 'gradient'].flatMap((signal) =>
-    [0.3, 0.45, 0.6].flatMap((threshold) =>
-      [0.1, 0.3, 0.5].flatMap((grace) =>
-        [1, 2].map((seed) => ({
-          threshold,
-          grace,
-          signal,
-          seed,
-          accuracy: 0.8 + 0.01 * grace - 0.01 * threshold + 0.002 * random.normal(),
-          fullAccuracy: 0.8 + 0.001 * seed,
-          operations: 1e9 * (1 - threshold * (1 - grace)),
-          fullOperations: 1e9,
-          ...(signal === 'split-half' && { seconds: 100 * (1 - threshold * (1 - grace)) }),
-          frozenShare: threshold,
-          steps: 800,
-          scheduleSteps: 1000,
-        })),
-      ),
-    ),
+  const [full] = madeUpComparison({ evaluationTasks: 1, seeds: 1, lengths: [1] }).arms;
+  const grid = ['split-half', 'gradient'].flatMap((signal) =>
+    [0.3, 0.45, 0.6].flatMap((threshold) => [0.1, 0.3, 0.5].map((grace) => ({ signal, threshold, grace }))),
   );
-  return {
-    kind,
-    date: '2026-01-01',
-    machine: 'no machine: every number is made up',
-    device: { kind: 'cpu', adapter: 'none' },
-    task: 'made-up-1',
-    model: 'made-up model',
-    rows,
-  };
+  const settings = Object.fromEntries(grid.map((each) => [Object.values(each).join(' '), each]));
+  const arms = [1, 2].flatMap((seed) =>
+    [null, ...Object.entries(settings)].map((entry): ArmResult => {
+      if (entry === null) return { ...full, seed, accuracy: 0.8 + 0.001 * seed };
+      const [arm, { threshold, grace }] = entry;
+      const cost = 1 - threshold * (1 - grace);
+      const accuracy = 0.8 + 0.01 * grace - 0.01 * threshold + 0.002 * random.normal();
+      const operations = Object.fromEntries(
+        (['forward', 'backward', 'optimizer', 'validation'] as const).map((part) => [
+          part,
+          cost * full.operations[part],
+        ]),
+      );
+      return {
+        ...{ ...full, arm, seed, accuracy, steps: 800 },
+        operations: { ...full.operations, ...operations },
+        signals: [{ name: 'a', kind: 'query', block: 0, samples: [] }],
+        timing: { seconds: { train: 100 * cost, validate: 0 }, speeds: [], disturbance: 0 },
+      };
+    }),
+  );
+  return { ...circumstances, kind, task: full.task, seeds: [1, 2], settings, arms, timings: arms };
 }

@@ -3,6 +3,9 @@ import { armNames } from '../../../experiments/compare/arms.ts';
 import {
   armsUnits,
   calibrationUnits,
+  chooseLearningRate,
+  chooseLength,
+  chooseSetting,
   learningRateUnits,
   lengthUnits,
   planTasks,
@@ -11,23 +14,18 @@ import {
   timingUnits,
   tuningUnits,
 } from '../../../experiments/compare/plan.ts';
-import {
-  chooseLearningRate,
-  chooseLength,
-  chooseSetting,
-  learningRates,
-  sweepLengths,
-  sweepSeeds,
-  validationItems,
-} from '../../../experiments/compare/protocol.ts';
-import type { SettingResult, SweepResult } from '../../../experiments/compare/results.ts';
+import { learningRates, sweepLengths, sweepSeeds, validationItems } from '../../../experiments/compare/protocol.ts';
+import type { ArmResult } from '../../../experiments/compare/results.ts';
 import { taskNames } from '../../../experiments/compare/tasks.ts';
 import { unitKey } from '../../../experiments/compare/units.ts';
+import { madeUpComparison } from './made-up.ts';
 
-function swept(scores: Readonly<Record<number, readonly number[]>>, learningRate = 3e-3): SweepResult[] {
+const [madeUp] = madeUpComparison({ lengths: [1] }).arms;
+
+function swept(scores: Readonly<Record<number, readonly number[]>>, learningRate = 3e-3): ArmResult[] {
   return Object.entries(scores).flatMap(([steps, values]) =>
-    values.map((validationAccuracy, i) => ({
-      ...{ task: 'parity', steps: Number(steps), learningRate, seed: 101 + i, validationAccuracy, adapters: false },
+    values.map((accuracy, i) => ({
+      ...{ ...madeUp, task: 'parity', scheduleSteps: Number(steps), learningRate, seed: 101 + i, accuracy },
     })),
   );
 }
@@ -52,24 +50,28 @@ test('the learning rate is the best on average, the smaller where two are equal'
     ...swept({ 600: low }, 1e-3),
     ...swept({ 600: high, 150: [1] }, 3e-3),
   ];
-  expect(chooseLearningRate(both([0.8, 0.8], [0.7, 0.95]), 'parity', learningRates.full)).toBe(3e-3);
-  expect(chooseLearningRate(both([0.8, 0.8], [0.8, 0.8]), 'parity', learningRates.full)).toBe(1e-3);
+  expect(chooseLearningRate(both([0.8, 0.8], [0.7, 0.95]), 'parity', 'full')).toBe(3e-3);
+  expect(chooseLearningRate(both([0.8, 0.8], [0.8, 0.8]), 'parity', 'full')).toBe(1e-3);
 });
 
 test('the setting is the cheapest of those within half a point of full training, else the default', () => {
-  const result = (setting: string, differences: readonly number[], operationsRatio: number) =>
-    differences.map(
-      (accuracyDifference, i): Omit<SettingResult, 'chosen'> => ({
-        ...{ setting, task: `task ${i}`, seed: 201, accuracyDifference, operationsRatio },
-      }),
-    );
+  const result = (arm: string, differences: readonly number[], ratio: number) =>
+    differences.map((difference, i): ArmResult => {
+      const { forward, backward, optimizer, validation } = madeUp.operations;
+      return {
+        ...{ ...madeUp, arm, task: `task ${i}`, seed: 201, accuracy: 0.8 + difference },
+        operations: { validation, forward: ratio * forward, backward: ratio * backward, optimizer: ratio * optimizer },
+      };
+    });
+  const full = result('full', [0, 0], 1);
   const all = [
+    ...full,
     ...result('careful', [0, 0], 0.9),
     ...result('bold', [0.004, -0.012], 0.6),
     ...result('reckless', [-0.02, -0.01], 0.3),
   ];
   expect(chooseSetting(all)).toBe('bold');
-  expect(chooseSetting(result('reckless', [-0.02], 0.3))).toBe('split-half < 0.3');
+  expect(chooseSetting([...full, ...result('reckless', [-0.02], 0.3)])).toBe('split-half < 0.3');
   expect(chooseSetting([])).toBe('split-half < 0.3');
 });
 
@@ -84,11 +86,11 @@ describe('units', () => {
     ...[...learningRates.full].flatMap((rate) =>
       swept({ 600: [rate * 100], 2400: [rate * 100] }, rate).map((each) => ({ ...each, task })),
     ),
-    ...swept({ 600: [0.9] }, 1e-2).map((each) => ({ ...each, task, adapters: true })),
+    ...swept({ 600: [0.9] }, 1e-2).map((each) => ({ ...each, task, arm: 'lora' })),
   ]);
   const plans = planTasks(taskNames, sweep);
   const everything = { arms: armNames, seeds: [1, 2], lengths: [1, 0.5, 2], quick: false, policy: null } as const;
-  const rules = () => ({ setting: {}, thresholds: {}, policy: null });
+  const rules = () => ({ settings: {}, thresholds: {}, policy: null });
   const judged = taskNames.filter((task) => !['file-kind', 'majority', 'noisy-majority'].includes(task));
 
   test('each has a name of its own', () => {

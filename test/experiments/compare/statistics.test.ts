@@ -1,14 +1,12 @@
 import { expect, test } from 'vitest';
 import type { ArmResult, Comparison } from '../../../experiments/compare/results.ts';
 import {
-  accuracyDifference,
   analyse,
+  differenceOf,
   noiseFloor,
-  operationParts,
-  operationsRatio,
-  pairRuns,
+  operationsShare,
+  pairsOf,
   tasksOf,
-  timeComparison,
 } from '../../../experiments/compare/statistics.ts';
 import { madeUpComparison } from './made-up.ts';
 
@@ -33,7 +31,7 @@ test('runs are paired by task and seed: what task and seed do to both cancels', 
   );
   // The order of the runs must not matter.
   const shuffled = { ...comparison, arms: [...comparison.arms].reverse() };
-  const { estimate, pairs, remarks } = accuracyDifference(shuffled, 'full+grades', 'full', tasks);
+  const { estimate, pairs, remarks } = differenceOf(shuffled, 'full+grades', 'full', tasks);
   expect(pairs).toHaveLength(6);
   expect(remarks).toEqual([]);
   expect(estimate?.mean).toBeCloseTo(-1, 10);
@@ -48,7 +46,7 @@ test.each([
   [0.2, 'shown'],
 ] as const)('a difference of %s points is not worse by more than half a point: %s', (points, verdict) => {
   const comparison = withAccuracies(({ arm }) => (arm === 'full' ? 0.8 : 0.8 + points / 100));
-  expect(accuracyDifference(comparison, 'full+grades', 'full', tasks).estimate?.verdict).toBe(verdict);
+  expect(differenceOf(comparison, 'full+grades', 'full', tasks).estimate?.verdict).toBe(verdict);
 });
 
 test('a missing run is told and leaves its pair out; it is no zero', () => {
@@ -56,7 +54,7 @@ test('a missing run is told and leaves its pair out; it is no zero', () => {
   const comparison = withArms((arms) =>
     arms.filter((run) => !isMissing(run)).map((run) => ({ ...run, accuracy: run.arm === 'full+grades' ? 0.81 : 0.8 })),
   );
-  const { estimate, pairs, remarks } = accuracyDifference(comparison, 'full+grades', 'full', tasks);
+  const { estimate, pairs, remarks } = differenceOf(comparison, 'full+grades', 'full', tasks);
   expect(pairs).toHaveLength(5);
   expect(remarks).toEqual(['full+grades and full: 1 pair without two finite accuracies']);
   expect(estimate?.mean).toBeCloseTo(1, 10);
@@ -64,12 +62,12 @@ test('a missing run is told and leaves its pair out; it is no zero', () => {
 
 test('an arm that did not run, or gave no number, has no estimate', () => {
   const absent = withArms((arms) => arms.filter(({ arm }) => arm !== 'reversed'));
-  const missing = accuracyDifference(absent, 'full+grades', 'reversed', tasks);
+  const missing = differenceOf(absent, 'full+grades', 'reversed', tasks);
   expect(missing.estimate).toBeNull();
   expect(missing.remarks).toEqual(['full+grades and reversed: 6 pairs without two finite accuracies']);
 
   const broken = withAccuracies(({ arm }) => (arm === 'reversed' ? Number.NaN : 0.8));
-  expect(accuracyDifference(broken, 'full+grades', 'reversed', tasks)).toMatchObject({
+  expect(differenceOf(broken, 'full+grades', 'reversed', tasks)).toMatchObject({
     estimate: null,
     remarks: ['full+grades and reversed: 6 pairs without two finite accuracies'],
   });
@@ -77,13 +75,13 @@ test('an arm that did not run, or gave no number, has no estimate', () => {
 
 test('a single pair has a mean and no interval', () => {
   const comparison = madeUpComparison({ evaluationTasks: 1, seeds: 1, lengths: [1] });
-  const { estimate } = accuracyDifference(comparison, 'full+grades', 'full', ['made-up-1']);
+  const { estimate } = differenceOf(comparison, 'full+grades', 'full', ['made-up-1']);
   expect(estimate).toMatchObject({ hasInterval: false, verdict: 'not shown' });
 });
 
 test('what was not run is compared with nothing', () => {
   const comparison = withArms((arms) => arms.filter(({ arm }) => ['full', 'full+grades', 'plain-stop'].includes(arm)));
-  const { againstFull, againstLora, againstControls } = analyse(comparison, 'evaluation');
+  const { againstFull, againstLora, againstControls } = analyse(comparison);
   expect(againstFull.map(({ arm }) => arm)).toEqual(['full+grades', 'plain-stop']);
   expect(againstControls.map(({ arm, base }) => [arm, base])).toEqual([['full+grades', 'plain-stop']]);
   expect(againstLora).toEqual([]);
@@ -99,7 +97,7 @@ test("a user's rule is held against its own plain stop and early stopping, a pap
         { ...run, arm: 'mine-plain-stop' },
       ]),
   ]);
-  const { againstControls } = analyse({ ...comparison, policy: { arm: 'mine', file: 'mine.ts' } }, 'evaluation');
+  const { againstControls } = analyse({ ...comparison, policy: { arm: 'mine', file: 'mine.ts' } });
   const against = (arm: string) => againstControls.filter((each) => each.arm === arm).map(({ base }) => base);
   expect(against('mine')).toEqual(['mine-plain-stop', 'full+stopping', 'full+stopping-best', 'full+stopping-costly']);
   expect(against('paper-v1')).toEqual(['paper-v1-plain-stop']);
@@ -114,11 +112,15 @@ test('tuning tasks are no evidence', () => {
 
 test('other schedule lengths do not enter', () => {
   const comparison = madeUpComparison({ evaluationTasks: 2, seeds: 3, lengths: [0.5, 1, 2] });
-  expect(pairRuns(comparison, 'full+grades', 'full', tasks).pairs).toHaveLength(6);
-  expect(pairRuns(comparison, 'full+grades', 'full', tasks, 2).pairs.every(({ arm }) => arm.length === 2)).toBe(true);
+  expect(pairsOf(comparison.arms, 'full+grades', 'full', tasks)).toHaveLength(6);
+  expect(pairsOf(comparison.arms, 'full+grades', 'full', tasks, 2).every(({ arm }) => arm.length === 2)).toBe(true);
+  expect(analyse(comparison).otherLengths.map(({ arm, length }) => [arm, length])).toEqual([
+    ...[0.5, 2].map((length) => ['full+grades', length]),
+    ...[0.5, 2].map((length) => ['lora+grades', length]),
+  ]);
 });
 
-test('operations: ratio of sums, geometric mean of the tasks, and parts that add up', () => {
+test('operations are a ratio of sums, of which validation is a part', () => {
   const cost = (run: ArmResult) => {
     if (run.arm === 'full') return run.task === 'made-up-1' ? 10 : 1000;
     return run.task === 'made-up-1' ? 40 : 1000;
@@ -126,29 +128,29 @@ test('operations: ratio of sums, geometric mean of the tasks, and parts that add
   const comparison = withArms((arms) =>
     arms.map((run) => ({
       ...run,
-      operations: { forward: cost(run) / 2, backward: cost(run) / 4, optimizer: cost(run) / 4, validation: 0 },
+      operations: { forward: cost(run) / 2, backward: cost(run) / 4, optimizer: 0, validation: cost(run) / 4 },
     })),
   );
-  const pairs = pairRuns(comparison, 'full+grades', 'full', tasks);
-  const ratio = operationsRatio(pairs);
-  expect(ratio?.ofSums).toBeCloseTo(1040 / 1010, 10);
-  expect(ratio?.geometricMean).toBeCloseTo(2, 10);
-  const parts = operationParts(pairs);
-  expect(parts.forward).toBeCloseTo(520 / 1010, 10);
-  expect(parts.forward + parts.backward + parts.optimizer + parts.validation).toBeCloseTo(ratio!.ofSums, 10);
+  const { operations, pairs } = differenceOf(comparison, 'full+grades', 'full', tasks);
+  expect(operations).toBeCloseTo(1040 / 1010, 10);
+  expect(operationsShare(pairs, 'validation')).toBeCloseTo(260 / 1010, 10);
 });
 
 test('time is compared where both arms were timed, and validation is part of it', () => {
   const comparison = small();
-  const time = timeComparison(comparison, 'full+stopping', 'full', tasks);
-  expect(time?.total.ofSums).toBeCloseTo(0.7, 10);
-  expect(time?.seconds.validate).toBeCloseTo(10, 10);
+  expect(differenceOf(comparison, 'full+stopping', 'full', tasks).time).toBeCloseTo(0.7, 10);
+  const seconds = (run: ArmResult, train: number) => ({
+    ...run,
+    timing: { ...run.timing!, seconds: { train, validate: 0 } },
+  });
   const partly = {
     ...comparison,
-    timings: comparison.timings.filter(({ arm, task }) => arm !== 'full+stopping' || task === 'made-up-1'),
+    timings: comparison.timings
+      .filter(({ arm, task }) => arm !== 'full+stopping' || task === 'made-up-1')
+      .map((run) => seconds(run, run.task === 'made-up-1' ? (run.arm === 'full' ? 4 : 3) : 100)),
   };
-  expect(timeComparison(partly, 'full+stopping', 'full', tasks)?.total.tasks).toBe(1);
-  expect(timeComparison(comparison, 'reversed', 'full', tasks)).toBeNull();
+  expect(differenceOf(partly, 'full+stopping', 'full', tasks).time).toBeCloseTo(0.75, 10);
+  expect(differenceOf(comparison, 'reversed', 'full', tasks).time).toBeNull();
 });
 
 test('the noise floor is the spread of null minus full', () => {

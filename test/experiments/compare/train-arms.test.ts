@@ -23,10 +23,10 @@ const first = ({ tokens, labels }: Items, count: number): Items => ({
 /** The same with fewer items to evaluate. */
 const task: Task = { ...whole, validation: first(whole.validation, 60), test: first(whole.test, 100) };
 /** Settings under which matrices freeze in a run of 60 steps. */
-const setting = { threshold: 0.95, grace: 0.3, horizon: 0.1, patience: 0, spacing: 0.02 };
+const setting = { threshold: 0.95, grace: 0.3, horizon: 0.1, patience: 0.02 };
 const userPolicy = ({ registry, optimizer, model, source: { steps, seed } }: Run) =>
   fromBelow({ registry, optimizer, model, steps, seed, device });
-const table = armTable('example-policy', userPolicy);
+const table = armTable({ userRule: 'example-policy' }, userPolicy);
 const ownArms = ['example-policy', 'example-policy-plain-stop', 'example-policy-reversed'];
 
 async function optionsFor(adapters: boolean, arms: readonly string[]): Promise<ArmsOptions> {
@@ -35,7 +35,8 @@ async function optionsFor(adapters: boolean, arms: readonly string[]): Promise<A
   // Else its buffers wait for the garbage collector, and what stays on the device could not be told.
   for (const parameter of model.parameters()) parameter.release('its values were copied');
   return {
-    ...{ device, task, base, seed: 3, steps: 60, length: 1, learningRate: 3e-3, adapters, arms, setting, table },
+    ...{ device, task, base, seed: 3, steps: 60, length: 1, learningRate: 3e-3, adapters, arms, table },
+    ...{ settings: { 'full+grades': setting, 'lora+grades': setting }, part: 'test', timed: false },
     thresholds: { 'paper-v1': 2, 'paper-v3': 2, 'released-code': 1e9 },
   };
 }
@@ -148,6 +149,15 @@ describe('all weights', () => {
     expect(perEvaluation(costly)).toBeGreaterThan(perEvaluation(last));
   });
 });
+
+test('a timed arm runs alone, and the time of its validation is told apart', async () => {
+  const options = await optionsFor(false, ['full+stopping']);
+  const [{ arm, steps, timing }, ...others] = await trainArms({ ...options, task: whole, timed: true });
+  expect([arm, others]).toEqual(['full+stopping', []]);
+  expect(timing?.speeds).toMatchObject([{ fromStep: 1, toStep: steps, frozen: 0 }]);
+  expect(timing?.seconds.validate).toBeGreaterThan(0);
+  expect(timing?.seconds.train).toBeGreaterThan(0);
+}, 240_000);
 
 test('adapters: GradES, its plain stop, and early stopping', async () => {
   const wanted = armNames.filter((name) => name.startsWith('lora'));

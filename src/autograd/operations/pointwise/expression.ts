@@ -17,12 +17,15 @@ export interface Expression {
   reference(x: number, y: number, z: number): number;
   /** Its function in kernels/simd/pointwise.ts. */
   simd?: string;
+  /** Over i32, in i32. */
+  isOnIntegers?: boolean;
 }
 
 const maxOperands = 3;
 
-/** The two kernels of each expression, made at first use. */
+/** The kernels of each expression, made at first use. */
 const compiled = new Map<Expression, ReturnType<typeof makeKernels>>();
+const compiledOnIntegers = new Map<Expression, ReturnType<typeof makeIntegerKernel>>();
 
 function kernelsOf(expression: Expression): ReturnType<typeof makeKernels> {
   return getOrCreate(compiled, expression, () => makeKernels(expression));
@@ -233,6 +236,22 @@ function makeKernels({ name, parameters, wgsl, reference, simd }: Expression) {
   };
 }
 
+function makeIntegerKernel({ name, parameters, wgsl, reference }: Expression) {
+  const padded = [...parameters, 'unused_y', 'unused_z'].slice(0, maxOperands);
+  const signature = padded.map((parameter) => `${parameter}: i32`).join(', ');
+  return kernel({
+    name: `${name}-integers`,
+    operands: { x: 'read', y: 'read', z: 'read', result: 'write' },
+    scalars: { count: 'u32', xStep: 'u32', yStep: 'u32', zStep: 'u32' },
+    wgsl: {
+      file: 'pointwise_integers',
+      constants: elementwise.constants,
+      functions: `fn operation(${signature}) -> i32 { return ${wgsl}; }\n`,
+    },
+    reference: denseLoop(`${name}-integers`, reference),
+  });
+}
+
 /**
  * Computes `expression` over one to three operands that broadcast to one shape. Knows nothing of gradients.
  *
@@ -249,7 +268,8 @@ export function evaluate(
   if (result.size === 0) return result;
   const fits = (operand: Tensor) => operand.size === 1 || (operand.isContiguous && sameShape(operand.shape, shape));
   if (operands.every(fits)) return runDense(expression, operands, result);
-  if (operands.length < maxOperands && runStrided(expression, operands, result)) return result;
+  const isStrided = operands.length < maxOperands && !expression.isOnIntegers;
+  if (isStrided && runStrided(expression, operands, result)) return result;
   const stretched = operands.map((operand) => {
     if (fits(operand)) return operand;
     return copy(operand.view({ shape, strides: broadcastStrides(operand.shape, operand.strides, shape) }, 'broadcast'));
@@ -266,7 +286,10 @@ export function widestDType(operands: readonly Tensor[]): DType {
 function runDense(expression: Expression, operands: readonly Tensor[], result: Tensor): Tensor {
   const [x, y = x, z = x] = operands.map(dense);
   const step = (operand: Tensor) => (operand.size === 1 ? 0 : 1);
-  dispatch(kernelsOf(expression).dense, {
+  const kernel = expression.isOnIntegers
+    ? getOrCreate(compiledOnIntegers, expression, () => makeIntegerKernel(expression))
+    : kernelsOf(expression).dense;
+  dispatch(kernel, {
     operands: { x, y, z, result },
     scalars: { count: result.size, xStep: step(x), yStep: step(y), zStep: step(z) },
     workgroups: flatWorkgroups(result.size, elementwise.elementsPerGroup),

@@ -24,6 +24,7 @@ export const add = pointwise('add', {
   wgsl: 'x + y',
   reference: (x, y) => x + y,
   simd: 'add',
+  integers: { wgsl: 'x + y', reference: (x, y) => (x + y) | 0 },
   derivatives: ['identity', 'identity'],
 });
 
@@ -31,6 +32,7 @@ export const sub = pointwise('sub', {
   wgsl: 'x - y',
   reference: (x, y) => x - y,
   simd: 'sub',
+  integers: { wgsl: 'x - y', reference: (x, y) => (x - y) | 0 },
   derivatives: ['identity', { needs: [], wgsl: '-g', reference: (g) => -g, simd: 'neg' }],
 });
 
@@ -38,6 +40,7 @@ export const mul = pointwise('mul', {
   wgsl: 'x * y',
   reference: (x, y) => x * y,
   simd: 'mul',
+  integers: { wgsl: 'x * y', reference: (x, y) => Math.imul(x, y) },
   derivatives: [
     { needs: ['y'], wgsl: 'g * y', reference: (g, y) => g * y, simd: 'mul' },
     { needs: ['x'], wgsl: 'g * x', reference: (g, x) => g * x, simd: 'mul' },
@@ -84,6 +87,7 @@ export const maximum = pointwise('maximum', {
   wgsl: 'select(select(y, x, x > y || isNaN(x)), y, isNaN(y))',
   reference: (x, y) => (x > y || Number.isNaN(x) ? x : y),
   simd: 'maximum',
+  integers: { wgsl: 'max(x, y)', reference: (x, y) => Math.max(x, y) },
   derivatives: [
     {
       needs: ['x', 'y'],
@@ -104,6 +108,7 @@ export const minimum = pointwise('minimum', {
   wgsl: 'select(select(y, x, x < y || isNaN(x)), y, isNaN(y))',
   reference: (x, y) => (x < y || Number.isNaN(x) ? x : y),
   simd: 'minimum',
+  integers: { wgsl: 'min(x, y)', reference: (x, y) => Math.min(x, y) },
   derivatives: [
     {
       needs: ['x', 'y'],
@@ -123,6 +128,7 @@ export const neg = pointwise('neg', {
   wgsl: '-x',
   reference: (x) => -x,
   simd: 'neg',
+  integers: { wgsl: '-x', reference: (x) => -x | 0 },
   derivatives: [{ needs: [], wgsl: '-g', reference: (g) => -g, simd: 'neg' }],
 });
 
@@ -194,6 +200,7 @@ export const relu = pointwise('relu', {
   wgsl: 'select(0.0, x, x > 0.0 || isNaN(x))',
   reference: (x) => (x <= 0 ? 0 : x),
   simd: 'relu',
+  integers: { wgsl: 'max(x, 0)', reference: (x) => Math.max(x, 0) },
   derivatives: [
     {
       needs: ['result'],
@@ -208,6 +215,7 @@ export const relu = pointwise('relu', {
 export const abs = pointwise('abs', {
   wgsl: 'abs(x)',
   reference: (x) => Math.abs(x),
+  integers: { wgsl: 'abs(x)', reference: (x) => Math.abs(x) | 0 },
   derivatives: [{ needs: ['x'], wgsl: 'g * sign(x)', reference: (g, x) => g * Math.sign(x) }],
   domain: ['nonzero'],
 });
@@ -272,6 +280,7 @@ export const leakyRelu = pointwise('leakyRelu', {
 export const clamp = pointwise('clamp', {
   wgsl: 'select(min(max(x, y), z), x + y + z, isNaN(x) || isNaN(y) || isNaN(z))',
   reference: (x, y, z) => Math.min(Math.max(x, y), z),
+  integers: { wgsl: 'min(max(x, y), z)', reference: (x, y, z) => Math.min(Math.max(x, y), z) },
   derivatives: [
     {
       needs: ['x', 'result'],
@@ -348,6 +357,7 @@ export const where = pointwise('where', {
   wgsl: 'select(z, y, x != 0.0 || isNaN(x))',
   reference: (x, y, z) => (x !== 0 ? y : z),
   simd: 'where',
+  integers: { wgsl: 'select(z, y, x != 0)', reference: (x, y, z) => (x !== 0 ? y : z) },
   derivatives: [
     null,
     {
@@ -379,6 +389,7 @@ function comparison(name: string, wgsl: string, holds: (x: number, y: number) =>
     wgsl: `select(select(0.0, 1.0, ${wgsl}), ${holds(Number.NaN, Number.NaN) ? '1.0' : '0.0'}, isNaN(x) || isNaN(y))`,
     reference: (x, y) => (holds(x, y) ? 1 : 0),
     simd: name,
+    integers: { wgsl: `select(0, 1, ${wgsl})`, reference: (x, y) => (holds(x, y) ? 1 : 0) },
     derivatives: [null, null],
   });
 }

@@ -1,9 +1,10 @@
 /** What a pointwise operation follows from: a row says its formula and its derivatives. */
+import { checkInteger } from '../../../tensor/create.ts';
 import { computeDType, isFloat } from '../../../tensor/dtype.ts';
 import { ArgumentError, DTypeError } from '../../../tensor/errors.ts';
 import type { Tensor } from '../../../tensor/tensor.ts';
 import type { GradientRule } from '../../node.ts';
-import { begin, checkTensors, record } from '../../record.ts';
+import { begin, beginView, checkTensors, record } from '../../record.ts';
 import { constant } from '../constant.ts';
 import { sumToShape } from '../reduction/reduce-axes.ts';
 import { type Expression, evaluate, widestDType } from './expression.ts';
@@ -34,6 +35,8 @@ export interface PointwiseRow<Derivatives extends readonly OperandDerivative[] =
   wgsl: string;
   reference(x: number, y: number, z: number): number;
   simd?: string;
+  /** The same over i32, where that is an operation on integers. What overflows wraps. */
+  integers?: { wgsl: string; reference(x: number, y: number, z: number): number };
   /** One for each operand: a formula, `identity` where the gradient passes unchanged, null where there is none. */
   derivatives: Derivatives;
   /** One for each operand; any numbers by default. */
@@ -45,6 +48,7 @@ export interface PointwiseOperation {
   readonly operation: string;
   readonly row: PointwiseRow;
   readonly forward: Expression;
+  readonly onIntegers: Expression | null;
   readonly gradients: readonly ((Expression & Pick<Derivative, 'needs'>) | 'identity' | null)[];
 }
 
@@ -65,11 +69,13 @@ export function pointwise(
   name: string,
   row: PointwiseRow,
 ): PointwiseOperation & ((...operands: readonly Operand[]) => Tensor) {
-  const { wgsl, reference, simd } = row;
+  const { wgsl, reference, simd, integers = null } = row;
+  const parameters = operandNames.slice(0, row.derivatives.length);
   const operation: PointwiseOperation = {
     operation: name,
     row,
-    forward: { name, parameters: operandNames.slice(0, row.derivatives.length), wgsl, reference, simd },
+    forward: { name, parameters, wgsl, reference, simd },
+    onIntegers: integers && { name, parameters, ...integers, isOnIntegers: true },
     gradients: row.derivatives.map((derivative, i) =>
       derivative === null || derivative === 'identity'
         ? derivative
@@ -83,7 +89,11 @@ export function pointwise(
 export function applyPointwise(operation: PointwiseOperation, operands: readonly Operand[]): Tensor {
   const { operation: name, forward, gradients } = operation;
   const own = operands.slice(0, gradients.length);
-  const tensors = asTensors(name, own, gradients.length);
+  const tensors = asTensors(operation, own);
+  if (tensors.every(({ dtype }) => dtype === 'i32') && operation.onIntegers) {
+    beginView(name, ...tensors);
+    return evaluate(operation.onIntegers, tensors);
+  }
   begin(name, ...tensors);
   const dtype = widestDType(own.filter((operand) => typeof operand !== 'number'));
   return recordPointwise(operation, evaluate(forward, tensors, dtype), tensors);
@@ -106,16 +116,26 @@ export function recordPointwise(
 }
 
 /** Numbers become constants on the device of the first tensor, as precise as it is computed. */
-function asTensors(name: string, operands: readonly Operand[], count: number): Tensor[] {
+function asTensors(
+  { operation: name, gradients, onIntegers }: PointwiseOperation,
+  operands: readonly Operand[],
+): Tensor[] {
+  const count = gradients.length;
   if (operands.length < count) {
     throw new ArgumentError(`${name}: got ${operands.length} operands (allowed: ${count})`);
   }
   const model = operands.find((operand) => typeof operand !== 'number');
   if (model === undefined) throw new DTypeError(`${name}: at least one operand must be a tensor`);
   checkTensors(name, operands, true);
-  if (!isFloat(model.dtype))
-    throw new DTypeError(`${name}: operands have dtype ${model.dtype} (allowed: f16, f32, f64)`);
-  return operands.map((operand) =>
-    typeof operand === 'number' ? constant(model.device, computeDType(model.dtype), operand) : operand,
-  );
+  const isInteger = !isFloat(model.dtype);
+  if (isInteger && !onIntegers) {
+    throw new DTypeError(
+      `${name}: operands have dtype ${model.dtype} (allowed: f16, f32, f64; cast(x, 'f32') makes numbers of integers)`,
+    );
+  }
+  return operands.map((operand) => {
+    if (typeof operand !== 'number') return operand;
+    if (isInteger) checkInteger(name, operand);
+    return constant(model.device, computeDType(model.dtype), operand);
+  });
 }

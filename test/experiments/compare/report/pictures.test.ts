@@ -10,10 +10,7 @@ import { madeUpComparison } from '../made-up.ts';
 const pictures = (comparison: Comparison) => documentPictures(comparisonDocument(comparison));
 
 const everyPicture = [
-  'accuracy-and-operations-by-task.svg',
   'accuracy-and-operations.svg',
-  'accuracy-and-time-by-task.svg',
-  'accuracy-and-time.svg',
   'alive-full-grades.svg',
   'alive-lora-grades.svg',
   'controls.svg',
@@ -52,14 +49,14 @@ test('what LoRA loses does not squash the other arms: it has a panel and an axis
   for (const words of ['GradES', 'early stopping', 'control', 'to the end']) expect(svg).toContain(`>${words}<`);
 });
 
-test('arms that nobody foresaw are drawn and named', () => {
+test("a user's rule is drawn and named", () => {
   const comparison = madeUpComparison();
-  const added = ['my-rule', 'my-rule plain stop', 'lora of mine'].flatMap((arm) =>
+  const added = ['my-rule', 'my-rule-plain-stop'].flatMap((arm) =>
     comparison.arms.filter((run) => run.arm === 'full+grades').map((run) => ({ ...run, arm })),
   );
-  const svg = pictures({ ...comparison, arms: [...comparison.arms, ...added] })['accuracy-and-operations.svg'];
-  for (const words of ['my-rule', 'my-rule plain stop', 'lora of mine'])
-    expect(svg).toMatch(new RegExp(`>${words}  [+−]?\\d`));
+  const policy = { arm: 'my-rule', file: 'my-rule.ts' };
+  const svg = pictures({ ...comparison, policy, arms: [...comparison.arms, ...added] })['accuracy-and-operations.svg'];
+  for (const words of ['my-rule', 'my-rule-plain-stop']) expect(svg).toMatch(new RegExp(`>${words}  [+−]?\\d`));
   expect(svg).toContain('>another rule<');
 });
 
