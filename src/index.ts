@@ -24,17 +24,19 @@ export type { WebGpuOptions } from './tensor/webgpu/webgpu-device.ts';
 
 import './autograd/methods.ts';
 
-export { backward } from './autograd/backward.ts';
+export { type BackwardOptions, backward } from './autograd/backward.ts';
 export { checkpoint } from './autograd/checkpoint.ts';
 export { type GradcheckOptions, GradientCheckError, gradcheck } from './autograd/gradcheck.ts';
 export { Graph, type GraphSummary, traced } from './autograd/graph.ts';
 export { gradientOf } from './autograd/leaf-gradient.ts';
 export { detach, requireGradient } from './autograd/node.ts';
+export { at, type Place } from './autograd/operations/at.ts';
 export { type AttentionOptions, attention } from './autograd/operations/attention/attention.ts';
 export { expand, flatten, split, squeeze, stack, unsqueeze } from './autograd/operations/axes.ts';
 export { cast } from './autograd/operations/cast.ts';
 export { type CrossEntropyOptions, crossEntropy } from './autograd/operations/cross-entropy.ts';
 export { dropout } from './autograd/operations/dropout.ts';
+export { einsum } from './autograd/operations/einsum.ts';
 export { embedding } from './autograd/operations/embedding.ts';
 export { flip } from './autograd/operations/flip.ts';
 export { cumsum } from './autograd/operations/indexing/cumulative-sum.ts';
@@ -127,12 +129,19 @@ export {
 } from './nn/lora.ts';
 export { type BuildOptions, Module, type StateDict } from './nn/module.ts';
 export { LayerNorm, RMSNorm } from './nn/normalization.ts';
-export { Optimizer, type OptimizerOptions, type OptimizerState } from './nn/optimizer.ts';
+export {
+  Optimizer,
+  type OptimizerOptions,
+  type OptimizerState,
+  type ParameterGroup,
+  type Trained,
+} from './nn/optimizer.ts';
 export { type FreezeListener, Parameter, type ParameterKind, parameterKinds } from './nn/parameter.ts';
 export type { ParameterSum } from './nn/parameter-sum.ts';
 export { readSafetensors, writeSafetensors } from './nn/safetensors.ts';
 export type { Saved } from './nn/saved.ts';
 export { type Schedule, type ScheduleOptions, warmupCosine, warmupLinear } from './nn/schedule.ts';
+export { type Layer, Sequential } from './nn/sequential.ts';
 export { SGD, type SGDOptions } from './nn/sgd.ts';
 export type { StepReport } from './nn/step-report.ts';
 export type { SumWatch } from './nn/sum-watch.ts';

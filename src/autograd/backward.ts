@@ -3,13 +3,19 @@ import { fill } from '../tensor/copy.ts';
 import { snapshotWork, workSince } from '../tensor/device.ts';
 import { computeDType } from '../tensor/dtype.ts';
 import { BackwardError, ShapeError } from '../tensor/errors.ts';
+import { checkOptions } from '../tensor/options.ts';
 import { inStep, scope } from '../tensor/scope.ts';
 import { formatShape, sameShape } from '../tensor/shape.ts';
 import { allocate, type Tensor } from '../tensor/tensor.ts';
 import { addToLeaf, dropGradient } from './leaf-gradient.ts';
 import { checkUnconsumed, type GraphNode, LeafNode, type OperationNode } from './node.ts';
 import { accumulate, isWritable } from './operations/accumulate.ts';
-import { isTracing, noGrad } from './record.ts';
+import { checkTensors, isTracing, noGrad } from './record.ts';
+
+export interface BackwardOptions {
+  /** Keeps the graph and what it saved, for another backward pass in the same step; false by default. */
+  retainGraph?: boolean;
+}
 
 /**
  * Leaves in every live leaf the gradient of `output` with respect to it, added to what is there already.
@@ -20,7 +26,9 @@ import { isTracing, noGrad } from './record.ts';
  * @param seed gradient of the output, of its shape; by default 1 for an output of one element.
  * @throws BackwardError where nothing live is below the output, or its graph was walked before.
  */
-export function backward(output: Tensor, seed?: Tensor): void {
+export function backward(output: Tensor, seed: Tensor | null = null, options: BackwardOptions = {}): void {
+  if (seed !== null) checkTensors('backward(seed, options): the seed', [seed]);
+  checkOptions('backward', options, ['retainGraph']);
   output.assertUsable('backward');
   const root = output.node;
   if (root === undefined) throw nothingLive(output);
@@ -36,13 +44,13 @@ export function backward(output: Tensor, seed?: Tensor): void {
     seed
       ? seed.view({ shape: seed.shape, strides: seed.strides }, 'seed')
       : fill(allocate(output.device, computeDType(output.dtype), output.shape, 'seed'), 1);
-  if (!walkBack(root, makeSeed)) throw nothingLive(output);
+  if (!walkBack(root, makeSeed, options.retainGraph)) throw nothingLive(output);
 }
 
 /**
  * The walk from `root`, whose gradient `makeSeed` makes and hands over. False where nothing live is below it; nothing is done then.
  */
-export function walkBack(root: GraphNode, makeSeed: () => Tensor): boolean {
+export function walkBack(root: GraphNode, makeSeed: () => Tensor, retainsGraph = false): boolean {
   const { order, live } = liveNodes(root);
   if (!live.has(root)) return false;
   const gradients = new Map<GraphNode, Tensor>();
@@ -51,7 +59,7 @@ export function walkBack(root: GraphNode, makeSeed: () => Tensor): boolean {
     for (const node of order) {
       const gradient = gradients.get(node);
       gradients.delete(node);
-      if (gradient) visit(node, gradient, gradients, live);
+      if (gradient) visit(node, gradient, gradients, live, retainsGraph);
     }
   };
   const undo = () => {
@@ -116,6 +124,7 @@ function visit(
   gradient: Tensor,
   gradients: Map<GraphNode, Tensor>,
   live: ReadonlySet<GraphNode>,
+  retainsGraph: boolean,
 ): void {
   const before = isTracing() ? snapshotWork(gradient.device) : null;
   for (const { inputs, saved, rule } of node.rules) {
@@ -136,7 +145,7 @@ function visit(
     });
   }
   gradient.release('the backward pass was done with it');
-  node.consume();
+  if (!retainsGraph) node.consume();
   if (before) node.backwardWork = workSince(gradient.device, before);
 }
 

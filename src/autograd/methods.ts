@@ -3,8 +3,9 @@ import { tensor } from '../tensor/create.ts';
 import type { Device } from '../tensor/device.ts';
 import { computeDType } from '../tensor/dtype.ts';
 import { Tensor } from '../tensor/tensor.ts';
-import { backward } from './backward.ts';
+import { type BackwardOptions, backward } from './backward.ts';
 import { gradientOf } from './leaf-gradient.ts';
+import { at } from './operations/at.ts';
 import { expand, flatten, split, squeeze, unsqueeze } from './operations/axes.ts';
 import { cast } from './operations/cast.ts';
 import { flip } from './operations/flip.ts';
@@ -22,6 +23,7 @@ import { tril, triu } from './operations/triangle.ts';
 import { broadcastTo, permute, reshape, slice, transpose } from './operations/views.ts';
 
 const rearranging = {
+  at,
   reshape,
   transpose,
   permute,
@@ -54,7 +56,7 @@ declare module '../tensor/tensor.ts' {
     /** A copy on another device, without a gradient; f16 becomes f32 where the device lacks it. Waits for this one. */
     to(device: Device): Promise<Tensor>;
     /** Leaves the gradient of this tensor in every live leaf below it. */
-    backward(seed?: Tensor): void;
+    backward(seed?: Tensor | null, options?: BackwardOptions): void;
     /** The gradient that the last backward pass left here; null for what is no leaf. */
     readonly gradient: Tensor | null;
   }
@@ -74,8 +76,8 @@ install('to', {
   },
 });
 install('backward', {
-  value(this: Tensor, seed?: Tensor): void {
-    backward(this, seed);
+  value(this: Tensor, seed?: Tensor | null, options?: BackwardOptions): void {
+    backward(this, seed, options);
   },
 });
 install('gradient', {

@@ -143,6 +143,6 @@ export function checkUnconsumed(node: OperationNode): void {
   if (!node.consumed) return;
   throw new BackwardError(
     `backward: the graph below '${node.operation}' was already walked and what it saved is freed; ` +
-      'run the forward pass again for another backward pass',
+      'run the forward pass again for another backward pass, or keep it with backward(null, { retainGraph: true })',
   );
 }

@@ -8,6 +8,7 @@ import {
   Optimizer,
   type OptimizerOptions,
   optimizerOptions,
+  type Trained,
   type Update,
 } from './optimizer.ts';
 import type { Parameter } from './parameter.ts';
@@ -59,28 +60,28 @@ export class AdamW extends Optimizer {
   readonly #betas: readonly [number, number];
   readonly #epsilon: number;
 
-  constructor(parameters: readonly Parameter[], options: AdamWOptions) {
+  constructor(trained: Trained, options: AdamWOptions) {
     checkOptions('AdamW', options, [...optimizerOptions, 'betas', 'epsilon']);
     const { betas = [0.9, 0.999], epsilon = 1e-8 } = options;
     checkRange('AdamW', 'betas[0]', betas[0], 0, 1 - Number.EPSILON);
     checkRange('AdamW', 'betas[1]', betas[1], 0, 1 - Number.EPSILON);
-    checkParameters('AdamW', parameters);
+    const [{ parameters }] = checkParameters('AdamW', trained);
     // What an f32 rounds to 0 would divide 0 by 0.
     const smallest = parameters[0].dtype === 'f64' ? Number.MIN_VALUE : 2 ** -126;
     checkRange('AdamW', 'epsilon', epsilon, smallest, 1);
-    super(parameters, options);
+    super(trained, options);
     this.#betas = betas;
     this.#epsilon = epsilon;
   }
 
-  protected update(parameter: Parameter, { gradient, report, state, weightDecay }: Update): void {
+  protected update(parameter: Parameter, { gradient, report, state, learningRate, weightDecay }: Update): void {
     const [beta1, beta2] = this.#betas;
     const [mean, square] = state.tensors;
     dispatch(adamwKernel(parameter.size), {
       operands: { gradient, report, value: parameter, mean, square },
       scalars: {
         count: parameter.size,
-        rate: this.learningRate,
+        rate: learningRate,
         beta1,
         beta2,
         epsilon: this.#epsilon,

@@ -36,7 +36,7 @@ export type StateDict = Record<string, { shape: readonly number[]; data: Numeric
 
 /**
  * A part of a model: its parameters, its sub-modules, and the function they compute. Parameters and sub-modules are
- * found in its properties and in arrays, maps and plain objects of them, and named by the path to them. Fields written `#field`
+ * found in its properties and in arrays, maps, sets and plain objects of them, and named by the path to them. Fields written `#field`
  * are hidden from it, as from everyone.
  */
 export abstract class Module<Inputs extends readonly unknown[] = [Tensor], Output = Tensor> {
@@ -191,8 +191,10 @@ export function stateDictFrom(what: string, saved: Saved | undefined): StateDict
 function childrenOf(value: unknown, seen: Set<unknown>): [string, unknown][] {
   if (typeof value !== 'object' || value === null || seen.has(value)) return [];
   const isMap = value instanceof Map;
+  const isSet = value instanceof Set;
   const isPlain = Array.isArray(value) || Object.getPrototypeOf(value) === Object.prototype;
-  if (!(value instanceof Module || isMap || isPlain)) return [];
+  if (!(value instanceof Module || isMap || isSet || isPlain)) return [];
   seen.add(value);
+  if (isSet) return [...value].map((child, i) => [String(i), child]);
   return isMap ? [...value].map(([key, child]) => [String(key), child]) : Object.entries(value);
 }

@@ -5,6 +5,7 @@ import { checkSameDevice } from '../tensor/device.ts';
 import type { NumericArray } from '../tensor/dtype.ts';
 import { ArgumentError, BackwardError, NonFiniteGradientError, ShapeError } from '../tensor/errors.ts';
 import { getOrCreate } from '../tensor/get-or-create.ts';
+import { checkOptions } from '../tensor/options.ts';
 import { scope } from '../tensor/scope.ts';
 import { formatShape } from '../tensor/shape.ts';
 import { dense, type Tensor } from '../tensor/tensor.ts';
@@ -24,6 +25,18 @@ export interface OptimizerOptions {
   decays?: (parameter: Parameter) => boolean;
 }
 
+/** Parameters that are trained differently from the others. */
+export interface ParameterGroup {
+  parameters: readonly Parameter[];
+  /** Factor of the optimizer's rate, so that a schedule moves all groups; 1 by default. */
+  rateFactor?: number;
+  /** Of all parameters of the group, instead of the optimizer's `weightDecay` for those that `decays` names. */
+  weightDecay?: number;
+}
+
+/** What an optimizer trains: parameters, or groups of them. */
+export type Trained = readonly Parameter[] | readonly ParameterGroup[];
+
 /** Steps until a broken gradient is told that nobody asked about. */
 const stepsBetweenLooks = 16;
 
@@ -41,6 +54,7 @@ export interface Update {
   /** Holds the factor of clipping and the flag to skip. */
   report: Tensor;
   state: ParameterState;
+  learningRate: number;
   weightDecay: number;
 }
 
@@ -78,6 +92,7 @@ export abstract class Optimizer {
   readonly weightDecay: number;
   readonly maxGradientNorm: number;
   readonly #decays: (parameter: Parameter) => boolean;
+  readonly #groups: ReadonlyMap<Parameter, ParameterGroup>;
   readonly #state = new Map<Parameter, ParameterState>();
   readonly #reporter: StepReporter;
   readonly #stopListening: (() => void)[];
@@ -87,10 +102,11 @@ export abstract class Optimizer {
   #broken: NonFiniteGradientError | null = null;
   #look: Promise<StepReport> | null = null;
 
-  constructor(parameters: readonly Parameter[], options: OptimizerOptions) {
+  constructor(trained: Trained, options: OptimizerOptions) {
     const { learningRate, maxGradientNorm = 0, weightDecay = 0, decays = (parameter) => parameter.rank >= 2 } = options;
     const kind = new.target.name;
-    checkParameters(kind, parameters);
+    const groups = checkParameters(kind, trained);
+    const parameters = groups.flatMap((group) => group.parameters);
     checkRange(kind, 'learningRate', learningRate, 0, Number.MAX_VALUE);
     checkRange(kind, 'maxGradientNorm', maxGradientNorm, 0, Number.POSITIVE_INFINITY);
     checkRange(kind, 'weightDecay', weightDecay, 0, 1);
@@ -100,6 +116,7 @@ export abstract class Optimizer {
     this.weightDecay = weightDecay;
     this.#learningRate = learningRate;
     this.#decays = decays;
+    this.#groups = new Map(groups.flatMap((group) => group.parameters.map((each) => [each, group])));
     this.#reporter = new StepReporter(this.parameters);
     this.#stopListening = this.parameters.map((each) => each.onFreezeChange((changed) => this.#releaseState(changed)));
   }
@@ -151,8 +168,10 @@ export abstract class Optimizer {
         if (!gradient) return;
         state.steps++;
         parameter.leaf.isUsed = true;
-        const weightDecay = this.#decays(parameter) ? this.weightDecay : 0;
-        this.update(parameter, { gradient, report, state, weightDecay });
+        const { rateFactor = 1, weightDecay = this.#decays(parameter) ? this.weightDecay : 0 } =
+          this.#groups.get(parameter) ?? {};
+        const learningRate = rateFactor * this.#learningRate;
+        this.update(parameter, { gradient, report, state, learningRate, weightDecay });
       });
     });
     this.#reporter.finish();
@@ -300,17 +319,35 @@ export abstract class Optimizer {
   }
 }
 
-/** @throws ArgumentError for what is no list of parameters, such as a module, and for an empty one. */
-export function checkParameters(owner: string, parameters: unknown): void {
-  const allowed = '(allowed: a list of parameters, such as model.parameters())';
-  if (!Array.isArray(parameters)) {
-    const kind =
-      typeof parameters === 'object' && parameters !== null ? parameters.constructor.name : typeof parameters;
+/** What an optimizer is to train, as groups. @throws ArgumentError for what is no list of parameters or groups, such as a module. */
+export function checkParameters(owner: string, trained: unknown): ParameterGroup[] {
+  const allowed =
+    '(allowed: a list of parameters, such as model.parameters(), or of groups { parameters, rateFactor, weightDecay })';
+  if (!Array.isArray(trained)) {
+    const kind = typeof trained === 'object' && trained !== null ? trained.constructor.name : typeof trained;
     throw new ArgumentError(`${owner}: the parameters are ${kind} ${allowed}`);
   }
-  if (parameters.length === 0) throw new ArgumentError(`${owner}: got no parameters ${allowed}`);
-  const stranger = parameters.findIndex((each) => !(each instanceof Parameter));
-  if (stranger >= 0) throw new ArgumentError(`${owner}: element ${stranger} of the parameters is none ${allowed}`);
+  const inGroups = trained.length > 0 && !trained.some((each) => each instanceof Parameter) && trained.every(isGroup);
+  const groups: ParameterGroup[] = inGroups ? trained : [{ parameters: trained }];
+  const seen = new Map<Parameter, ParameterGroup>();
+  for (const group of groups) {
+    if (inGroups) checkOptions(`${owner}: a group`, group, ['parameters', 'rateFactor', 'weightDecay']);
+    if (group.parameters.length === 0) throw new ArgumentError(`${owner}: got no parameters ${allowed}`);
+    checkRange(owner, 'rateFactor', group.rateFactor ?? 1, 0, Number.MAX_VALUE);
+    checkRange(owner, 'weightDecay', group.weightDecay ?? 0, 0, 1);
+    for (const [i, parameter] of group.parameters.entries()) {
+      if (!(parameter instanceof Parameter))
+        throw new ArgumentError(`${owner}: element ${i} of the parameters is none ${allowed}`);
+      if ((seen.get(parameter) ?? group) !== group)
+        throw new ArgumentError(`${owner}: ${parameter.name} is in two groups`);
+      seen.set(parameter, group);
+    }
+  }
+  return groups;
+}
+
+function isGroup(value: unknown): value is ParameterGroup {
+  return typeof value === 'object' && value !== null && 'parameters' in value && Array.isArray(value.parameters);
 }
 
 /** @throws ArgumentError unless lowest <= value <= highest. */

@@ -2,7 +2,14 @@
 import { dispatch } from '../tensor/dispatch.ts';
 import { byWidth, elementParts, elementwise, flatWorkgroups } from '../tensor/kernel.ts';
 import { checkOptions } from '../tensor/options.ts';
-import { checkRange, Optimizer, type OptimizerOptions, optimizerOptions, type Update } from './optimizer.ts';
+import {
+  checkRange,
+  Optimizer,
+  type OptimizerOptions,
+  optimizerOptions,
+  type Trained,
+  type Update,
+} from './optimizer.ts';
 import type { Parameter } from './parameter.ts';
 
 export interface SGDOptions extends OptimizerOptions {
@@ -33,20 +40,20 @@ export class SGD extends Optimizer {
   protected readonly stateTensors = 1;
   readonly #momentum: number;
 
-  constructor(parameters: readonly Parameter[], options: SGDOptions) {
+  constructor(trained: Trained, options: SGDOptions) {
     checkOptions('SGD', options, [...optimizerOptions, 'momentum']);
     const { momentum = 0 } = options;
     checkRange('SGD', 'momentum', momentum, 0, 1 - Number.EPSILON);
-    super(parameters, options);
+    super(trained, options);
     this.#momentum = momentum;
   }
 
-  protected update(parameter: Parameter, { gradient, report, state, weightDecay }: Update): void {
+  protected update(parameter: Parameter, { gradient, report, state, learningRate, weightDecay }: Update): void {
     dispatch(sgdKernel(parameter.size), {
       operands: { gradient, report, value: parameter, velocity: state.tensors[0] },
       scalars: {
         count: parameter.size,
-        rate: this.learningRate,
+        rate: learningRate,
         momentum: this.#momentum,
         decay: weightDecay,
       },

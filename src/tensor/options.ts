@@ -7,6 +7,7 @@ const otherNames: Readonly<Record<string, readonly string[]>> = {
   axis: ['dim', 'dims', 'axes'],
   correction: ['unbiased', 'ddof'],
   causal: ['isCausal'],
+  mask: ['attnMask', 'attentionMask'],
   learningRate: ['lr', 'rate'],
   epsilon: ['eps'],
   random: ['generator', 'seed', 'rng'],

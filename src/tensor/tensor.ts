@@ -2,10 +2,11 @@
 import { copyInto } from './copy.ts';
 import type { Device, DeviceBuffer, KernelOperand } from './device.ts';
 import { bytesPerElement, computeDType, type DType, type NumericArray, typedArray } from './dtype.ts';
-import { DeviceLimitError, OutOfMemoryError, ReleasedTensorError, ShapeError } from './errors.ts';
+import { ArgumentError, DeviceLimitError, OutOfMemoryError, ReleasedTensorError, ShapeError } from './errors.ts';
 import { collectGarbage } from './garbage.ts';
 import { currentScope, currentStep, type Releasable, type Scope, scope } from './scope.ts';
 import { formatShape, isRowMajor, rowMajorStrides, type Shape, type Strides, sizeOf } from './shape.ts';
+import { formatValues } from './show.ts';
 import { Storage } from './storage.ts';
 
 /** Nested arrays of numbers, one level per axis; a plain number for a scalar. */
@@ -107,10 +108,36 @@ export class Tensor implements KernelOperand, Releasable {
     return (await this.data())[0];
   }
 
+  /** Prints its values below dtype, shape and device; of more than 1,000 elements those at the edges. Waits for the device. */
+  async show(): Promise<void> {
+    const values = formatValues(await this.data(), this.shape);
+    console.log(`${this.dtype} ${formatShape(this.shape)} on ${this.device.kind}\n${values}`);
+  }
+
+  /** What it is and how its values are read; they are on a device, so this cannot tell them. */
+  toString(): string {
+    const state = this.#released === null ? '' : ', released';
+    return (
+      `${this.constructor.name} ${this.dtype} ${formatShape(this.shape)} on ${this.device.kind}, made by '${this.origin}'${state}; ` +
+      'await x.show() prints its values, await x.toArray() reads them'
+    );
+  }
+
+  toJSON(): string {
+    return this.toString();
+  }
+
   /** What `console.log` shows. */
   [Symbol.for('nodejs.util.inspect.custom')](): string {
-    const state = this.#released === null ? '' : ', released';
-    return `${this.constructor.name} ${this.dtype} ${formatShape(this.shape)} on ${this.device.kind}, made by '${this.origin}'${state}`;
+    return this.toString();
+  }
+
+  /** @throws ArgumentError where JavaScript would compute or compare with it: `x + 1` is `x.add(1)`. */
+  [Symbol.toPrimitive](hint: string): string {
+    if (hint === 'string') return this.toString();
+    throw new ArgumentError(
+      `${this}: operators of JavaScript do not compute with tensors; x.add(y), x.mul(y), x.less(y) … do`,
+    );
   }
 
   /** @throws ReleasedTensorError if its buffer went back to the pool. */

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { LeafNode, type OperationNode } from '../../src/autograd/node.ts';
 import { record } from '../../src/autograd/record.ts';
 import {
+  ArgumentError,
   BackwardError,
   concatenate,
   DeviceMismatchError,
@@ -528,6 +529,24 @@ onEachDevice((device) => {
       expect(detach(y).node).toBeUndefined();
       y.mul(detach(y)).sum().backward();
       return expect(gradientOf(w)?.toArray()).resolves.toEqual([18]);
+    });
+  });
+});
+
+onEachDevice((device) => {
+  test('a graph that is kept can be walked again, and adds up', async () => {
+    await step(async () => {
+      const x = requireGradient(tensor([1, 2], { device }));
+      const y = x.mul(x).exp().sum();
+      y.backward(null, { retainGraph: true });
+      const once = [...((await x.gradient?.data()) ?? [])];
+      y.backward();
+      expect([...((await x.gradient?.data()) ?? [])]).toEqual(once.map((gradient) => Math.fround(2 * gradient)));
+      expect(() => y.backward()).toThrow(/already walked.*retainGraph: true/);
+      expect(() => Reflect.apply(y.backward, y, [{ retainGraph: true }])).toThrow(ArgumentError);
+      expect(() => Reflect.apply(y.backward, y, [null, { retain_graph: true }])).toThrow(
+        "there is no option 'retain_graph'",
+      );
     });
   });
 });

@@ -5,6 +5,7 @@ import {
   attention,
   Block,
   DeviceMismatchError,
+  Dropout,
   Embedding,
   FeedForward,
   gelu,
@@ -16,6 +17,7 @@ import {
   Random,
   RMSNorm,
   relu,
+  Sequential,
   ShapeError,
   SwiGLU,
   silu,
@@ -159,4 +161,23 @@ onEachDevice((device) => {
       expect(() => linear.call(x)).toThrow(/cpu.*webgpu|webgpu.*cpu/);
     });
   });
+});
+
+onEachDevice((device) => {
+  test('Sequential hands its input through modules and functions, in the mode it is in', async () => {
+    await step(async () => {
+      const random = new Random(3);
+      const [first, last] = [new Linear(2, 3, { random, device }), new Linear(3, 1, { random, device, bias: true })];
+      const model = new Sequential(first, relu, new Dropout(0.5, random), last);
+      expect([...model.namedParameters().keys()]).toEqual(['layers.0.weight', 'layers.3.weight', 'layers.3.bias']);
+      const x = tensor([[1, 2]], { device });
+      expect(await model.eval().call(x).toArray()).toEqual(await last.call(relu(first.call(x))).toArray());
+    });
+  });
+});
+
+test('Sequential refuses what computes nothing', () => {
+  expect(() => Reflect.construct(Sequential, [relu, 'relu'])).toThrow(
+    'Sequential: layer 1 is string (allowed: modules, and functions',
+  );
 });

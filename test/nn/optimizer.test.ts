@@ -21,11 +21,13 @@ import {
   SGD,
   type SGDOptions,
   ShapeError,
+  scope,
   step,
   sum,
   type Tensor,
   tensor,
 } from '../../src/index.ts';
+import { copyInto } from '../../src/tensor/copy.ts';
 import { CpuDevice } from '../../src/tensor/cpu/cpu-device.ts';
 import { cpu, onEachDevice, webgpu } from '../devices.ts';
 import { releaseLater, releaseMade, Training, valuesOf } from './tiny.ts';
@@ -33,6 +35,7 @@ import { releaseLater, releaseMade, Training, valuesOf } from './tiny.ts';
 afterEach(releaseMade);
 
 const linear = new Linear(2, 2, { random: new Random(1), device: cpu });
+const plainTensor = ones([1], { device: cpu });
 
 /** Two parameters whose gradients are set: the loss is Σ parameter · gradient. */
 class Bench {
@@ -471,7 +474,7 @@ onEachDevice((device) => {
     ['a first beta of 1', /betas\[0\] 1/, (p) => new AdamW(p, { learningRate: 1, betas: [1, 0.9] })],
     ['a second beta below 0', /betas\[1\] -0.1/, (p) => new AdamW(p, { learningRate: 1, betas: [0.9, -0.1] })],
     ['a module', /AdamW: the parameters are Linear \(allowed: a list/, () => Reflect.construct(AdamW, [linear, {}])],
-    ['other tensors', /SGD: element 0 of the parameters is none/, () => Reflect.construct(SGD, [[ones([1])], {}])],
+    ['other tensors', /SGD: element 0 of the parameters is none/, () => Reflect.construct(SGD, [[plainTensor], {}])],
     ['an epsilon that no f32 holds', /epsilon 1e-50/, (p) => new AdamW(p, { learningRate: 1, epsilon: 1e-50 })],
     ['an epsilon of 0', /epsilon 0/, (p) => new AdamW(p, { learningRate: 1, epsilon: 0 })],
     ['a momentum of 1', /SGD.*momentum 1/, (p) => new SGD(p, { learningRate: 1, momentum: 1 })],
@@ -481,6 +484,72 @@ onEachDevice((device) => {
     expect(() => make(bench.parameters)).toThrow(ArgumentError);
     expect(() => make(bench.parameters)).toThrow(message);
     expect(device.memory().liveBuffers).toBe(before);
+  });
+
+  test('groups have a rate and a decay of their own, also beside a frozen parameter and after a resume', async () => {
+    const bench = new Bench(device, 'f32', [[2], [2], [2, 2]]);
+    const [bias, slow, matrix] = bench.parameters;
+    const make = () =>
+      releaseLater(
+        new AdamW(
+          [
+            { parameters: [bias], weightDecay: 0.5 },
+            { parameters: [slow, matrix], rateFactor: 0.1 },
+          ],
+          {
+            learningRate: 0.2,
+            weightDecay: 0.25,
+          },
+        ),
+      );
+    const optimizer = make();
+    const before = await bench.values();
+    const signs = [
+      [1, -1],
+      [1, -1],
+      [1, -1, 1, -1],
+    ];
+    await bench.step(optimizer, signs);
+    const moved = (rate: number, decay: number) => (value: number, i: number) =>
+      value * (1 - rate * decay) - rate * (i % 2 === 0 ? 1 : -1);
+    const [first, second, third] = before;
+    expectNear(
+      await bench.values(),
+      [first.map(moved(0.2, 0.5)), second.map(moved(0.02, 0)), third.map(moved(0.02, 0.25))],
+      1e-5,
+    );
+    slow.freeze();
+    const frozen = (await bench.values())[1];
+    await bench.step(optimizer, [[1, 1], null, [1, 1, 1, 1]]);
+    const [state, kept] = [await optimizer.stateDict(), await bench.values()];
+    expect(kept[1]).toEqual(frozen);
+    await bench.step(optimizer, [[1, 1], null, [1, 1, 1, 1]]);
+    const undisturbed = await bench.values();
+    bench.parameters.forEach((parameter, i) => {
+      scope('reset', () =>
+        copyInto(
+          tensor(kept[i], { device, shape: parameter.shape.length === 2 ? [4] : [2] }).reshape(parameter.shape),
+          parameter,
+          parameter.strides,
+        ),
+      );
+    });
+    const resumed = make();
+    resumed.loadStateDict(state);
+    await bench.step(resumed, [[1, 1], null, [1, 1, 1, 1]]);
+    expect(await bench.values()).toEqual(undisturbed);
+  });
+
+  test('groups that overlap, or say what no group has, are refused by name', () => {
+    const [p] = new Bench(device, 'f32').parameters;
+    const made = (groups: unknown) => () => Reflect.construct(AdamW, [groups, { learningRate: 1 }]);
+    expect(made([{ parameters: [p] }, { parameters: [p] }])).toThrow(/AdamW: p0 is in two groups/);
+    expect(made([{ parameters: [p], lr: 1 }])).toThrow(
+      /AdamW: a group: there is no option 'lr' \(allowed: parameters, rateFactor, weightDecay\)/,
+    );
+    expect(made([{ parameters: [p], rateFactor: -1 }])).toThrow(/rateFactor -1/);
+    expect(made([{ parameters: [] }])).toThrow(/no parameters/);
+    expect(made([p, { parameters: [p] }])).toThrow(/element 1 of the parameters is none/);
   });
 
   test('a rate set later is checked, and the old one stays', () => {

@@ -317,3 +317,91 @@ describe.each([1e5, 1e6, 1e7, 1e8])('scores of %f', (size) => {
     });
   });
 });
+
+describe("a mask of one's own", () => {
+  const f64 = (shape: readonly number[], seed: number) => random(shape, { seed, device: cpu, dtype: 'f64' });
+  const hides = (device: Device, dtype: 'f32' | 'f64') =>
+    tensor(
+      [0, 1, 1, 0, 0, 1, 1, 1].map((is) => (is ? Number.NEGATIVE_INFINITY : 0)),
+      { device, dtype, shape: [1, 1, 2, 4] },
+    );
+
+  onEachDevice((device) => {
+    test('means what the kernels mean, alone and beside the other options', async () => {
+      await step(async () => {
+        const [q, k, v] = [
+          [2, 5, 4, 8],
+          [2, 7, 2, 8],
+          [2, 7, 2, 8],
+        ].map((shape, seed) => random(shape, { seed, device }));
+        const lengths = tensor([7, 3], { device, dtype: 'i32' });
+        const nothing = tensor([0], { device });
+        for (const options of [
+          {},
+          { causal: true },
+          { causal: true, window: 2 },
+          { lengths },
+          { causal: true, lengths },
+        ]) {
+          await expectClose(attention(q, k, v, { ...options, mask: nothing }), attention(q, k, v, options), {
+            absolute: 1e-5,
+          });
+        }
+        const bias = tensor(
+          [
+            0,
+            0,
+            0,
+            Number.NEGATIVE_INFINITY,
+            Number.NEGATIVE_INFINITY,
+            Number.NEGATIVE_INFINITY,
+            Number.NEGATIVE_INFINITY,
+          ],
+          { device },
+        );
+        const three = tensor([3, 3], { device, dtype: 'i32' });
+        await expectClose(attention(q, k, v, { mask: bias }), attention(q, k, v, { lengths: three }), {
+          absolute: 1e-5,
+        });
+        const [few, fewer] = [slice(k, [0, 0], [2, 2]), slice(v, [0, 0], [2, 2])];
+        await expectClose(attention(q, few, fewer, { mask: nothing }), attention(q, few, fewer), { absolute: 1e-5 });
+      });
+    });
+
+    test('gives 0 and no gradient where it hides everything', async () => {
+      await step(async () => {
+        const [q, k, v] = [
+          [1, 2, 1, 4],
+          [1, 4, 1, 4],
+          [1, 4, 1, 4],
+        ].map((shape, seed) => leaf(shape, { seed, device }));
+        const all = tensor(
+          [
+            [0, 0, 0, 0],
+            [1, 1, 1, 1],
+          ].map((row) => row.map((is) => (is ? Number.NEGATIVE_INFINITY : 0))),
+          { device },
+        );
+        const output = attention(q, k, v, { mask: all });
+        expect([...(await output.data())].slice(4)).toEqual([0, 0, 0, 0]);
+        output.sum().backward();
+        const gradient = [...((await q.gradient?.data()) ?? [])];
+        expect(gradient.every(Number.isFinite)).toBe(true);
+        expect(gradient.slice(4)).toEqual([0, 0, 0, 0]);
+      });
+    });
+  });
+
+  test('gradients agree with central differences, that of the mask too', async () => {
+    const bias = f64([1, 2, 2, 4], 4);
+    const f = (q: Tensor, k: Tensor, v: Tensor, mask: Tensor) =>
+      attention(q, k, v, { mask: add(mask, hides(cpu, 'f64')) });
+    await gradcheck(f, [f64([1, 2, 2, 4], 1), f64([1, 4, 1, 4], 2), f64([1, 4, 1, 4], 3), bias]);
+  });
+
+  test('one that does not broadcast is refused', () => {
+    const [q, k] = [f64([1, 2, 1, 4], 1), f64([1, 4, 1, 4], 2)];
+    expect(() => attention(q, k, k, { mask: f64([3, 4], 3) })).toThrow(ShapeError);
+    expect(() => attention(q, k, k, { mask: f64([1, 1, 1, 1, 4], 3) })).toThrow(ShapeError);
+  });
+});

@@ -498,3 +498,55 @@ onWebGpu((webgpu) => {
     });
   });
 });
+
+onEachDevice((device) => {
+  test('a vector is a row on the left, a column on the right', async () => {
+    await step(async () => {
+      const table = tensor(
+        [
+          [1, 2],
+          [3, 4],
+          [5, 6],
+        ],
+        { device },
+      );
+      const [two, three] = [tensor([1, 10], { device }), tensor([1, 10, 100], { device })];
+      expect(await table.matmul(two).toArray()).toEqual([21, 43, 65]);
+      expect(await three.matmul(table).toArray()).toEqual([531, 642]);
+      expect(await three.matmul(three).toArray()).toBe(10101);
+      expect(
+        await two
+          .matmul(
+            tensor(
+              [
+                [
+                  [1, 2],
+                  [3, 4],
+                ],
+                [
+                  [5, 6],
+                  [7, 8],
+                ],
+              ],
+              { device },
+            ),
+          )
+          .toArray(),
+      ).toEqual([
+        [31, 42],
+        [75, 86],
+      ]);
+      expect(await matmul(table, two, null, { residual: three, activation: 'relu' }).toArray()).toEqual([22, 53, 165]);
+      expect(() => table.matmul(three)).toThrow(ShapeError);
+    });
+  });
+});
+
+test('gradients of products with vectors', async () => {
+  const [table, two, three] = [[3, 2], [2], [3]].map((shape, seed) =>
+    random(shape, { seed, device: cpu, dtype: 'f64' }),
+  );
+  await gradcheck((a, x) => matmul(a, x), [table, two]);
+  await gradcheck((x, a) => matmul(x, a), [three, table]);
+  await gradcheck((x) => matmul(x, x), [two]);
+});

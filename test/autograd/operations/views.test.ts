@@ -2,6 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
   ArgumentError,
+  arange,
+  at,
   broadcastTo,
   concatenate,
   gradcheck,
@@ -292,4 +294,34 @@ onEachDevice((device) => {
       expect(act).toThrow(message);
     }
   });
+});
+
+onEachDevice((device) => {
+  test('at takes positions, ranges and lists of positions', async () => {
+    await step(async () => {
+      const x = arange(24, { device }).reshape([2, 3, 4]);
+      expect(await x.at(-1, 0).toArray()).toEqual([12, 13, 14, 15]);
+      expect(await x.at(0, [1, 3], [-2, null]).toArray()).toEqual([
+        [6, 7],
+        [10, 11],
+      ]);
+      expect(await x.at(null, null, 1).toArray()).toEqual([
+        [1, 5, 9],
+        [13, 17, 21],
+      ]);
+      expect(await x.at(1, tensor([2, 0], { device, dtype: 'i32' }), 3).toArray()).toEqual([23, 15]);
+      expect(await x.at(1, [3, 3]).shape).toEqual([0, 4]);
+      for (const place of [3, -4, 1.5, '0', [0], [0, 4], [2, 1], [0, 'end']]) {
+        expect(() => Reflect.apply(at, undefined, [x, 0, place])).toThrow(ArgumentError);
+      }
+      expect(() => x.at(0, 0, 0, 0)).toThrow('at: 4 places for the 3 axes');
+    });
+  });
+});
+
+test('gradients go back to where at took from', async () => {
+  const x = random([3, 4, 2], { seed: 1, device: cpu, dtype: 'f64' });
+  const rows = tensor([2, 0, 2], { device: cpu, dtype: 'i32' });
+  await gradcheck((each) => each.at([1, null], -1), [x]);
+  await gradcheck((each) => each.at(rows, [0, 2]), [x]);
 });

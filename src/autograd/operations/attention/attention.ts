@@ -17,6 +17,7 @@ import {
   attentionScalars as scalars,
 } from './reference.ts';
 import { type AttentionTile, chooseAttentionTile } from './tiles.ts';
+import { attentionWithMask } from './with-mask.ts';
 
 const largestHead = 128;
 
@@ -29,6 +30,11 @@ export interface AttentionOptions {
   lengths?: Tensor | null;
   /** Factor of the scores; 1/√headSize by default. */
   scale?: number;
+  /**
+   * Added to the scores: a float tensor that broadcasts to (batch, heads, time, keys), which may hold -Infinity where a query does not see
+   * a key, and may have a gradient. The scores are held whole then; what the other options say, no mask is needed for.
+   */
+  mask?: Tensor | null;
 }
 
 /** Of one head, as kernels/simd/attention.ts has it. */
@@ -109,28 +115,28 @@ function kernelsFor(headSize: number, tile: AttentionTile): ReturnType<typeof ma
  * al., arXiv 2305.13245); nothing is copied for it. Where there are more keys than queries, the queries stand at the last
  * positions: the keys before them were kept from an earlier call. Neither direction ever holds the time × keys scores: they are computed block by block (Dao et al., arXiv 2205.14135; Milakov &
  * Gimelshein, arXiv 1805.02867), and all that is saved for the backward pass is the logarithm of each softmax's
- * denominator, from which it recomputes the probabilities. A query that sees no key gives 0.
+ * denominator, from which it recomputes the probabilities. With a `mask` they are held. A query that sees no key gives 0.
  *
  * @throws ShapeError for shapes that do not fit or a head above 128; DTypeError or ShapeError for other `lengths`; ArgumentError
  * for a window without `causal`.
  */
 export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions = {}): Tensor {
   begin('attention', q, k, v);
-  checkOptions('attention', options, ['causal', 'window', 'lengths', 'scale']);
+  checkOptions('attention', options, ['causal', 'window', 'lengths', 'scale', 'mask']);
   const [batch, time, heads, headSize] = q.shape;
-  const { causal = false, window = null, lengths = null, scale = 1 / Math.sqrt(headSize) } = options;
+  const { causal = false, window = null, lengths = null, scale = 1 / Math.sqrt(headSize), mask = null } = options;
   const [, keys, keyHeads] = k.shape;
   if (
     q.rank !== 4 ||
     !sameShape(k.shape, [batch, keys, keyHeads, headSize]) ||
     !sameShape(k.shape, v.shape) ||
-    keys < time ||
+    (keys < time && causal) ||
     (heads !== keyHeads && !(heads % keyHeads === 0))
   ) {
     throw new ShapeError(
       `attention: q ${formatShape(q.shape)}, k ${formatShape(k.shape)} and v ${formatShape(v.shape)} do not fit ` +
-        '(allowed: q [batch, time, heads, headSize], k and v [batch, keys, keyHeads, headSize], with keys at least time ' +
-        'and heads a multiple of keyHeads)',
+        '(allowed: q [batch, time, heads, headSize], k and v [batch, keys, keyHeads, headSize], with heads a multiple of ' +
+        'keyHeads, and for causal with keys at least time)',
     );
   }
   if (window !== null && !(causal && Number.isInteger(window) && window > 0)) {
@@ -148,6 +154,7 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOpt
     );
   }
   checkLengths(lengths, q);
+  if (mask) return attentionWithMask({ q, k, v, mask }, { causal, window, lengths, scale });
 
   const tile = chooseAttentionTile(q.device, headSize);
   const kernels = kernelsFor(headSize, tile);

@@ -13,7 +13,7 @@ import { widestDType } from '../pointwise/expression.ts';
 import { relu } from '../pointwise/pointwise.ts';
 import { recordPointwise } from '../pointwise/row.ts';
 import { reduceAxes, sumToShape } from '../reduction/reduce-axes.ts';
-import { broadcastView, reshapeView } from '../views.ts';
+import { broadcastView, reshape, reshapeView } from '../views.ts';
 import { chooseMatmul, partsOfInner } from './kernels.ts';
 
 export interface MatmulOptions {
@@ -26,7 +26,7 @@ export interface MatmulOptions {
 /**
  * activation( a · b + bias + residual ), where everything but the product is optional and costs no pass of its own:
  * (…, m, k) · (…, k, n) → (…, m, n). Leading axes broadcast; a `b` of two axes is one matrix for all of `a`, as in a linear
- * layer. `bias` has shape (n). Transposed views cost no copy. 2·m·n·k operations a matrix. The result is stored as `a` is, but
+ * layer. A vector is one row on the left, one column on the right: (k) · (k) is a scalar. `bias` has shape (n). Transposed views cost no copy. 2·m·n·k operations a matrix. The result is stored as `a` is, but
  * in f32 where the residual is f32. The bits of a row do not depend on the other rows, nor on how many there are.
  *
  * @throws ShapeError where the inner extents, the leading axes, the bias or the residual do not fit.
@@ -35,13 +35,11 @@ export function matmul(a: Tensor, b: Tensor, bias: Tensor | null = null, options
   checkOptions('matmul', options, ['residual', 'activation']);
   const { residual = null, activation = null } = options;
   begin('matmul', a, b, ...[bias, residual].filter((each) => each !== null));
+  if (a.rank === 1 || b.rank === 1) return withVectors(a, b, bias, options);
   const k = a.shape[a.rank - 1];
   const n = b.shape[b.rank - 1];
   if (a.rank < 2 || b.rank < 2 || k !== b.shape[b.rank - 2]) {
-    throw new ShapeError(
-      `matmul: ${formatShape(a.shape)} · ${formatShape(b.shape)} does not fit: both need two axes or more, and the ` +
-        'last of the first must equal the second last of the second',
-    );
+    throw misfit(a, b);
   }
   if (bias && (bias.rank !== 1 || bias.shape[0] !== n)) {
     throw new ShapeError(`matmul: bias ${formatShape(bias.shape)} must have shape ${formatShape([n])}`);
@@ -80,6 +78,31 @@ export function matmul(a: Tensor, b: Tensor, bias: Tensor | null = null, options
   if (residual) rules.push({ input: residual, gradient: (g) => g });
   record('matmul', result, rules);
   return activation === 'relu' ? recordRelu(result) : result;
+}
+
+/** A vector on the left is one row, on the right one column, which the result then lacks. */
+function withVectors(a: Tensor, b: Tensor, bias: Tensor | null, { residual, ...others }: MatmulOptions): Tensor {
+  if (a.rank === 0 || b.rank === 0 || a.shape[a.rank - 1] !== b.shape[Math.max(0, b.rank - 2)]) throw misfit(a, b);
+  const [left, right] = [a.rank === 1 ? reshape(a, [1, -1]) : a, b.rank === 1 ? reshape(b, [-1, 1]) : b];
+  const whole = [
+    ...broadcastShapes('matmul', left.shape.slice(0, -2), right.shape.slice(0, -2)),
+    left.shape[left.rank - 2],
+    right.shape[right.rank - 1],
+  ];
+  const isKept = (axis: number) =>
+    !(a.rank === 1 && axis === whole.length - 2) && !(b.rank === 1 && axis === whole.length - 1);
+  const shape = whole.filter((_, axis) => isKept(axis));
+  if (residual && !sameShape(residual.shape, shape)) {
+    throw new ShapeError(`matmul: residual ${formatShape(residual.shape)} must have shape ${formatShape(shape)}`);
+  }
+  return reshape(matmul(left, right, bias, { residual: residual && reshape(residual, whole), ...others }), shape);
+}
+
+function misfit(a: Tensor, b: Tensor): ShapeError {
+  return new ShapeError(
+    `matmul: ${formatShape(a.shape)} · ${formatShape(b.shape)} does not fit: the last axis of the first must equal the second last of ` +
+      'the second, or its only one',
+  );
 }
 
 /** Enters a ReLU into the graph that the kernel has already applied to its result, which it takes over. */

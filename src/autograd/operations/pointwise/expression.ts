@@ -25,6 +25,7 @@ const maxOperands = 3;
 
 /** The kernels of each expression, made at first use. */
 const compiled = new Map<Expression, ReturnType<typeof makeKernels>>();
+/** And the one of each that is on integers. */
 const compiledOnIntegers = new Map<Expression, ReturnType<typeof makeIntegerKernel>>();
 
 function kernelsOf(expression: Expression): ReturnType<typeof makeKernels> {
