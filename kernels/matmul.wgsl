@@ -31,7 +31,7 @@ const LINE_A = GROUPS_M + 1;
 const LINE_B = GROUPS_N + 1;
 
 @group(0) @binding(0) var<storage, read> a: array<Element0>;
-@group(0) @binding(1) var<storage, read> b: array<Element1>;
+@group(0) @binding(1) var<storage, read> b: array<Stored1>;
 @group(0) @binding(2) var<storage, read> bias: array<Element2>;
 @group(0) @binding(3) var<storage, read> residual: array<Element3>;
 @group(0) @binding(4) var<storage, read_write> c: array<Element4>;
@@ -47,7 +47,7 @@ fn elementOfA(base: u32, row: u32, k: u32) -> f32 {
 
 fn elementOfB(base: u32, k: u32, column: u32) -> f32 {
   let inside = column < scalars.n && k < scalars.k;
-  return select(0.0, f32(b[select(0u, base + k * scalars.bRow + column * scalars.bColumn, inside)]), inside);
+  return select(0.0, loadB(select(0u, base + k * scalars.bRow + column * scalars.bColumn, inside)), inside);
 }
 
 // By their bits: compilers of shaders may take it that no number is NaN.

@@ -26,7 +26,7 @@ const READS_OF_A = TILE_M / LANES;
 const COLUMN_GROUPS = TILE_N / LANES / 4;
 
 @group(0) @binding(0) var<storage, read> a: array<vec4<Element0>>;
-@group(0) @binding(1) var<storage, read> b: array<vec4<Element1>>;
+@group(0) @binding(1) var<storage, read> b: array<Stored1>;
 @group(0) @binding(2) var<storage, read> bias: array<vec4<Element2>>;
 @group(0) @binding(3) var<storage, read> residual: array<vec4<Element3>>;
 @group(0) @binding(4) var<storage, read_write> c: array<vec4<Element4>>;
@@ -75,11 +75,11 @@ fn main(
         let first = (baseB + column * scalars.bColumn + firstK) / 4;
         let stride = scalars.bColumn / 4;
         let block = transpose(mat4x4f(
-          vec4f(b[first]), vec4f(b[first + stride]), vec4f(b[first + 2 * stride]), vec4f(b[first + 3 * stride])));
+          loadB(first), loadB(first + stride), loadB(first + 2 * stride), loadB(first + 3 * stride)));
         valuesOfB = array(block[0], block[1], block[2], block[3]);
       } else {
         for (var inner = 0u; inner < 4; inner++) {
-          let values = vec4f(b[(baseB + min(firstK + inner, k - 1) * scalars.bRow + column) / 4]);
+          let values = loadB((baseB + min(firstK + inner, k - 1) * scalars.bRow + column) / 4);
           valuesOfB[inner] = select(vec4f(), values, firstK + inner < k);
         }
       }

@@ -1,7 +1,7 @@
 // target[t(i, j, k, l)] = source[s(i, j, k, l)] for four axes with strides of their own on either side.
 //
 // Views are made dense with it, slices are put back where they were cut, and floats change their precision. The host says
-// what a `Source` and a `Target` are: words of 32 bits where nothing is converted, so that one pipeline serves floats and
+// what a `Source` and a `Target` are, and how one is read: words of 32 bits where nothing is converted, so that one pipeline serves floats and
 // integers. One thread per element; neighbouring threads take neighbours on the last axis.
 
 @group(0) @binding(0) var<storage, read> source: array<Source>;
@@ -24,5 +24,5 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
     + k * scalars.sourceStride2 + l * scalars.sourceStride3;
   let toIndex = i32(scalars.targetOffset) + i * scalars.targetStride0 + j * scalars.targetStride1
     + k * scalars.targetStride2 + l * scalars.targetStride3;
-  destination[toIndex] = Target(source[fromIndex]);
+  destination[toIndex] = Target(valueAt(u32(fromIndex)));
 }

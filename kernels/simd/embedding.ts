@@ -1,8 +1,10 @@
 // Rows of a table by index, and the gradient of the table; see src/autograd/operations/embedding.ts.
 
+import { widenRow } from './bfloat16';
+
 /** Part p is the tokens from p · tokensOfPart on. */
 export function gather(
-  indices: usize, table: usize, result: usize, tokens: i32, width: i32, count: i32, tokensOfPart: i32,
+  indices: usize, table: usize, result: usize, tokens: i32, width: i32, count: i32, tokensOfPart: i32, tableBytes: i32,
   scratch: usize, firstPart: i32, endPart: i32,
 ): void {
   const bytes = (<usize>width) << 2;
@@ -10,8 +12,10 @@ export function gather(
   for (let token = firstPart * tokensOfPart; token < end; token++) {
     const index = load<i32>(indices + ((<usize>token) << 2));
     const to = result + <usize>token * bytes;
-    if (index >= 0 && index < count) memory.copy(to, table + <usize>index * bytes, bytes);
-    else for (let at: usize = 0; at < bytes; at += 4) store<f32>(to + at, f32.NaN);
+    if (index >= 0 && index < count) {
+      if (tableBytes == 2) widenRow(to, table + <usize>index * (bytes >> 1), width);
+      else memory.copy(to, table + <usize>index * bytes, bytes);
+    } else for (let at: usize = 0; at < bytes; at += 4) store<f32>(to + at, f32.NaN);
   }
 }
 

@@ -9,6 +9,7 @@ export * from './attention';
 export * from './optimizer';
 export * from './pointwise';
 export * from './dropout';
+export * from './bfloat16';
 export * from './copy';
 export * from './cross-entropy';
 export * from './embedding';

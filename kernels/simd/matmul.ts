@@ -6,6 +6,7 @@
 // whatever the strides of b were. Rows of a are read as they are where their numbers lie side by side, else they are packed too. Then
 // tiles of four rows and a panel's columns are summed in registers. Longer sums add up in c.
 
+import { loadFour, loadOne } from './bfloat16';
 import { isWide } from './multiply-add';
 import { panelBytes, panelColumns, storeNothing, storeTransposed, tile, tileRows } from './tile';
 
@@ -34,7 +35,7 @@ export function matmul(
   aOffset: i32, aBatch: i32, aRow: i32, aColumn: i32,
   bOffset: i32, bBatch: i32, bRow: i32, bColumn: i32,
   useBias: i32, addToResult: i32, useResidual: i32, rectify: i32,
-  rowsOfPart: i32, columnsOfPart: i32,
+  bBytes: i32, rowsOfPart: i32, columnsOfPart: i32,
   scratch: usize, firstPart: i32, endPart: i32,
 ): void {
   const before: usize = addToResult != 0 ? c : useResidual != 0 ? residual : 0;
@@ -53,9 +54,10 @@ export function matmul(
     const firstColumn = (partOfMatrix - down * partsAcross) * columnsOfPart;
     const endColumn = min(firstColumn + columnsOfPart, n);
     const aMatrix = at(a, aOffset + batch * aBatch);
-    const bMatrix = at(b, bOffset + batch * bBatch);
+    const bMatrix = b + <usize>(bOffset + batch * bBatch) * <usize>bBytes;
     const matrix = (<usize>(batch * m * n)) << 2;
-    const packsPanels = bColumn != 1 || endRow - firstRow > fewRows;
+    // What is stored in bf16 is widened on the way.
+    const packsPanels = bBytes == 2 || bColumn != 1 || endRow - firstRow > fewRows;
     for (let block = 0; block < blocks; block++) {
       const first = block * stepsOfBlock;
       const steps = min(stepsOfBlock, k - first);
@@ -71,9 +73,12 @@ export function matmul(
         let panel = scratch + panelsOffset;
         for (let j = firstColumn; j < endColumn; j += panelColumns) {
           const columns = min(panelColumns, endColumn - j);
-          const columnsOfB = at(bMatrix, first * bRow + j * bColumn);
+          const columnsOfB = bMatrix + <usize>(first * bRow + j * bColumn) * <usize>bBytes;
           const packs = packsPanels || columns < panelColumns;
-          if (packs && row == firstRow) packPanel(panel, columnsOfB, steps, columns, bRow, bColumn);
+          if (packs && row == firstRow) {
+            if (bBytes == 2) packStoredPanel(panel, columnsOfB, steps, columns, bRow, bColumn);
+            else packPanel(panel, columnsOfB, steps, columns, bRow, bColumn);
+          }
           packBias(scratch + biasOffset, bias, j, columns, useBias != 0 && block == 0);
           const offset = matrix + ((<usize>(row * n + j)) << 2);
           multiplyPanel(
@@ -135,6 +140,47 @@ function packPanel(panel: usize, b: usize, steps: i32, columns: i32, bRow: i32, 
     } else {
       for (; to < end; to += panelBytes) store<f32>(to, 0);
     }
+  }
+}
+
+/** The same from bf16. */
+function packStoredPanel(panel: usize, b: usize, steps: i32, columns: i32, bRow: i32, bColumn: i32): void {
+  const rowBytes = (<usize>bRow) << 1;
+  const columnBytes = (<usize>bColumn) << 1;
+  const end = panel + <usize>steps * panelBytes;
+  let column = 0;
+  if (bColumn == 1 && columns == panelColumns) {
+    for (let to = panel; to < end; to += panelBytes, b += rowBytes) {
+      v128.store(to, loadFour(b));
+      v128.store(to, loadFour(b + 8), 16);
+      if (isWide) {
+        v128.store(to, loadFour(b + 16), 32);
+        v128.store(to, loadFour(b + 24), 48);
+      }
+    }
+    return;
+  }
+  if (bRow == 1) {
+    const fours = panel + <usize>(steps & ~3) * panelBytes;
+    for (; column + 4 <= columns; column += 4) {
+      let to = at(panel, column);
+      let from = b + <usize>column * columnBytes;
+      for (; to < fours; to += 4 * panelBytes, from += 8) {
+        const x2 = from + 2 * columnBytes;
+        storeTransposed(
+          to, panelBytes, loadFour(from), loadFour(from + columnBytes), loadFour(x2), loadFour(x2 + columnBytes),
+        );
+      }
+      for (; to < end; to += panelBytes, from += 2) {
+        for (let each: usize = 0; each < 4; each++) store<f32>(to + 4 * each, loadOne(from + each * columnBytes));
+      }
+    }
+  }
+  for (; column < panelColumns; column++) {
+    let to = at(panel, column);
+    let from = b + <usize>column * columnBytes;
+    if (column < columns) for (; to < end; to += panelBytes, from += rowBytes) store<f32>(to, loadOne(from));
+    else for (; to < end; to += panelBytes) store<f32>(to, 0);
   }
 }
 

@@ -124,6 +124,11 @@ export function isLive(node: GraphNode | undefined): boolean {
 export function requireGradient<T extends Tensor>(tensor: T, name?: string): T {
   if (tensor.dtype === 'i32')
     throw new DTypeError('requireGradient: integers have no gradient (allowed: f16, f32, f64)');
+  if (tensor.dtype === 'bf16') {
+    throw new DTypeError(
+      "requireGradient: bf16 is too coarse to be trained (allowed: f16, f32, f64; cast(x, 'f32') makes one, thaw() that of a parameter)",
+    );
+  }
   if (tensor.node instanceof OperationNode && tensor.node.step === currentStep()) {
     throw new BackwardError(
       `requireGradient: '${tensor.origin}' is computed from tensors that need a gradient, which would get none any more ` +

@@ -92,12 +92,28 @@ let workBefore: WorkReport | null = null;
  * @throws ReleasedTensorError, DeviceMismatchError or DTypeError that names the operation and what came.
  */
 export function begin(operation: string, ...operands: readonly Tensor[]): void {
+  beginWithStored(operation, ...operands);
+  refuseStored(operation, ...operands);
+}
+
+/** The same for operations that read what is stored in bf16. */
+export function beginWithStored(operation: string, ...operands: readonly Tensor[]): void {
   beginView(operation, ...operands);
   for (const operand of operands) {
     if (operand.dtype !== 'i32' && computeDType(operand.dtype) === computeDType(operands[0].dtype)) continue;
     const dtypes = operands.map((each) => each.dtype).join(' and ');
     throw new DTypeError(`${operation}: operands have dtype ${dtypes} (allowed: all f32 or f16, or all f64)`);
   }
+}
+
+/** @throws DTypeError for an operand that is stored in bf16. */
+export function refuseStored(operation: string, ...operands: readonly Tensor[]): void {
+  const stored = operands.find(({ dtype }) => dtype === 'bf16');
+  if (!stored) return;
+  throw new DTypeError(
+    `${operation}: the operand ${formatShape(stored.shape)} is stored in bf16, which products take on their right, embedding as its ` +
+      `table, and cast(x, 'f32') widens for everything else`,
+  );
 }
 
 /** The same for operations that only rearrange elements, and so take integers too. */

@@ -11,7 +11,7 @@ import type { BlockModel, Prefix } from './block-model.ts';
 import { Embedding } from './embedding.ts';
 import type { BlockCache, KeyValueCache } from './key-value-cache.ts';
 import { Linear } from './linear.ts';
-import { type BuildOptions, Module } from './module.ts';
+import { type BuildOptions, besideMatrices, Module } from './module.ts';
 import { LayerNorm, RMSNorm } from './normalization.ts';
 import { FeedForward, SwiGLU } from './transformer.ts';
 
@@ -180,7 +180,9 @@ export class Decoder extends Module<[Tensor, DecoderCall?]> implements BlockMode
     const deviation = 0.02;
     this.tokens = new Embedding(vocabulary, width, { ...options, deviation });
     this.positions =
-      config.positions === 'learned' ? new Embedding(contextLength, width, { ...options, deviation }) : null;
+      config.positions === 'learned'
+        ? new Embedding(contextLength, width, { ...besideMatrices(options), deviation })
+        : null;
     this.blocks = windows.map((window) => new DecoderBlock(config, window, options));
     this.norm = normFor(config, options);
     this.head = config.tiedHead ? null : new Linear(width, vocabulary, { ...options, kind: 'head' });

@@ -4,7 +4,7 @@ import { add, relu } from '../autograd/operations/pointwise/pointwise.ts';
 import { zeros } from '../tensor/create.ts';
 import { checkOptions } from '../tensor/options.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { type BuildOptions, buildOptions, initialNormal, Module } from './module.ts';
+import { type BuildOptions, besideMatrices, buildOptions, initialNormal, Module } from './module.ts';
 import { Parameter, type ParameterKind } from './parameter.ts';
 
 export interface LinearOptions extends BuildOptions {
@@ -32,7 +32,7 @@ export class Linear extends Module<[Tensor, MatmulOptions?]> {
     const { bias = false, kind = 'weight', ...build } = options;
     const deviation = 1 / Math.sqrt(inputs);
     this.weight = new Parameter(initialNormal([inputs, outputs], { ...build, deviation }), kind);
-    this.bias = bias ? new Parameter(zeros([outputs], build), 'bias') : null;
+    this.bias = bias ? new Parameter(zeros([outputs], besideMatrices(build)), 'bias') : null;
   }
 
   /** Whether W holds the adapter's change. */

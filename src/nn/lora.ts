@@ -1,14 +1,15 @@
 /** Low-rank adapters (LoRA): adding, merging and taking them apart again. */
+import { cast } from '../autograd/operations/cast.ts';
 import { matmul } from '../autograd/operations/matmul/matmul.ts';
 import { add, mul } from '../autograd/operations/pointwise/pointwise.ts';
 import { noGrad } from '../autograd/record.ts';
-import { copyInto } from '../tensor/copy.ts';
 import { normal, zeros } from '../tensor/create.ts';
+import { computeDType } from '../tensor/dtype.ts';
 import { ArgumentError } from '../tensor/errors.ts';
 import { checkOptions } from '../tensor/options.ts';
 import type { Random } from '../tensor/random.ts';
 import { scope } from '../tensor/scope.ts';
-import { copy, type Tensor } from '../tensor/tensor.ts';
+import type { Tensor } from '../tensor/tensor.ts';
 import { Dropout } from './dropout.ts';
 import { Linear } from './linear.ts';
 import { Module } from './module.ts';
@@ -55,7 +56,8 @@ export class LoRAAdapter extends Module {
     if (!(alpha > 0 && alpha < Number.POSITIVE_INFINITY)) {
       throw new ArgumentError(`LoRA: alpha ${alpha} is out of range (allowed: above 0)`);
     }
-    const { device, dtype, kind } = weight;
+    const { device, kind } = weight;
+    const dtype = computeDType(weight.dtype);
     this.a =
       a ?? new Parameter(normal([inputs, rank], { device, dtype, random, deviation: 1 / Math.sqrt(inputs) }), kind);
     this.b = new Parameter(zeros([rank, outputs], { device, dtype }), kind);
@@ -90,7 +92,7 @@ export type ParameterSelector = readonly ParameterKind[] | RegExp | ((path: stri
 export interface AddLoRAOptions extends LoRAOptions {
   /** Weights of Linears that get an adapter; by default the seven projection matrices of every block. */
   target?: ParameterSelector;
-  /** What else trains, such as a fresh head. Everything but that and the adapters is frozen. */
+  /** What else trains, such as a fresh head; what of it was frozen is thawed. Everything but that and the adapters is frozen. */
   alsoTrain?: ParameterSelector;
 }
 
@@ -126,7 +128,10 @@ export function addLoRA(model: Module<never, unknown>, options: AddLoRAOptions):
     attachAdapter(linear, adapters[i], path);
   });
   const keeps = new Set(trained.map(([, parameter]) => parameter));
-  for (const parameter of base.values()) if (!keeps.has(parameter)) parameter.freeze();
+  for (const parameter of base.values()) {
+    if (keeps.has(parameter)) parameter.thaw();
+    else parameter.freeze();
+  }
   // The new parameters get their names.
   model.namedParameters();
 }
@@ -139,8 +144,8 @@ export function attachAdapter(linear: Linear, adapter: LoRAAdapter, group: strin
 
 /**
  * Adds every adapter's change to its weight: the model then computes with W alone, at the cost of the base. The weight as
- * it was is kept: `unmergeLoRA` brings it back bit for bit, and a state dictionary holds it, with the adapters beside it. While
- * merged, adapters get no gradient.
+ * it was is kept: `unmergeLoRA` brings it back bit for bit, and a state dictionary holds it, with the adapters beside it. A weight
+ * that is stored in bf16 is f32 while merged, so that nothing is rounded. While merged, adapters get no gradient.
  */
 export function mergeLoRA(model: Module<never, unknown>): void {
   for (const [, linear] of linearsOf(model)) {
@@ -148,10 +153,10 @@ export function mergeLoRA(model: Module<never, unknown>): void {
     if (!adapter || linear.isMerged) continue;
     noGrad(() =>
       scope('mergeLoRA', () => {
-        const before = copy(weight);
-        before.persist();
-        weight.original = before;
-        copyInto(add(weight, adapter.change()), weight, weight.strides);
+        const change = adapter.change();
+        const merged = add(weight.dtype === 'bf16' ? cast(weight, 'f32') : weight, change);
+        weight.original = weight.view({ shape: weight.shape }, 'merge', null);
+        weight.replace(merged);
       }),
     );
   }
@@ -162,8 +167,7 @@ export function unmergeLoRA(model: Module<never, unknown>): void {
   for (const [, { weight }] of linearsOf(model)) {
     const { original } = weight;
     if (!original) continue;
-    copyInto(original, weight, weight.strides);
-    original.release('its matrix was unmerged');
+    weight.replace(original);
     weight.original = null;
   }
 }

@@ -1,9 +1,11 @@
 /** A part of a model: its parameters, its sub-modules, and the function they compute. */
+
+import { holdsBFloat16 } from '../tensor/bfloat16.ts';
 import { copyInto } from '../tensor/copy.ts';
 import { normal, tensor, zeros } from '../tensor/create.ts';
 import type { Device } from '../tensor/device.ts';
-import type { DType, NumericArray } from '../tensor/dtype.ts';
-import { ArgumentError, ShapeError } from '../tensor/errors.ts';
+import { type DType, type NumericArray, resultDType } from '../tensor/dtype.ts';
+import { ArgumentError, DTypeError, ShapeError } from '../tensor/errors.ts';
 import type { Random } from '../tensor/random.ts';
 import { scope } from '../tensor/scope.ts';
 import { formatShape, type Shape, sameShape } from '../tensor/shape.ts';
@@ -14,6 +16,7 @@ import { type Saved, savedArray, savedList, savedNumber, savedObject } from './s
 /** Where and from what a module makes its parameters. */
 export interface BuildOptions {
   device?: Device;
+  /** Of the parameters. bf16 is for what is frozen, and for the matrices alone: gains, biases and learned positions are f32 then. */
   dtype?: DType;
   /**
    * Source of the initial values; modules draw from it in the order they are built. Null: zeros, for a model whose values come
@@ -25,14 +28,19 @@ export interface BuildOptions {
 /** Their names. */
 export const buildOptions = ['device', 'dtype', 'random'] as const satisfies readonly (keyof BuildOptions)[];
 
+/** For what is no matrix, or is added to other values: never bf16. */
+export function besideMatrices<Options extends Partial<BuildOptions>>(options: Options): Options {
+  return { ...options, dtype: options.dtype && resultDType(options.dtype) };
+}
+
 /** Normal numbers of the given deviation as initial values, or zeros where there is no source of them. */
 export function initialNormal(shape: Shape, options: BuildOptions & { deviation: number }): Tensor {
   const { random, deviation, ...others } = options;
   return random ? normal(shape, { ...others, random, deviation }) : zeros(shape, others);
 }
 
-/** Values of parameters by name, as plain arrays: what a checkpoint holds. */
-export type StateDict = Record<string, { shape: readonly number[]; data: NumericArray }>;
+/** Values of parameters by name, as plain arrays: what a checkpoint holds. `dtype` says where a file may hold them in bf16, exactly. */
+export type StateDict = Record<string, { shape: readonly number[]; data: NumericArray; dtype?: 'bf16' }>;
 
 /**
  * A part of a model: its parameters, its sub-modules, and the function they compute. Parameters and sub-modules are
@@ -106,7 +114,9 @@ export abstract class Module<Inputs extends readonly unknown[] = [Tensor], Outpu
   async stateDict(): Promise<StateDict> {
     const state: StateDict = {};
     for (const [name, parameter] of this.namedParameters()) {
-      state[name] = { shape: parameter.shape, data: await (parameter.original ?? parameter).data() };
+      const { shape, dtype } = parameter.original ?? parameter;
+      const data = await (parameter.original ?? parameter).data();
+      state[name] = dtype === 'bf16' ? { shape, data, dtype } : { shape, data };
     }
     for (const [name, value] of this.#namedConstants()) state[name] = { shape: [], data: Float64Array.of(value) };
     return state;
@@ -116,7 +126,8 @@ export abstract class Module<Inputs extends readonly unknown[] = [Tensor], Outpu
    * Writes values back into the parameters, frozen ones too.
    *
    * @throws ArgumentError for names that are missing or too many, another constant, and while adapters are merged; ShapeError
-   * for another shape or values that do not fill it; nothing is written then.
+   * for another shape or values that do not fill it; DTypeError for values that bf16 does not hold where the parameter is stored so;
+   * nothing is written then.
    */
   loadStateDict(state: StateDict): void {
     const parameters = this.namedParameters();
@@ -138,10 +149,15 @@ export abstract class Module<Inputs extends readonly unknown[] = [Tensor], Outpu
     }
     for (const [name, parameter] of parameters) {
       const { shape, data } = state[name];
-      if (sameShape(shape, parameter.shape) && data.length === parameter.size) continue;
-      throw new ShapeError(
-        `loadStateDict: ${name} has shape ${formatShape(parameter.shape)}, the state ${formatShape(shape)} with ` +
-          `${data.length} values`,
+      if (!sameShape(shape, parameter.shape) || data.length !== parameter.size) {
+        throw new ShapeError(
+          `loadStateDict: ${name} has shape ${formatShape(parameter.shape)}, the state ${formatShape(shape)} with ` +
+            `${data.length} values`,
+        );
+      }
+      if (parameter.dtype !== 'bf16' || state[name].dtype === 'bf16' || holdsBFloat16(data)) continue;
+      throw new DTypeError(
+        `loadStateDict: ${name} is stored in bf16, and the state has numbers that bf16 does not hold; thaw() it first`,
       );
     }
     for (const [name, parameter] of parameters) {

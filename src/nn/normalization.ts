@@ -3,7 +3,7 @@ import { layerNorm, rmsNorm } from '../autograd/operations/normalization.ts';
 import { ones, zeros } from '../tensor/create.ts';
 import { checkOptions } from '../tensor/options.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { type BuildOptions, buildOptions, Module } from './module.ts';
+import { type BuildOptions, besideMatrices, buildOptions, Module } from './module.ts';
 import { Parameter } from './parameter.ts';
 
 /** Scales the last axis to unit root mean square, times a learned gain (arXiv 1910.07467). */
@@ -15,7 +15,7 @@ export class RMSNorm extends Module {
     super();
     checkOptions('RMSNorm', options, [...buildOptions, 'epsilon'], 'epsilon');
     const { epsilon = 1e-6, ...build } = options;
-    this.gain = new Parameter(ones([width], build), 'norm');
+    this.gain = new Parameter(ones([width], besideMatrices(build)), 'norm');
     this.epsilon = epsilon;
   }
 
@@ -33,7 +33,8 @@ export class LayerNorm extends Module {
   constructor(width: number, options: Omit<BuildOptions, 'random'> & { epsilon?: number; bias?: boolean }) {
     super();
     checkOptions('LayerNorm', options, [...buildOptions, 'epsilon', 'bias'], 'epsilon');
-    const { epsilon = 1e-5, bias = true, ...build } = options;
+    const { epsilon = 1e-5, bias = true, ...others } = options;
+    const build = besideMatrices(others);
     this.gain = new Parameter(ones([width], build), 'norm');
     this.bias = bias ? new Parameter(zeros([width], build), 'norm') : null;
     this.epsilon = epsilon;

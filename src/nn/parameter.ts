@@ -25,7 +25,8 @@ export type FreezeListener = (parameter: Parameter) => void;
 
 /**
  * A tensor that training changes. It outlives every step. Frozen, it is a constant to every operation: its gradient is
- * not computed, nothing is saved for it, and whoever keeps state for it (an optimizer) lets that go.
+ * not computed, nothing is saved for it, and whoever keeps state for it (an optimizer) lets that go. One that is stored in bf16 is
+ * frozen from the beginning, and becomes f32 when it is thawed.
  */
 export class Parameter extends Tensor {
   readonly kind: ParameterKind;
@@ -68,6 +69,7 @@ export class Parameter extends Tensor {
     this.name = kind;
     this.leaf = new LeafNode(this, kind);
     this.node = this.leaf;
+    if (this.dtype === 'bf16') this.freeze();
   }
 
   get isFrozen(): boolean {
@@ -94,13 +96,25 @@ export class Parameter extends Tensor {
     for (const listener of this.#listeners) listener(this);
   }
 
-  /** Brings a frozen parameter back. Optimizers start its state anew, as for a parameter never seen before. */
+  /**
+   * Brings a frozen parameter back. Optimizers start its state anew, as for a parameter never seen before. What was stored in bf16 is
+   * widened, exactly, and takes twice the memory from then on.
+   */
   thaw(): void {
     if (!this.#isFrozen) return;
+    if (this.dtype === 'bf16') this.replace(copy(this, 'thaw', 'f32'));
     this.#isFrozen = false;
     this.leaf.live = true;
     this.node = this.leaf;
     for (const listener of this.#listeners) listener(this);
+  }
+
+  /** Holds the values of `values`, a dense tensor of its shape, from now on, stored as they are there, or in f32 where that is bf16 and it trains. `values` is released. */
+  replace(values: Tensor): void {
+    const own = values.dtype === 'bf16' && !this.#isFrozen ? copy(values, 'thaw', 'f32') : values;
+    this.hold(own);
+    this.storage.outlivesSteps = true;
+    for (const each of new Set([own, values])) each.release('a parameter took it over');
   }
 
   /** Calls `listener` after every freeze and thaw, until the function it returns is called. */

@@ -1,4 +1,5 @@
 /** Tensors in a file: the safetensors format. */
+import { roundToBFloat16, widenBFloat16 } from '../tensor/bfloat16.ts';
 import { type NumericArray, typedArray } from '../tensor/dtype.ts';
 import { FileFormatError } from '../tensor/errors.ts';
 import { formatShape, sizeOf } from '../tensor/shape.ts';
@@ -64,9 +65,15 @@ const broken = (what: string) => new FileFormatError(`safetensors: ${what}`);
  * @param metadata free text by name, in the header.
  */
 export function writeSafetensors(state: StateDict, metadata: Readonly<Record<string, string>> = {}): Uint8Array {
-  const tensors = Object.entries(state).map(([name, { shape, data }]) => ({ name, dtype: dtypeOf(data), shape }));
+  const tensors = Object.entries(state).map(([name, { shape, data, dtype }]) => {
+    const isNarrow = dtype === 'bf16';
+    return {
+      ...{ name, shape, dtype: isNarrow ? ('BF16' as const) : dtypeOf(data) },
+      data: isNarrow ? roundToBFloat16(Float32Array.from(data)) : data,
+    };
+  });
   const { header, order } = layOut(tensors, metadata);
-  const parts = order.map(({ name }) => state[name].data);
+  const parts = order.map(({ data }) => data);
   const bytes = new Uint8Array(header.length + parts.reduce((sum, { byteLength }) => sum + byteLength, 0));
   bytes.set(header);
   let to = header.length;
@@ -125,7 +132,7 @@ export function readSafetensors(bytes: Uint8Array): { state: StateDict; metadata
   const header = parseHeader(bytes.subarray(headerLengthBytes, start), bytes.length - start);
   const entries = [...header.tensors].map(([name, stored]): [string, StateDict[string]] => {
     const data = decodeTensor(name, stored, bytes.subarray(start + stored.start, start + stored.end));
-    return [name, { shape: stored.shape, data }];
+    return [name, { shape: stored.shape, data, ...(stored.dtype === 'BF16' ? { dtype: 'bf16' } : {}) }];
   });
   return { state: Object.fromEntries(entries), metadata: { ...header.metadata } };
 }
@@ -218,22 +225,6 @@ export function decodeTensor(name: string, { dtype, shape }: StoredTensor, bytes
         `${name} has dtype ${dtype} (allowed: BOOL, U8, I8, U16, I16, F16, BF16, U32, I32, F32, F64, I64, U64)`,
       );
   }
-}
-
-/** bf16 is the upper half of an f32. */
-function widenBFloat16(values: Uint16Array): Float32Array {
-  const bits = new Uint32Array(values.length);
-  for (let i = 0; i < values.length; i++) bits[i] = values[i] << 16;
-  return new Float32Array(bits.buffer);
-}
-
-/** The upper half of an f32, rounded to the nearest, ties to even; NaN stays NaN. */
-export function roundToBFloat16(values: Float32Array): Uint16Array {
-  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
-  return Uint16Array.from(bits, (each, i) => {
-    if (Number.isNaN(values[i])) return (each >>> 16) | 0x40;
-    return (each + 0x7fff + ((each >>> 16) & 1)) >>> 16;
-  });
 }
 
 /** Sign, 5 bits of exponent from 2^-14 on, 10 bits of fraction: Node 20 has no array of them. */

@@ -13,7 +13,7 @@ import type { Tensor } from '../tensor/tensor.ts';
 import type { BlockModel, Prefix } from './block-model.ts';
 import { Embedding } from './embedding.ts';
 import { Linear } from './linear.ts';
-import { type BuildOptions, Module } from './module.ts';
+import { type BuildOptions, besideMatrices, Module } from './module.ts';
 import { LayerNorm, RMSNorm } from './normalization.ts';
 
 export interface TransformerConfig {
@@ -181,7 +181,10 @@ export class Transformer extends Module<[Tensor, Lengths?]> implements BlockMode
     if (config.activations) checkDType('Transformer', options.device ?? defaultDevice(), config.activations);
     this.config = config;
     this.tokens = new Embedding(vocabulary, width, { ...options, deviation });
-    this.positions = positions === 'rotary' ? null : new Embedding(positions.learned, width, { ...options, deviation });
+    this.positions =
+      positions === 'rotary'
+        ? null
+        : new Embedding(positions.learned, width, { ...besideMatrices(options), deviation });
     this.blocks = Array.from({ length: blocks }, () => new Block(config, options));
     this.norm = normFor(config, options);
     const outputs = head === 'language-model' ? vocabulary : head.classes;

@@ -1,5 +1,6 @@
 /** A model becomes a Hugging Face folder again, which transformers loads. */
-import { layOut, roundToBFloat16 } from '../nn/safetensors.ts';
+import { layOut } from '../nn/safetensors.ts';
+import { roundToBFloat16 } from '../tensor/bfloat16.ts';
 import { ArgumentError } from '../tensor/errors.ts';
 import { platform } from '../tensor/platform/platform.ts';
 import { fingerprintOfAdapter, mergedAdapters } from './adapter.ts';

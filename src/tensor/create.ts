@@ -95,11 +95,25 @@ function fromHost(
   const storage = new Storage(device, buffer, values instanceof Int32Array ? values : null);
   const made = new Tensor(storage, stored, { shape }, name, owner);
   if (made.dtype === dtype) return made;
-  // The device rounds: Node 20 has no array of f16.
+  // The device rounds: Node 20 has no array of 16-bit floats.
   const rounded = allocate(device, dtype, shape, name, owner);
   copyInto(made, rounded, rounded.strides);
   made.release('it was converted');
   return rounded;
+}
+
+/** A bf16 tensor from its bits, as files hold them. */
+export function fromBFloat16(
+  bits: Uint16Array,
+  { device, shape, name }: { device: Device; shape: Shape; name: string },
+) {
+  checkShape(name, shape);
+  const storage = new Storage(device, allocateBuffer(device, 'bf16', shape, name));
+  // Devices take whole words.
+  const words = new Int32Array(Math.ceil(bits.length / 2));
+  new Uint16Array(words.buffer).set(bits);
+  if (words.length > 0) device.upload(storage.buffer, words);
+  return new Tensor(storage, 'bf16', { shape }, name);
 }
 
 export function full(shape: Shape, value: number, options: CreateOptions = {}): Tensor {
@@ -112,6 +126,8 @@ function filled(operation: string, shape: Shape, value: number, options: CreateO
   checkOptions(operation, options, [...createOptions, 'random'], null);
   const { device = defaultDevice(), dtype = 'f32' } = options;
   checkDType(operation, device, dtype);
+  if (dtype === 'bf16' && !Object.is(value, 0))
+    return tensor(new Float32Array(sizeOf(shape)).fill(value), { device, dtype, shape });
   if (dtype !== 'i32') return fill(allocate(device, dtype, shape, operation), value);
   checkInteger(operation, value);
   return fromHost({ name: operation, device, dtype, shape, owner: currentScope() }, (values) => values.fill(value));

@@ -32,6 +32,9 @@ function operandsOf(kernel: Kernel, given: Readonly<Record<string, KernelOperand
     const operand = given[name];
     if (operand === undefined) throw otherNames(kernel.name, 'operands', given, kernel.operandNames);
     operand.assertUsable(kernel.name);
+    if (operand.dtype === 'bf16' && !kernel.widens?.[name]) {
+      throw new KernelError(`${kernel.name}: operand ${name} is stored in bf16, which this kernel does not read`);
+    }
     operands.push(operand);
   }
   checkSameDevice(kernel.name, operands);

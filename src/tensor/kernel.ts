@@ -25,6 +25,12 @@ export interface KernelDeclaration<Operand extends string, Scalar extends string
   /** Fields of `scalars` in WGSL, at most 16. The host writes the struct. */
   readonly scalars: Readonly<Record<Scalar, ScalarType>>;
   readonly wgsl: WgslSource;
+  /**
+   * Operands that may be stored in bf16, because every form widens what it reads of them. The WGSL file binds operand `name` at N as
+   * `array<StoredN>` and reads it with `loadName(i)`: so many elements at a time.
+   */
+  readonly widens?: Readonly<Partial<Record<Operand, 1 | 4>>>;
+  /** Sees f32 where operands are stored in 16 bits. */
   reference(arrays: Readonly<Record<Operand, NumericArray>>, scalars: Readonly<Record<Scalar, number>>): void;
   /**
    * The same for f32 on the vector registers of a CPU. False where it does not cover these sizes, or lacks memory; nothing is
@@ -49,6 +55,8 @@ export interface SimdCall<Operand extends string = string, Scalar extends string
   address(operand: Operand): number;
   /** Elements of an operand. */
   size(operand: Operand): number;
+  /** Bytes of one of them. */
+  bytes(operand: Operand): number;
   /**
    * Calls a function of kernels/simd/. Its parameters are filled by their names: from `others`, else with the address of an
    * operand or with a scalar. False where it lacks memory; nothing is computed then.

@@ -28,8 +28,8 @@ const collected = new FinalizationRegistry<Storage>((storage) => storage.release
  * operations are functions of `autograd`, which also adds the methods (`x.add(y)`).
  */
 export class Tensor implements KernelOperand, Releasable {
-  readonly storage: Storage;
-  readonly dtype: DType;
+  #storage: Storage;
+  #dtype: DType;
   readonly shape: Shape;
   readonly strides: Strides;
   /** Position of the first element in the storage, in elements. */
@@ -41,8 +41,8 @@ export class Tensor implements KernelOperand, Releasable {
   #released: string | null = null;
 
   constructor(storage: Storage, dtype: DType, view: View, origin: string, owner: Scope | null = currentScope()) {
-    this.storage = storage;
-    this.dtype = dtype;
+    this.#storage = storage;
+    this.#dtype = dtype;
     this.shape = view.shape;
     this.strides = view.strides ?? rowMajorStrides(view.shape);
     this.offset = view.offset ?? 0;
@@ -53,8 +53,16 @@ export class Tensor implements KernelOperand, Releasable {
     else collected.register(this, storage, this);
   }
 
+  get storage(): Storage {
+    return this.#storage;
+  }
+
+  get dtype(): DType {
+    return this.#dtype;
+  }
+
   get device(): Device {
-    return this.storage.device;
+    return this.#storage.device;
   }
 
   get rank(): number {
@@ -81,7 +89,7 @@ export class Tensor implements KernelOperand, Releasable {
     return new Tensor(this.storage, this.dtype, { offset: this.offset, ...view }, operation, owner);
   }
 
-  /** All elements in row-major order, f16 as f32. Waits for the device. */
+  /** All elements in row-major order, 16 bits as f32. Waits for the device. */
   async data(): Promise<NumericArray> {
     this.assertUsable('data');
     const dtype = computeDType(this.dtype);
@@ -149,6 +157,16 @@ export class Tensor implements KernelOperand, Releasable {
     );
   }
 
+  /** Lets go of its storage, and holds that of a dense tensor of its shape from now on. Views made before keep the old one. */
+  protected hold({ storage, dtype }: Tensor): void {
+    storage.retain();
+    this.#storage.release();
+    this.#storage = storage;
+    this.#dtype = dtype;
+    collected.unregister(this);
+    if (!this.owner) collected.register(this, storage, this);
+  }
+
   /** Lets go of its storage now. Never needed in a loop made of steps. */
   release(reason = 'release() was called'): void {
     if (this.#released !== null) return;
@@ -195,6 +213,10 @@ export function allocateBuffer(device: Device, dtype: DType, shape: Shape, opera
 
 /** A dense copy of `source`, of its own; converted where another floating dtype is asked for. */
 export function copy(source: Tensor, operation = 'copy', dtype: DType = source.dtype): Tensor {
+  // bf16 is written in one pass, which walks four axes at most.
+  if (dtype === 'bf16' && source.rank > 4 && !source.isContiguous) {
+    return copy(copy(source, operation, computeDType(source.dtype)), operation, dtype);
+  }
   const target = allocate(source.device, dtype, source.shape, operation);
   copyInto(source, target, rowMajorStrides(source.shape));
   return target;

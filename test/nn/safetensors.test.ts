@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { FileFormatError, readSafetensors, type StateDict, writeSafetensors } from '../../src/index.ts';
-import { decodeTensor, headerLengthOf, parseHeader, roundToBFloat16 } from '../../src/nn/safetensors.ts';
+import { decodeTensor, headerLengthOf, parseHeader } from '../../src/nn/safetensors.ts';
+import { roundToBFloat16 } from '../../src/tensor/bfloat16.ts';
 
 const state: StateDict = {
   'blocks.0.weight': { shape: [2, 3], data: Float32Array.of(1, -2.5, 3e-30, Number.NaN, Number.POSITIVE_INFINITY, 0) },

@@ -4,7 +4,7 @@ import { dispatch } from '../../tensor/dispatch.ts';
 import { computeDType, type DType } from '../../tensor/dtype.ts';
 import { elementwise, flatWorkgroups, kernel } from '../../tensor/kernel.ts';
 import { allocate, copy, dense, type Tensor } from '../../tensor/tensor.ts';
-import { begin, beginView, record } from '../record.ts';
+import { beginView, beginWithStored, record } from '../record.ts';
 import { isNaNFunction } from './not-a-number.ts';
 
 const toIntegers = kernel({
@@ -28,8 +28,8 @@ const fromIntegers = kernel({
 });
 
 /**
- * x stored in another dtype, rounded where that is narrower; x itself where it is stored so already. Between f32 and
- * f16 the gradient passes as it is, because both have gradients in f32. Integers have none: floats are cut off towards 0, what an
+ * x stored in another dtype, rounded where that is narrower; x itself where it is stored so already. Among f32, f16
+ * and bf16 the gradient passes as it is, because all have gradients in f32. bf16 is rounded from f32, to the nearest, ties to even. Integers have none: floats are cut off towards 0, what an
  * i32 cannot hold becomes its largest or smallest, and NaN becomes 0.
  *
  * @throws DTypeError where the device lacks the dtype.
@@ -57,7 +57,7 @@ export function cast(x: Tensor, dtype: DType): Tensor {
     });
     return rounded.dtype === dtype ? rounded : copy(rounded, 'cast', dtype);
   }
-  begin('cast', x);
+  beginWithStored('cast', x);
   const toX = computeDType(x.dtype);
   const gradient = (g: Tensor) => (g.dtype === toX ? g : copy(g, 'cast', toX));
   return record('cast', copy(x, 'cast', dtype), [{ input: x, gradient }]);

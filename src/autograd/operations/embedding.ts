@@ -1,11 +1,12 @@
 /** Rows of a table by index, and the gradient of the table. */
 import { fill } from '../../tensor/copy.ts';
 import { dispatch } from '../../tensor/dispatch.ts';
+import { resultDType } from '../../tensor/dtype.ts';
 import { ShapeError } from '../../tensor/errors.ts';
 import { flatWorkgroups, kernel } from '../../tensor/kernel.ts';
 import { formatShape } from '../../tensor/shape.ts';
 import { allocate, dense, type Tensor } from '../../tensor/tensor.ts';
-import { begin, record } from '../record.ts';
+import { beginWithStored, record } from '../record.ts';
 import { checkIndexOperand } from './index-operand.ts';
 
 const scalars = { tokens: 'u32', width: 'u32', count: 'u32' } as const;
@@ -21,7 +22,8 @@ const gatherKernel = kernel({
   name: 'embedding',
   operands: { indices: 'read', table: 'read', result: 'write' },
   scalars,
-  wgsl: { file: 'embedding', entry: 'gather' },
+  wgsl: { file: 'embedding' },
+  widens: { table: 1 },
   reference({ indices, table, result }, { tokens, width, count }) {
     for (let token = 0; token < tokens; token++) {
       const index = indices[token];
@@ -32,7 +34,11 @@ const gatherKernel = kernel({
   },
   simd(call) {
     const { tokensOfPart, parts, operations } = tokenParts(call.scalars);
-    return call.run('gather', { tokensOfPart }, { parts, scratchBytes: 0, operations });
+    return call.run(
+      'gather',
+      { tokensOfPart, tableBytes: call.bytes('table') },
+      { parts, scratchBytes: 0, operations },
+    );
   },
 });
 
@@ -41,7 +47,7 @@ const linkKernel = kernel({
   name: 'embedding-link',
   operands: { indices: 'read', links: 'write' },
   scalars,
-  wgsl: { file: 'embedding', entry: 'link' },
+  wgsl: { file: 'embedding_gradient', entry: 'link' },
   reference({ indices, links }, { tokens }) {
     const newest = new Map<number, number>();
     for (let token = 0; token < tokens; token++) {
@@ -59,7 +65,7 @@ const sumKernel = kernel({
   name: 'embedding-gradient',
   operands: { indices: 'read', savedLinks: 'read', outputGradient: 'read', inputGradient: 'update' },
   scalars,
-  wgsl: { file: 'embedding', entry: 'sum' },
+  wgsl: { file: 'embedding_gradient', entry: 'sum' },
   reference({ indices, savedLinks, outputGradient, inputGradient }, { tokens, width, count }) {
     for (let first = 0; first < tokens; first++) {
       const index = indices[first];
@@ -80,14 +86,14 @@ const sumKernel = kernel({
 });
 
 /**
- * The rows of a table that indices name. indices: i32 of any shape; table: (count, width), f16, f32 or f64; the result has
- * shape (…indices.shape, width). The gradient is dense; rows that no index names get 0.
+ * The rows of a table that indices name. indices: i32 of any shape; table: (count, width), of any floating dtype; the result
+ * has shape (…indices.shape, width) and is stored as the table is, but in f32 where that is bf16. The gradient is dense; rows that no index names get 0.
  *
  * @throws ArgumentError for an index outside 0 … count - 1, if the indices came from the host (others give NaN);
  * DTypeError where they are not i32; ShapeError for a table that is no matrix; DeviceMismatchError.
  */
 export function embedding(indices: Tensor, table: Tensor): Tensor {
-  begin('embedding', table);
+  beginWithStored('embedding', table);
   if (table.rank !== 2) {
     throw new ShapeError(`embedding: table has shape ${formatShape(table.shape)} (allowed: [count, width])`);
   }
@@ -95,7 +101,7 @@ export function embedding(indices: Tensor, table: Tensor): Tensor {
   checkIndexOperand('embedding', indices, table, count);
   const tokens = indices.size;
   const shapes = { tokens, width, count };
-  const result = allocate(table.device, table.dtype, [...indices.shape, width], 'embedding');
+  const result = allocate(table.device, resultDType(table.dtype), [...indices.shape, width], 'embedding');
   dispatch(gatherKernel, {
     operands: { indices: dense(indices), table: dense(table), result },
     scalars: shapes,

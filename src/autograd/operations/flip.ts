@@ -1,11 +1,12 @@
 /** Axes in reverse. */
 import { normalizeAxis } from '../../tensor/shape.ts';
 import { copy, type Tensor } from '../../tensor/tensor.ts';
-import { beginView, record } from '../record.ts';
+import { beginView, record, refuseStored } from '../record.ts';
 
 /** x with the order of its elements reversed along the axes. */
 export function flip(x: Tensor, axes: number | readonly number[]): Tensor {
   beginView('flip', x);
+  refuseStored('flip', x);
   const reversed = new Set([axes].flat().map((axis) => normalizeAxis('flip', axis, x.rank)));
   return record('flip', reverse(x, reversed), [{ input: x, gradient: (g) => reverse(g, reversed) }]);
 }

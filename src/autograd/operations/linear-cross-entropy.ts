@@ -8,7 +8,7 @@ import { scope } from '../../tensor/scope.ts';
 import { formatShape, sameShape } from '../../tensor/shape.ts';
 import { allocate, type Tensor } from '../../tensor/tensor.ts';
 import { isLive, LeafNode } from '../node.ts';
-import { begin, isRecording, record } from '../record.ts';
+import { beginWithStored, isRecording, record, refuseStored } from '../record.ts';
 import { accumulate, scaled } from './accumulate.ts';
 import { constant } from './constant.ts';
 import {
@@ -71,7 +71,9 @@ export function linearCrossEntropy(
 ): Tensor {
   checkOptions(operation, options, [...crossEntropyOptions, 'bias', 'lowRank', 'isTransposed', 'chunkRows'], 'bias');
   const { bias = null, lowRank = null, isTransposed = false } = options;
-  begin(operation, x, weight, ...(bias ? [bias] : []), ...(lowRank ?? []));
+  const others = [...(bias ? [bias] : []), ...(lowRank ?? [])];
+  beginWithStored(operation, x, weight, ...others);
+  refuseStored(operation, x, ...others);
   const settings = crossEntropySettings(operation, options);
   const [width, classes] = isTransposed ? weight.shape.toReversed() : weight.shape;
   const terms: Term[] = [{ x, weight, isTransposed }];
@@ -141,7 +143,7 @@ const operation = 'linearCrossEntropy';
 function fused(plan: Fused): Tensor {
   const { terms, targets, settings } = plan;
   const inputs = inputsOf(plan);
-  begin(operation, ...inputs);
+  beginWithStored(operation, ...inputs);
   const { device } = targets;
   const [rows] = targets.shape;
   const dtype = computeDType(terms[0].x.dtype);

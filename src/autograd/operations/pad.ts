@@ -5,7 +5,7 @@ import { ArgumentError } from '../../tensor/errors.ts';
 import { checkOptions } from '../../tensor/options.ts';
 import { formatShape } from '../../tensor/shape.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
-import { beginView, record } from '../record.ts';
+import { beginView, record, refuseStored } from '../record.ts';
 
 export interface PadOptions {
   /** What the border holds; 0 by default. */
@@ -20,6 +20,7 @@ export interface PadOptions {
  */
 export function pad(x: Tensor, widths: readonly (readonly [number, number])[], options: PadOptions = {}): Tensor {
   beginView('pad', x);
+  refuseStored('pad', x);
   checkOptions('pad', options, ['value']);
   const { value = 0 } = options;
   const isWidth = (width: unknown) => typeof width === 'number' && Number.isSafeInteger(width) && width >= 0;

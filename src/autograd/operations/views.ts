@@ -14,7 +14,7 @@ import {
   sizeOf,
 } from '../../tensor/shape.ts';
 import { allocate, dense, type Tensor } from '../../tensor/tensor.ts';
-import { beginView, record } from '../record.ts';
+import { beginView, record, refuseStored } from '../record.ts';
 import { sumToShape } from './reduction/reduce-axes.ts';
 
 /** The elements in row-major order under another shape: a view where x is contiguous, else a copy. No gradient. */
@@ -124,6 +124,7 @@ export function concatenate(parts: readonly Tensor[], axis = 0): Tensor {
   const [first] = parts;
   if (first === undefined) throw new ArgumentError('concatenate: got no tensor (allowed: one or more)');
   beginView('concatenate', ...parts);
+  refuseStored('concatenate', ...parts);
   const along = normalizeAxis('concatenate', axis, first.rank);
   for (const part of parts) {
     const fits = part.rank === first.rank && part.shape.every((extent, i) => i === along || extent === first.shape[i]);

@@ -1,4 +1,5 @@
 /** The cpu device. */
+import { widenBFloat16 } from '../bfloat16.ts';
 import { BufferPool, type DeviceBuffer, type MemoryReport } from '../buffer-pool.ts';
 import { countWork, type Device, type KernelCall, type KernelOperand, type WorkReport } from '../device.ts';
 import { bytesPerElement, computeDType, type DType, type NumericArray, typedArray } from '../dtype.ts';
@@ -139,13 +140,16 @@ export class CpuDevice implements Device {
       const { storage, dtype, offset } = operands[i];
       const { address } = this.#pool.resource(storage.buffer);
       if (address === null || dtype === 'f64') return false;
-      addresses.push(kernel.accesses[i] === 'strided' ? address : address + 4 * offset);
+      addresses.push(kernel.accesses[i] === 'strided' ? address : address + bytesPerElement[dtype] * offset);
     }
     return kernel.simd(new LinearMemoryCall(memory, call, addresses, this.#threads));
   }
 
   #array(operand: KernelOperand): NumericArray {
     const block = this.#pool.resource(operand.storage.buffer);
+    if (operand.dtype === 'bf16') {
+      return widenBFloat16(new Uint16Array(block.buffer, block.byteOffset, Math.floor(block.byteLength / 2)));
+    }
     const known = block.views[operand.dtype];
     if (known) return known;
     const length = Math.floor(block.byteLength / bytesPerElement[operand.dtype]);

@@ -1,5 +1,6 @@
 /** What a kernel's `simd` form works with: its operands as places in linear memory, and the functions of kernels/simd/. */
 import type { KernelCall } from '../device.ts';
+import { bytesPerElement } from '../dtype.ts';
 import { KernelError } from '../errors.ts';
 import type { SharedWork, SimdCall } from '../kernel.ts';
 import type { LinearMemory } from './linear-memory.ts';
@@ -32,6 +33,10 @@ export class LinearMemoryCall implements SimdCall {
 
   size(operand: string): number {
     return this.#call.operands[this.#call.kernel.operandNames.indexOf(operand)].size;
+  }
+
+  bytes(operand: string): number {
+    return bytesPerElement[this.#call.operands[this.#call.kernel.operandNames.indexOf(operand)].dtype];
   }
 
   run(name: string, others = noOthers, shared = unshared): boolean {

@@ -25,7 +25,7 @@ export function largestDifference(memory: LinearMemory): number {
       const values: Readonly<Record<string, number>> = {
         ...{ a: address, b: address + 4 * b, bias: address + 4 * bias, residual: address, c: address + 4 * c },
         ...{ m, n, k, aOffset: 0, aBatch: 0, aRow, aColumn, bOffset: 0, bBatch: 0, bRow, bColumn },
-        ...{ useBias: 1, addToResult: 0, useResidual: 0, rectify: 0, rowsOfPart: 12, columnsOfPart: 48 },
+        ...{ useBias: 1, addToResult: 0, useResidual: 0, rectify: 0, bBytes: 4, rowsOfPart: 12, columnsOfPart: 48 },
       };
       const matmul = memory.find('matmul');
       const isDone = memory.call(

@@ -1,12 +1,16 @@
 /** Kernels made into pipelines. */
 import type { KernelOperand } from '../device.ts';
+import type { DType } from '../dtype.ts';
 import { DeviceLimitError, KernelError } from '../errors.ts';
 import { getOrCreate } from '../get-or-create.ts';
 import type { Access, Kernel } from '../kernel.ts';
 import { platform } from '../platform/platform.ts';
 
-/** Bindings that every adapter has, and the most that a kernel with an f16 operand uses. */
+/** Bindings that every adapter has, and the most that a kernel with an operand of 16 bits uses. */
 const mostOperands = 8;
+
+/** How an operand is stored, where that makes another pipeline. */
+const storages: readonly DType[] = ['f32', 'f16', 'bf16'];
 
 /** A kernel ready to be encoded. */
 export interface Pipeline {
@@ -24,12 +28,12 @@ interface Layout {
 }
 
 /**
- * Makes one pipeline for each kernel and choice of its operands that are stored in f16, at its first dispatch, and one layout
+ * Makes one pipeline for each kernel and choice of its operands that are stored in 16 bits, at its first dispatch, and one layout
  * for each pattern of operands.
  */
 export class PipelineCache {
   readonly #device: GPUDevice;
-  /** By kernel, then by the set of f16 operands: bit i stands for operand i. */
+  /** By kernel, then by how its operands are stored: two bits for each. */
   readonly #pipelines = new Map<Kernel, Map<number, Pipeline>>();
   #count = 0;
   readonly #layouts = new Map<string, Layout>();
@@ -44,17 +48,17 @@ export class PipelineCache {
   }
 
   get(kernel: Kernel, operands: readonly KernelOperand[]): Pipeline {
-    let halves = 0;
-    for (let i = 0; i < operands.length; i++) if (operands[i].dtype === 'f16') halves |= 1 << i;
+    let stored = 0;
+    for (let i = 0; i < operands.length; i++) stored |= Math.max(0, storages.indexOf(operands[i].dtype)) << (2 * i);
     const variants = getOrCreate(this.#pipelines, kernel, () => new Map<number, Pipeline>());
-    return getOrCreate(variants, halves, () => this.#compile(kernel, halves));
+    return getOrCreate(variants, stored, () => this.#compile(kernel, operands));
   }
 
-  #compile(kernel: Kernel, halves: number): Pipeline {
+  #compile(kernel: Kernel, operands: readonly KernelOperand[]): Pipeline {
     this.#count++;
     const { scalarNames: names, scalarTypes: types } = kernel;
     const layout = this.#layout(kernel);
-    const code = this.#source(kernel, halves);
+    const code = this.#source(kernel, operands);
     const module = this.#device.createShaderModule({ label: kernel.name, code });
     const pipeline = this.#device.createComputePipeline({
       label: kernel.name,
@@ -102,14 +106,17 @@ export class PipelineCache {
     });
   }
 
-  /** `Element0`, `Element1` … are how the operands are stored, by binding. */
-  #source(kernel: Kernel, halves: number): string {
-    const { name, wgsl, scalarNames, scalarTypes, operandNames } = kernel;
+  /** `Element0`, `Element1` … are how the operands are stored, by binding; those that may be bf16 get a function that reads them. */
+  #source(kernel: Kernel, operands: readonly KernelOperand[]): string {
+    const { name, wgsl, scalarNames, scalarTypes, operandNames, widens } = kernel;
     const file = getOrCreate(this.#files, wgsl.file, () => platform.readKernel(wgsl.file));
     checkBindings(kernel, file);
     const constants = Object.entries(wgsl.constants ?? {}).map(([name, value]) => `const ${name} = ${value};\n`);
     const elements = Array.from({ length: mostOperands }, (_, i) => {
-      const isHalf = (halves & (1 << i)) !== 0;
+      const dtype = operands[i]?.dtype;
+      const width = widens?.[operandNames[i]];
+      if (width) return loadOf(operandNames[i], i, dtype, width);
+      const isHalf = dtype === 'f16';
       if (isHalf && !`${file}${wgsl.functions}`.includes(`Element${i}`)) {
         throw new KernelError(`${name}: operand ${operandNames[i]} is stored in f16, which this kernel does not read`);
       }
@@ -117,11 +124,34 @@ export class PipelineCache {
     });
     const fields = scalarNames.map((each, i) => `  ${each}: ${scalarTypes[i]},\n`);
     const struct = `struct Scalars {\n${fields.join('')}}\nvar<immediate> scalars: Scalars;\n`;
-    const features = [...(wgsl.subgroups ? ['subgroups'] : []), ...(halves !== 0 ? ['f16'] : [])];
+    const features = [
+      ...(wgsl.subgroups ? ['subgroups'] : []),
+      ...(operands.some(({ dtype }) => dtype === 'f16') ? ['f16'] : []),
+    ];
     const directives = `${features.map((each) => `enable ${each};\n`).join('')}requires immediate_address_space;\n`;
     const host = [directives, ...elements, ...constants, ...(fields.length > 0 ? [struct] : [])];
     return `${host.join('')}${file}\n${wgsl.functions ?? ''}`;
   }
+}
+
+/** What the array of an operand is made of, and the function that reads one or four elements of it. A word holds two of bf16. */
+function loadOf(operand: string, binding: number, dtype: DType, width: 1 | 4): string {
+  const element = dtype === 'f16' ? 'f16' : 'f32';
+  const forms = {
+    1: { stored: element, value: 'f32', read: `f32(${operand}[i])` },
+    4: { stored: `vec4<${element}>`, value: 'vec4f', read: `vec4f(${operand}[i])` },
+  };
+  const pairs = {
+    1: { stored: 'u32', value: 'f32', read: `bitcast<f32>((${operand}[i / 2u] >> (16u * (i & 1u))) << 16u)` },
+    4: {
+      stored: 'vec2u',
+      value: 'vec4f',
+      read: `bitcast<vec4f>((${operand}[i].xxyy >> vec4u(0, 16, 0, 16)) << vec4u(16))`,
+    },
+  };
+  const { stored, value, read } = (dtype === 'bf16' ? pairs : forms)[width];
+  const name = `load${operand[0].toUpperCase()}${operand.slice(1)}`;
+  return `alias Stored${binding} = ${stored};\nfn ${name}(i: u32) -> ${value} { return ${read}; }\n`;
 }
 
 function isReadOnly(access: Access): boolean {

@@ -125,6 +125,7 @@ function kernelOf(file: string, constants: Readonly<Record<string, string>>): Ma
       operands: { a: 'strided', b: 'strided', bias: 'read', residual: 'read', c: 'update' },
       scalars: matmulScalars,
       wgsl: { file, constants, subgroups: file === 'matmul_subgroups' },
+      widens: { b: file === 'matmul_subgroups' ? 4 : 1 },
       reference: matmulReference,
       /** Adds to one thing at most: to a residual, or to what the result holds. */
       simd(call) {
@@ -132,7 +133,7 @@ function kernelOf(file: string, constants: Readonly<Record<string, string>>): Ma
         if (addToResult + useResidual > 1) return false;
         const { rows: rowsOfPart, columns: columnsOfPart, parts } = partOfProduct(m, n, call.size('c') / (m * n));
         const scratchBytes = 4 * (vectorScratch.fixed + columnsOfPart * Math.min(k, vectorScratch.steps));
-        return call.run('matmul', { rowsOfPart, columnsOfPart }, { parts, scratchBytes });
+        return call.run('matmul', { rowsOfPart, columnsOfPart, bBytes: call.bytes('b') }, { parts, scratchBytes });
       },
     }),
   );

@@ -8,7 +8,7 @@ import { checkOptions } from '../../../tensor/options.ts';
 import { broadcastShapes, collapseAxes, formatShape, type Shape, sameShape, sizeOf } from '../../../tensor/shape.ts';
 import { allocate, copy, dense, type Tensor } from '../../../tensor/tensor.ts';
 import { type GradientRule, LeafNode } from '../../node.ts';
-import { begin, beginView, record } from '../../record.ts';
+import { beginView, beginWithStored, record, refuseStored } from '../../record.ts';
 import { widestDType } from '../pointwise/expression.ts';
 import { relu } from '../pointwise/pointwise.ts';
 import { recordPointwise } from '../pointwise/row.ts';
@@ -26,7 +26,8 @@ export interface MatmulOptions {
 /**
  * activation( a · b + bias + residual ), where everything but the product is optional and costs no pass of its own:
  * (…, m, k) · (…, k, n) → (…, m, n). Leading axes broadcast; a `b` of two axes is one matrix for all of `a`, as in a linear
- * layer. A vector is one row on the left, one column on the right: (k) · (k) is a scalar. `bias` has shape (n). Transposed views cost no copy. 2·m·n·k operations a matrix. The result is stored as `a` is, but
+ * layer, and may be stored in bf16. A vector is one row on the left, one column on the right: (k) · (k) is a scalar. `bias` has shape
+ * (n). Transposed views cost no copy. 2·m·n·k operations a matrix. The result is stored as `a` is, but
  * in f32 where the residual is f32. The bits of a row do not depend on the other rows, nor on how many there are.
  *
  * @throws ShapeError where the inner extents, the leading axes, the bias or the residual do not fit.
@@ -34,7 +35,9 @@ export interface MatmulOptions {
 export function matmul(a: Tensor, b: Tensor, bias: Tensor | null = null, options: MatmulOptions = {}): Tensor {
   checkOptions('matmul', options, ['residual', 'activation']);
   const { residual = null, activation = null } = options;
-  begin('matmul', a, b, ...[bias, residual].filter((each) => each !== null));
+  const others = [bias, residual].filter((each) => each !== null);
+  beginWithStored('matmul', a, b, ...others);
+  refuseStored('matmul', a, ...others);
   if (a.rank === 1 || b.rank === 1) return withVectors(a, b, bias, options);
   const k = a.shape[a.rank - 1];
   const n = b.shape[b.rank - 1];
