@@ -47,6 +47,11 @@ export interface GradESOptions {
   watch?: Selector;
   /** Whether a block's norms freeze with its last matrix, and the embeddings with the first block. */
   freezeLeftovers?: boolean;
+  /**
+   * Of several matrices that may freeze, whether the one of the lowest block goes first, not the one with the lowest value: it is
+   * worth more, once the frozen blocks at the bottom are not run (`cacheFrozenPrefix` of `Training`).
+   */
+  fromBelow?: boolean;
 }
 
 /** The values of all watched matrices at one check: each a share of the matrix's own peak. */
@@ -56,7 +61,14 @@ export interface Check {
 }
 
 /** The rule was chosen with these; see docs/grades.md for the reasons. */
-const defaults = { grace: 0.15, horizon: 0.08, patience: 0.02, sampleFrom: 1, freezeLeftovers: false };
+const defaults = {
+  grace: 0.15,
+  horizon: 0.08,
+  patience: 0.02,
+  sampleFrom: 1,
+  freezeLeftovers: false,
+  fromBelow: false,
+};
 /** How many samples an average has in the runs that the default threshold was chosen on. */
 const samplesOfAverage = 192;
 
@@ -73,6 +85,7 @@ const allowed = {
   interval: isWholeNumber,
   sampleFrom: isWholeNumber,
   freezeLeftovers: isFlag,
+  fromBelow: isFlag,
 };
 
 /** One matrix as the rule follows it. */
@@ -229,7 +242,7 @@ export class GradES implements Policy {
 
   /** Takes what step `measured` came to into account, after the update of step `now`. */
   #decide(measured: number, sums: ReadonlyMap<string, number>, now: number): void {
-    const { signal, threshold, grace, steps, freezeLeftovers: takesLeftovers } = this.settings;
+    const { signal, threshold, grace, steps, fromBelow, freezeLeftovers: takesLeftovers } = this.settings;
     const patience = this.settings.patience * steps;
     const values = new Map<string, number>();
     const ready: { entry: RegistryEntry; value: number }[] = [];
@@ -254,7 +267,8 @@ export class GradES implements Policy {
           'gradient that could have converged. Does the loss depend on the model?',
       );
     }
-    ready.sort((a, b) => a.value - b.value);
+    const height = ({ entry: { block } }: (typeof ready)[number]) => (fromBelow ? (block ?? Number.MAX_VALUE) : 0);
+    ready.sort((a, b) => height(a) - height(b) || a.value - b.value);
     for (const { entry, value } of ready) {
       if (now - this.#lastFreeze < patience) break;
       if (patience > 0) this.#lastFreeze = now;

@@ -183,6 +183,20 @@ describe('when a matrix freezes', () => {
     expect(dense.freezeSteps).toEqual([61, 65, 69]);
   });
 
+  test('from below: the lowest block first, and in it the lowest signal', async () => {
+    const names = [2, 0, 1].flatMap((block) =>
+      ['value', 'key'].map((kind) => `blocks.${block}.attention.${kind}.weight`),
+    );
+    const script: Script = (step, name) => (step < 50 ? 100 : 10 + names.indexOf(name));
+    const options = { steps: 200, ...magnitude, threshold: 0.5, grace: 0, patience: 0.1, watch: /value|key/ } as const;
+    const orderOf = async (fromBelow: boolean) => {
+      const { freezes } = await new Play(GradES, script, { ...options, fromBelow }, { blocks: 3 }).run(200);
+      return freezes.map(([name]) => name);
+    };
+    expect(await orderOf(false)).toEqual(names);
+    expect(await orderOf(true)).toEqual([...names.slice(2), ...names.slice(0, 2)]);
+  });
+
   test('a value equal to the threshold is not below it', async () => {
     const options = { steps: 100, ...magnitude, threshold: 0.5, grace: 0.1, interval: 5, watch: one } as const;
     expect((await play((step) => (step === 1 ? 10 : 5), options).run(100)).freezeSteps).toEqual([]);
@@ -341,6 +355,7 @@ describe('options', () => {
       interval: 1,
       sampleFrom: 1,
       freezeLeftovers: false,
+      fromBelow: false,
     });
     expect(watched.length).toBe(14);
     for (const signal of [gradientMagnitude, gradientChange, weightChange]) {
