@@ -7,6 +7,7 @@ import {
   backward,
   crossEntropy,
   type Device,
+  FrozenPrefix,
   Graph,
   type GraphSummary,
   openDevice,
@@ -29,6 +30,9 @@ interface Measured extends GraphSummary {
   drawing: string;
   live: number;
   reserved: number;
+  /** Of the forward pass, those of what is frozen among them. */
+  forwardFlops: number;
+  forwardTotal: number;
 }
 
 /** One whole step: forward, backward, update. Counts what it recorded, saved and dispatched. */
@@ -40,11 +44,13 @@ async function measure(device: Device, model: Transformer, optimizer: AdamW): Pr
     traced(() => {
       const tokens = tensor(draw(BATCH * TIME, CONFIG.vocabulary), { device, shape: [BATCH, TIME] });
       const targets = tensor(draw(BATCH, CONFIG.head.classes), { device });
+      const beforeForward = snapshotWork(device);
       const loss = crossEntropy(model.call(tokens), targets);
+      const { flops: forwardFlops, totalDispatches: forwardTotal } = workSince(device, beforeForward);
       const graph = new Graph(loss);
       backward(loss);
       optimizer.step(loss);
-      return { ...graph.summary(), drawing: graph.toMermaid() };
+      return { ...graph.summary(), drawing: graph.toMermaid(), forwardFlops, forwardTotal };
     }),
   );
   device.trim();
@@ -71,6 +77,17 @@ stages.push({ title: 'and q, k, v, o', measured: await measure(device, model, op
 freeze(/^tokens|attentionNorm/);
 stages.push({ title: 'and the norm and embeddings below', measured: await measure(device, model, optimizer) });
 
+// What `cacheFrozenPrefix` of Training does. The first pass fills it, the second begins above the block.
+freeze(/^blocks/);
+stages.push({ title: 'and the rest of the block', measured: await measure(device, model, optimizer) });
+const prefix = new FrozenPrefix(model, { bytes: 2 ** 20 });
+await prefix.prepare(null);
+await measure(device, model, optimizer);
+await prefix.prepare(null);
+stages.push({ title: 'its output kept', measured: await measure(device, model, optimizer) });
+const { samples, memoryBytes } = prefix.kept;
+await prefix.close();
+
 const row = (cells: readonly (string | number)[]) => `| ${cells.join(' | ')} |`;
 console.log(row(['', ...stages.map(({ title }) => title)]));
 console.log(row(['---', ...stages.map(() => '---:')]));
@@ -78,11 +95,15 @@ const lines: [string, (measured: Measured) => number][] = [
   ['operations recorded', ({ nodes }) => nodes],
   ['gradients computed', ({ gradients }) => gradients],
   ['bytes saved for backward', ({ savedBytes }) => savedBytes],
-  ['forward dispatches', ({ forwardDispatches }) => forwardDispatches],
+  ['forward dispatches', ({ forwardTotal }) => forwardTotal],
+  ['of them recorded', ({ forwardDispatches }) => forwardDispatches],
   ['backward dispatches', ({ backwardDispatches }) => backwardDispatches],
   ['floating-point operations', ({ flops }) => flops],
+  ['of them forward', ({ forwardFlops }) => forwardFlops],
   ['live bytes after the step', ({ live }) => live],
 ];
 for (const [title, value] of lines) console.log(row([title, ...stages.map(({ measured }) => value(measured))]));
 console.log(`\nBefore:\n\n\`\`\`mermaid\n${stages[0].measured.drawing}\`\`\``);
 console.log(`\nAfter:\n\n\`\`\`mermaid\n${stages[3].measured.drawing}\`\`\``);
+console.log(`\nWithout the prefix:\n\n\`\`\`mermaid\n${stages[5].measured.drawing}\`\`\``);
+console.log(`\nKept:\n\n${samples} samples, ${memoryBytes} bytes`);

@@ -10,7 +10,7 @@ test('the tour page shows what its script prints', () => {
   const tsx = createRequire(import.meta.url).resolve('tsx/cli');
   const printed = execFileSync(process.execPath, [tsx, 'docs/one-training-step.ts'], { cwd: root, encoding: 'utf8' });
   const page = readFileSync(`${root}docs/one-training-step.md`, 'utf8');
-  const pieces = printed.split(/\n\n(?:Before|After):\n\n/).map((piece) => piece.trim());
-  expect(pieces).toHaveLength(3);
+  const pieces = printed.split(/\n\n(?:Before|After|Without the prefix|Kept):\n\n/).map((piece) => piece.trim());
+  expect(pieces).toHaveLength(5);
   for (const piece of pieces) expect(page).toContain(piece);
 });
