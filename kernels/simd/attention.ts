@@ -1,12 +1,14 @@
 // Attention and its gradients, head by head: rows of q, k, v and of their gradients are `headSize` numbers long, a multiple of four, and
-// `heads` rows lie between two positions of one head.
+// `heads` rows lie between two positions of one head, or `keyHeads` where they are of keys and values, which neighbouring heads share.
+// The queries stand at the last positions of the keys.
 //
 // A panel of positions is packed once, each in a column of its own; then rows of the other operand meet all of them in tiles. So for a
 // panel of queries row j of `scratch` holds what key j is to each of them, first scores, then weights, and the sums over keys are tiles
 // again: nothing of extent time × time is kept. Where a tile's positions do not see the same rows, those that only some see are added
 // one by one, so that nothing hidden is multiplied, not even by zero.
 //
-// Part number p of the work is 32 positions of one head, those of the first head of the first row of the batch first.
+// Part number p of the work is 32 positions of one head, those of the first head of the first row of the batch first; for the gradients of
+// keys and values, of one head of keys.
 
 import { exponentialOfSmall } from './exponential';
 import { multiplyAdd } from './multiply-add';
@@ -110,7 +112,8 @@ function addRow(target: usize, weight: v128, row: usize, bytes: usize): void {
  * one for each.
  */
 function addRows(
-  target: usize, weights: usize, rows: usize, stride: usize, count: i32, left: i32, size: i32, fresh: bool, scratch: usize,
+  target: usize, targetStride: usize, weights: usize, rows: usize, stride: usize, count: i32, left: i32, size: i32,
+  fresh: bool, scratch: usize,
 ): void {
   const edge = scratch + edgeOffset;
   const none = scratch + nothingOffset;
@@ -119,13 +122,13 @@ function addRows(
     if (left >= tileRows && columns == panelColumns) {
       const initial = fresh ? scratch : target;
       tile(
-        weights, 4, 4, 4, panelBytes, rows, stride, count, initial, fresh ? 0 : stride, none, 0, target, stride, false,
+        weights, 4, 4, 4, panelBytes, rows, stride, count, initial, fresh ? 0 : targetStride, none, 0, target, targetStride, false,
       );
     } else {
       const bytes = (<usize>columns) << 2;
       if (!fresh) {
         for (let r = 0; r < min(left, tileRows); r++) {
-          memory.copy(edge + <usize>r * panelBytes, target + <usize>r * stride, bytes);
+          memory.copy(edge + <usize>r * panelBytes, target + <usize>r * targetStride, bytes);
         }
       }
       tile(
@@ -133,7 +136,7 @@ function addRows(
         fresh ? scratch : edge, fresh ? 0 : panelBytes, none, 0, edge, panelBytes, false,
       );
       for (let r = 0; r < min(left, tileRows); r++) {
-        memory.copy(target + <usize>r * stride, edge + <usize>r * panelBytes, bytes);
+        memory.copy(target + <usize>r * targetStride, edge + <usize>r * panelBytes, bytes);
       }
     }
     target += panelBytes;
@@ -223,11 +226,14 @@ function weigh(scores: usize, all: i32, some: i32, ends0: v128, ends1: v128, fac
 
 export function attentionForward(
   q: usize, k: usize, v: usize, lengths: usize, output: usize, logSumExp: usize,
-  time: i32, heads: i32, headSize: i32, scale: f32, causal: i32, useLengths: i32,
+  time: i32, keys: i32, heads: i32, keyHeads: i32, headSize: i32, scale: f32, causal: i32, useLengths: i32,
   scratch: usize, firstPart: i32, endPart: i32,
 ): void {
   const bytes = (<usize>headSize) << 2;
   const stride = bytes * heads;
+  const keyStride = bytes * keyHeads;
+  // Of the first query, in positions of the keys.
+  const offset = keys - time;
   const partsOfHead = (time + partPositions - 1) / partPositions;
   const panel = scratch + panelsOffset;
   const scores = panel + 2 * panelBytes * headSize;
@@ -237,8 +243,9 @@ export function attentionForward(
     const firstPosition = (part - head * partsOfHead) * partPositions;
     const endPosition = min(firstPosition + partPositions, time);
     const b = head / heads;
-    const length = lengthOf(lengths, b, time, useLengths);
+    const length = lengthOf(lengths, b, keys, useLengths);
     const start = <usize>(b * time * heads + (head - b * heads)) * bytes;
+    const keyStart = <usize>(b * keys * keyHeads + ((head - b * heads) * keyHeads) / heads) * bytes;
     for (let t = firstPosition; t < endPosition; t += panelColumns) {
       const count = min(panelColumns, endPosition - t);
       const statistic = logSumExp + ((<usize>(head * time + t)) << 2);
@@ -250,27 +257,27 @@ export function attentionForward(
         }
         continue;
       }
-      const some = causal != 0 ? min(length, t + count) : length;
-      const all = causal != 0 ? min(length, t + 1) : length;
+      const some = causal != 0 ? min(length, offset + t + count) : length;
+      const all = causal != 0 ? min(length, offset + t + 1) : length;
       packPositions(panel, q + row, stride, count, headSize);
-      dotProducts(scores, k + start, stride, some, panel, headSize, scratch);
+      dotProducts(scores, k + keyStart, keyStride, some, panel, headSize, scratch);
       for (let i = 0; i < panelColumns; i += 8) {
-        const offset = (<usize>i) << 2;
+        const place = (<usize>i) << 2;
         weigh(
-          scores + offset, all, some, endsOf(t + i, length, causal), endsOf(t + i + 4, length, causal),
-          factor, scratch + offset,
+          scores + place, all, some, endsOf(offset + t + i, length, causal),
+          endsOf(offset + t + i + 4, length, causal), factor, scratch + place,
         );
       }
       for (let i = 0; i < count; i += tileRows) {
         const left = min(tileRows, count - i);
-        const seenByAll = causal != 0 ? min(length, t + i + 1) : length;
+        const seenByAll = causal != 0 ? min(length, offset + t + i + 1) : length;
         const weights = scores + ((<usize>i) << 2);
-        addRows(output + row, weights, v + start, stride, seenByAll, left, headSize, true, scratch);
+        addRows(output + row, stride, weights, v + keyStart, keyStride, seenByAll, left, headSize, true, scratch);
         for (let r = 0; r < left; r++, row += stride) {
-          const end = causal != 0 ? min(length, t + i + r + 1) : length;
+          const end = causal != 0 ? min(length, offset + t + i + r + 1) : length;
           for (let j = seenByAll; j < end; j++) {
             const weight = v128.load32_splat(weights + <usize>j * panelBytes + ((<usize>r) << 2));
-            addRow(output + row, weight, v + start + <usize>j * stride, bytes);
+            addRow(output + row, weight, v + keyStart + <usize>j * keyStride, bytes);
           }
           const place = (<usize>(i + r)) << 2;
           const total = load<f32>(scratch + secondNumbers + place);
@@ -309,13 +316,41 @@ function changeOf(
   }
 }
 
+/** Of each query the logSumExp, and output · gradientOfOutput. Part number p is positions 32 p to 32 p + 31 of all rows of the batch. */
+export function attentionDelta(
+  output: usize, gradientOfOutput: usize, logSumExp: usize, statisticsResult: usize,
+  batch: i32, time: i32, heads: i32, headSize: i32, scratch: usize, firstPart: i32, endPart: i32,
+): void {
+  const bytes = (<usize>headSize) << 2;
+  const end = min(endPart * partPositions, batch * time);
+  for (let position = firstPart * partPositions; position < end; position++) {
+    const b = position / time;
+    const t = position - b * time;
+    for (let head = 0; head < heads; head++) {
+      const row = <usize>(position * heads + head) * bytes;
+      let sum = f32x4.splat(0);
+      for (let d: usize = 0; d < bytes; d += 16) {
+        sum = multiplyAdd(v128.load(output + row + d), v128.load(gradientOfOutput + row + d), sum);
+      }
+      const query = <usize>((b * heads + head) * time + t);
+      store<f32>(statisticsResult + (query << 3), load<f32>(logSumExp + (query << 2)));
+      store<f32>(
+        statisticsResult + (query << 3),
+        f32x4.extract_lane(sum, 0) + f32x4.extract_lane(sum, 1) + (f32x4.extract_lane(sum, 2) + f32x4.extract_lane(sum, 3)),
+        4,
+      );
+    }
+  }
+}
+
 export function attentionQueryGradient(
   q: usize, k: usize, v: usize, lengths: usize, outputGradient: usize, statistics: usize, queryGradient: usize,
-  time: i32, heads: i32, headSize: i32, scale: f32, causal: i32, useLengths: i32,
+  time: i32, heads: i32, keyHeads: i32, headSize: i32, scale: f32, causal: i32, useLengths: i32,
   scratch: usize, firstPart: i32, endPart: i32,
 ): void {
   const bytes = (<usize>headSize) << 2;
   const stride = bytes * heads;
+  const keyStride = bytes * keyHeads;
   const partsOfHead = (time + partPositions - 1) / partPositions;
   const queries = scratch + panelsOffset;
   const gradients = queries + panelBytes * headSize;
@@ -329,14 +364,15 @@ export function attentionQueryGradient(
     const b = head / heads;
     const length = lengthOf(lengths, b, time, useLengths);
     const start = <usize>(b * time * heads + (head - b * heads)) * bytes;
+    const keyStart = <usize>(b * time * keyHeads + ((head - b * heads) * keyHeads) / heads) * bytes;
     for (let t = firstPosition; t < endPosition; t += panelColumns) {
       const count = min(panelColumns, endPosition - t);
       let row = start + <usize>t * stride;
       const some = causal != 0 ? min(length, t + count) : length;
       packPositions(queries, q + row, stride, count, headSize);
       packPositions(gradients, outputGradient + row, stride, count, headSize);
-      dotProducts(scores, k + start, stride, some, queries, headSize, scratch);
-      dotProducts(along, v + start, stride, some, gradients, headSize, scratch);
+      dotProducts(scores, k + keyStart, keyStride, some, queries, headSize, scratch);
+      dotProducts(along, v + keyStart, keyStride, some, gradients, headSize, scratch);
       const pairs = statistics + ((<usize>(head * time + t)) << 3);
       for (let i = 0; i < panelColumns; i++) {
         const pair = pairs + ((<usize>min(i, count - 1)) << 3);
@@ -357,12 +393,12 @@ export function attentionQueryGradient(
         const left = min(tileRows, count - i);
         const seenByAll = causal != 0 ? min(length, t + i + 1) : length;
         const changes = scores + ((<usize>i) << 2);
-        addRows(queryGradient + row, changes, k + start, stride, seenByAll, left, headSize, true, scratch);
+        addRows(queryGradient + row, stride, changes, k + keyStart, keyStride, seenByAll, left, headSize, true, scratch);
         for (let r = 0; r < left; r++, row += stride) {
           const end = causal != 0 ? min(length, t + i + r + 1) : length;
           for (let j = seenByAll; j < end; j++) {
             const change = v128.load32_splat(changes + <usize>j * panelBytes + ((<usize>r) << 2));
-            addRow(queryGradient + row, change, k + start + <usize>j * stride, bytes);
+            addRow(queryGradient + row, change, k + keyStart + <usize>j * keyStride, bytes);
           }
         }
       }
@@ -373,11 +409,13 @@ export function attentionQueryGradient(
 export function attentionKeyValueGradient(
   q: usize, k: usize, v: usize, lengths: usize, outputGradient: usize, statistics: usize,
   keyGradient: usize, valueGradient: usize,
-  time: i32, heads: i32, headSize: i32, scale: f32, causal: i32, useLengths: i32,
+  time: i32, heads: i32, keyHeads: i32, headSize: i32, scale: f32, causal: i32, useLengths: i32,
   scratch: usize, firstPart: i32, endPart: i32,
 ): void {
   const bytes = (<usize>headSize) << 2;
   const stride = bytes * heads;
+  const keyStride = bytes * keyHeads;
+  const sharing = heads / keyHeads;
   const partsOfHead = (time + partPositions - 1) / partPositions;
   const keys = scratch + panelsOffset;
   const values = keys + panelBytes * headSize;
@@ -388,61 +426,66 @@ export function attentionKeyValueGradient(
     const head = part / partsOfHead;
     const firstPosition = (part - head * partsOfHead) * partPositions;
     const endPosition = min(firstPosition + partPositions, time);
-    const b = head / heads;
+    const b = head / keyHeads;
     const length = lengthOf(lengths, b, time, useLengths);
-    const start = <usize>(b * time * heads + (head - b * heads)) * bytes;
+    const keyStart = <usize>(b * time * keyHeads + (head - b * keyHeads)) * bytes;
     for (let j = firstPosition; j < endPosition; j += panelColumns) {
-      let row = start + <usize>j * stride;
+      const keyRow = keyStart + <usize>j * keyStride;
       const end = min(j + panelColumns, endPosition);
       // Keys that no query sees.
       for (let each = max(j, length); each < end; each++) {
-        memory.fill(keyGradient + start + <usize>each * stride, 0, bytes);
-        memory.fill(valueGradient + start + <usize>each * stride, 0, bytes);
+        memory.fill(keyGradient + keyStart + <usize>each * keyStride, 0, bytes);
+        memory.fill(valueGradient + keyStart + <usize>each * keyStride, 0, bytes);
       }
       const count = min(end, length) - j;
       if (count <= 0) continue;
       // The queries that see a key: those at its position and after, or all.
       const first = causal != 0 ? j : 0;
       const some = time - first;
-      const queries = start + <usize>first * stride;
-      packPositions(keys, k + row, stride, count, headSize);
-      packPositions(values, v + row, stride, count, headSize);
-      dotProducts(scores, q + queries, stride, some, keys, headSize, scratch);
-      dotProducts(along, outputGradient + queries, stride, some, values, headSize, scratch);
-      let pair = statistics + ((<usize>(head * time + first)) << 3);
-      for (let i = 0; i < some; i++, pair += 8) {
-        const logSumExp = v128.load32_splat(pair);
-        const delta = v128.load32_splat(pair, 4);
-        const at = <usize>i * panelBytes;
-        for (let offset: usize = 0; offset < panelBytes; offset += 32) {
-          changeOf(scores + at + offset, along + at + offset, factor, logSumExp, logSumExp, delta, delta, true);
-        }
-      }
-      for (let i = 0; i < count; i += tileRows) {
-        const left = min(tileRows, count - i);
-        // All of the tile's keys are seen from its last on.
-        const seenFrom = causal != 0 ? i + left - 1 : 0;
-        for (let r = 0; r < left; r++) {
-          const target = row + <usize>r * stride;
-          if (seenFrom > 0) {
-            memory.fill(keyGradient + target, 0, bytes);
-            memory.fill(valueGradient + target, 0, bytes);
-          }
-          for (let t = i + r; t < seenFrom; t++) {
-            const at = <usize>t * panelBytes + ((<usize>(i + r)) << 2);
-            const from = queries + <usize>t * stride;
-            addRow(keyGradient + target, v128.load32_splat(scores + at), q + from, bytes);
-            addRow(valueGradient + target, v128.load32_splat(along + at), outputGradient + from, bytes);
+      packPositions(keys, k + keyRow, keyStride, count, headSize);
+      packPositions(values, v + keyRow, keyStride, count, headSize);
+      for (let shared = 0; shared < sharing; shared++) {
+        const headOfQueries = (head - b * keyHeads) * sharing + shared;
+        const queries = <usize>((b * time + first) * heads + headOfQueries) * bytes;
+        dotProducts(scores, q + queries, stride, some, keys, headSize, scratch);
+        dotProducts(along, outputGradient + queries, stride, some, values, headSize, scratch);
+        let pair = statistics + ((<usize>((b * heads + headOfQueries) * time + first)) << 3);
+        for (let i = 0; i < some; i++, pair += 8) {
+          const logSumExp = v128.load32_splat(pair);
+          const delta = v128.load32_splat(pair, 4);
+          const at = <usize>i * panelBytes;
+          for (let offset: usize = 0; offset < panelBytes; offset += 32) {
+            changeOf(scores + at + offset, along + at + offset, factor, logSumExp, logSumExp, delta, delta, true);
           }
         }
-        const at = <usize>seenFrom * panelBytes + ((<usize>i) << 2);
-        const from = queries + <usize>seenFrom * stride;
-        const fresh = seenFrom == 0;
-        addRows(keyGradient + row, scores + at, q + from, stride, some - seenFrom, left, headSize, fresh, scratch);
-        addRows(
-          valueGradient + row, along + at, outputGradient + from, stride, some - seenFrom, left, headSize, fresh, scratch,
-        );
-        row += <usize>tileRows * stride;
+        let row = keyRow;
+        for (let i = 0; i < count; i += tileRows) {
+          const left = min(tileRows, count - i);
+          // All of the tile's keys are seen from its last on.
+          const seenFrom = causal != 0 ? i + left - 1 : 0;
+          for (let r = 0; r < left; r++) {
+            const target = row + <usize>r * keyStride;
+            if (seenFrom > 0 && shared == 0) {
+              memory.fill(keyGradient + target, 0, bytes);
+              memory.fill(valueGradient + target, 0, bytes);
+            }
+            for (let t = i + r; t < seenFrom; t++) {
+              const at = <usize>t * panelBytes + ((<usize>(i + r)) << 2);
+              const from = queries + <usize>t * stride;
+              addRow(keyGradient + target, v128.load32_splat(scores + at), q + from, bytes);
+              addRow(valueGradient + target, v128.load32_splat(along + at), outputGradient + from, bytes);
+            }
+          }
+          const at = <usize>seenFrom * panelBytes + ((<usize>i) << 2);
+          const from = queries + <usize>seenFrom * stride;
+          const fresh = seenFrom == 0 && shared == 0;
+          const rest = some - seenFrom;
+          addRows(keyGradient + row, keyStride, scores + at, q + from, stride, rest, left, headSize, fresh, scratch);
+          addRows(
+            valueGradient + row, keyStride, along + at, outputGradient + from, stride, rest, left, headSize, fresh, scratch,
+          );
+          row += <usize>tileRows * keyStride;
+        }
       }
     }
   }

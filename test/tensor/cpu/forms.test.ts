@@ -102,32 +102,39 @@ describe.each(runnable)('%s', (form) => {
     const cases = fc.record({
       batch: fc.integer({ min: 1, max: 2 }),
       time: fc.oneof(fc.integer({ min: 1, max: 40 }), fc.constantFrom(63, 64, 65, 130)),
-      heads: fc.integer({ min: 1, max: 3 }),
+      keyHeads: fc.integer({ min: 1, max: 3 }),
+      sharing: fc.integer({ min: 1, max: 3 }),
       headSize: fc.constantFrom(4, 8, 12, 16, 20, 32, 64, 100, 128),
       causal: fc.boolean(),
       lengths: fc.option(fc.array(fc.nat({ max: 140 }), { minLength: 2, maxLength: 2 })),
       seed: fc.nat({ max: 1000 }),
     });
-    const property = fc.asyncProperty(cases, async ({ batch, time, heads, headSize, causal, lengths, seed }) => {
-      const compute = (device: CpuDevice) => {
-        const shape = [batch, time, heads, headSize];
-        const inputs = [0, 1, 2].map((i) => requireGradient(random(shape, { seed: seed + i, device })));
-        const counts =
-          lengths &&
-          tensor(
-            lengths.slice(0, batch).map((length) => Math.min(length, time)),
-            { device, dtype: 'i32', shape: [batch] },
+    const property = fc.asyncProperty(
+      cases,
+      async ({ batch, time, keyHeads, sharing, headSize, causal, lengths, seed }) => {
+        const compute = (device: CpuDevice) => {
+          const shape = [batch, time, keyHeads * sharing, headSize];
+          const ofKeys = [batch, time, keyHeads, headSize];
+          const inputs = [shape, ofKeys, ofKeys].map((each, i) =>
+            requireGradient(random(each, { seed: seed + i, device })),
           );
-        const output = attention(inputs[0], inputs[1], inputs[2], { causal, lengths: counts });
-        backward(sum(mul(output, random(shape, { seed: seed + 3, device }))));
-        return [output, ...inputs.flatMap((input) => gradientOf(input) ?? [])];
-      };
-      await step(async () => {
-        const [actual, expected] = [compute(device), compute(reference)];
-        expect(actual).toHaveLength(4);
-        for (const [i, each] of actual.entries()) await expectClose(each, expected[i], { absolute: 1e-5 });
-      });
-    });
+          const counts =
+            lengths &&
+            tensor(
+              lengths.slice(0, batch).map((length) => Math.min(length, time)),
+              { device, dtype: 'i32', shape: [batch] },
+            );
+          const output = attention(inputs[0], inputs[1], inputs[2], { causal, lengths: counts });
+          backward(sum(mul(output, random(shape, { seed: seed + 3, device }))));
+          return [output, ...inputs.flatMap((input) => gradientOf(input) ?? [])];
+        };
+        await step(async () => {
+          const [actual, expected] = [compute(device), compute(reference)];
+          expect(actual).toHaveLength(4);
+          for (const [i, each] of actual.entries()) await expectClose(each, expected[i], { absolute: 1e-5 });
+        });
+      },
+    );
     await fc.assert(property, runs(60));
   });
 });

@@ -55,16 +55,22 @@ function makeKernels(headSize: number, { threads, keys, group, shuffle }: Attent
     functions: `fn shuffle(value: vec4f, lane: u32) -> vec4f { return ${shuffle ? 'subgroupShuffle(value, lane)' : 'value'}; }`,
     subgroups: shuffle,
   });
-  /** Rows must fill whole vectors. */
-  const onVectors = (name: string, call: Pick<SimdCall<string, keyof typeof scalars>, 'run' | 'scalars'>) => {
-    const { batch, heads, time, keys, keyHeads, window } = call.scalars;
-    // Shared heads, windows and cached keys run in the plain loops.
-    if (keyHeads !== heads || window > 0 || keys !== time) return false;
-    const parts = batch * heads * Math.ceil(time / positionsOfPart);
+  /** Rows must fill whole vectors. A window that hides something runs in the plain loops. */
+  const onVectors = (
+    name: string,
+    call: Pick<SimdCall<string, keyof typeof scalars>, 'run' | 'scalars'>,
+    part: 'heads' | 'keyHeads' = 'heads',
+  ) => {
+    const { batch, time, keys, window } = call.scalars;
+    if (headSize % 4 !== 0 || (window > 0 && window < keys)) return false;
+    const parts = batch * call.scalars[part] * Math.ceil(time / positionsOfPart);
     // Two panels of up to 16 positions, and a row of theirs for each position that they meet, behind what is of a fixed size.
-    const scratchBytes = 832 + 2 * 64 * (headSize + time + 4);
-    return headSize % 4 === 0 && call.run(name, { headSize }, { parts, scratchBytes });
+    const scratchBytes = 832 + 2 * 64 * (headSize + keys + 4);
+    return call.run(name, { headSize }, { parts, scratchBytes });
   };
+  /** The gradients take as many queries as keys; others are not trained on. */
+  const gradientOnVectors = (...[name, call, part]: Parameters<typeof onVectors>) =>
+    call.scalars.keys === call.scalars.time && onVectors(name, call, part);
   const inputs = { q: 'read', k: 'read', v: 'read', lengths: 'read' } as const;
   const saved = { ...inputs, outputGradient: 'read', statistics: 'read' } as const;
   return {
@@ -82,6 +88,12 @@ function makeKernels(headSize: number, { threads, keys, group, shuffle }: Attent
       scalars,
       wgsl: wgsl('attention_backward', 'delta'),
       reference: attentionDelta,
+      simd: (call) => {
+        const { batch, time, heads } = call.scalars;
+        const parts = Math.ceil((batch * time) / positionsOfPart);
+        const operations = 2 * batch * time * heads * headSize;
+        return headSize % 4 === 0 && call.run('attentionDelta', { headSize }, { parts, scratchBytes: 0, operations });
+      },
     }),
     queryGradient: kernel({
       name: 'attention-query-gradient',
@@ -89,7 +101,7 @@ function makeKernels(headSize: number, { threads, keys, group, shuffle }: Attent
       scalars,
       wgsl: wgsl('attention_backward', 'gradientOfQueries'),
       reference: attentionQueryGradient,
-      simd: (call) => onVectors('attentionQueryGradient', call),
+      simd: (call) => gradientOnVectors('attentionQueryGradient', call),
     }),
     keyValueGradient: kernel({
       name: 'attention-key-value-gradient',
@@ -97,7 +109,7 @@ function makeKernels(headSize: number, { threads, keys, group, shuffle }: Attent
       scalars,
       wgsl: wgsl('attention_backward', 'gradientsOfKeysAndValues'),
       reference: attentionKeyValueGradient,
-      simd: (call) => onVectors('attentionKeyValueGradient', call),
+      simd: (call) => gradientOnVectors('attentionKeyValueGradient', call, 'keyHeads'),
     }),
   };
 }
