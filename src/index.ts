@@ -148,7 +148,7 @@ export type { SumWatch } from './nn/sum-watch.ts';
 export { Attention, Block, FeedForward, SwiGLU, Transformer, type TransformerConfig } from './nn/transformer.ts';
 export { type LoadAdapterOptions, loadAdapter, saveAdapter } from './pretrained/adapter.ts';
 export { type GenerateOptions, generate } from './pretrained/generate.ts';
-export { loadPretrained, type Pretrained } from './pretrained/load.ts';
+export { type LoadOptions, loadPretrained, type Pretrained } from './pretrained/load.ts';
 export type { SamplingOptions } from './pretrained/sampling.ts';
 export { type SaveOptions, savePretrained } from './pretrained/save.ts';
 export { type ChatMessage, loadTokenizer, TextStream, TextTokenizer } from './pretrained/tokenizer.ts';

@@ -1,6 +1,7 @@
 /** A Hugging Face folder becomes a model. */
 import { Decoder, type DecoderConfig, parameterCount } from '../nn/decoder.ts';
-import type { CreateOptions } from '../tensor/create.ts';
+import type { Device } from '../tensor/device.ts';
+import type { DType } from '../tensor/dtype.ts';
 import { FileFormatError, UnsupportedModelError } from '../tensor/errors.ts';
 import { platform } from '../tensor/platform/platform.ts';
 import { scope } from '../tensor/scope.ts';
@@ -31,17 +32,27 @@ export interface Pretrained {
   readonly endTokens: readonly number[];
 }
 
+export interface LoadOptions {
+  device?: Device;
+  /**
+   * How the matrices are stored; f32 by default. `bf16` takes half the memory, and they are frozen: adapters train on them, and
+   * `thaw()` makes an f32 master of one. It rounds what the file has in more bits, F16 too. `stored`: bf16 where every matrix of the file is
+   * BF16, so that nothing is rounded, else f32.
+   */
+  dtype?: DType | 'stored';
+}
+
 /** Tensors that old folders have beside the parameters: masks and frequencies that are computed here. */
 const computed = /(\.attn\.(bias|masked_bias)|\.rotary_emb\.inv_freq)$/;
 
 /**
  * The model in a Hugging Face folder: config.json, and model.safetensors or its shards. Weights in 16 bits are widened
- * exactly. They are read one tensor at a time. Dropout of the configuration is not carried over.
+ * exactly, unless `dtype` keeps bf16. They are read one tensor at a time. Dropout of the configuration is not carried over.
  *
  * @throws FileFormatError for files that are missing, cut, malformed, or do not fit the configuration; UnsupportedModelError
  * for a family or an option that is not supported.
  */
-export async function loadPretrained(folder: string, options: CreateOptions = {}): Promise<Pretrained> {
+export async function loadPretrained(folder: string, options: LoadOptions = {}): Promise<Pretrained> {
   const { join } = platform.files;
   const path = join(folder, 'config.json');
   const config = await readJsonFile(path);
@@ -55,14 +66,16 @@ export async function loadPretrained(folder: string, options: CreateOptions = {}
     const weights = family.weights(description);
     const nameInFile = namesOf(files, weights, description);
     checkCount(folder, files, description);
-    const model = new Decoder(description, { ...options, random: null });
+    const { device } = options;
+    const dtype = options.dtype === 'stored' ? storedDType(files, weights.map(nameInFile)) : options.dtype;
+    const model = new Decoder(description, { device, dtype, random: null });
     const parameters = model.namedParameters();
     for (const weight of weights) {
       const parts = weight.parameters.map((each) => find(parameters, each));
       checkShape(folder, files, nameInFile(weight), storedShape(weight, parts));
     }
     for (const weight of weights) {
-      const values = await files.read(nameInFile(weight));
+      const values = await files.readStored(nameInFile(weight));
       const parts = weight.parameters.map((each) => find(parameters, each));
       scope('loadPretrained', () => fillParts(weight, parts, values));
     }
@@ -116,6 +129,11 @@ function namesOf(files: WeightFiles, weights: readonly StoredWeight[], { tiedHea
     `weights: the tensors do not fit config.json; missing: ${missing.join(', ') || 'none'}; ` +
       `not expected: ${extra.join(', ') || 'none'}`,
   );
+}
+
+function storedDType(files: WeightFiles, names: readonly string[]): DType {
+  const matrices = names.map((name) => files.find(name)).filter((each) => each?.shape.length === 2);
+  return matrices.every((each) => each?.dtype === 'BF16') ? 'bf16' : 'f32';
 }
 
 /** Before anything is allocated: a configuration of a giant beside small weights is not built to find that out. */

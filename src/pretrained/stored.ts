@@ -1,8 +1,8 @@
 /** Between the form of the file and ours: matrices turned over, fused ones parted and fused again. */
 import type { Parameter } from '../nn/parameter.ts';
 import { copyInto } from '../tensor/copy.ts';
-import { tensor } from '../tensor/create.ts';
-import { type NumericArray, typedArray } from '../tensor/dtype.ts';
+import { fromBFloat16, tensor } from '../tensor/create.ts';
+import { computeDType, type NumericArray, typedArray } from '../tensor/dtype.ts';
 import { FileFormatError } from '../tensor/errors.ts';
 import { rowMajorStrides } from '../tensor/shape.ts';
 import type { StoredWeight } from './family.ts';
@@ -14,15 +14,19 @@ export function storedShape({ isTransposed }: StoredWeight, parts: readonly Para
   return isTransposed ? shape.reverse() : shape;
 }
 
-/** Writes the values of a stored tensor into the parameters that it holds. */
+/** Writes the values of a stored tensor, bf16 as bits, into the parameters that it holds. */
 export function fillParts(
   { name, isTransposed }: Pick<StoredWeight, 'name' | 'isTransposed'>,
   parts: readonly Parameter[],
-  values: NumericArray,
+  values: NumericArray | Uint16Array,
 ): void {
   const [{ device, dtype }] = parts;
   const outputs = parts.reduce((sum, { shape }) => sum + shape[shape.length - 1], 0);
-  const whole = tensor(values, { device, dtype, name, shape: [values.length] });
+  const shape = [values.length];
+  const whole =
+    values instanceof Uint16Array
+      ? fromBFloat16(values, { device, shape, name })
+      : tensor(values, { device, dtype: computeDType(dtype), name, shape });
   let first = 0;
   for (const part of parts) {
     // Ours is (inputs, outputs) or (outputs); the file may have the axes the other way round.

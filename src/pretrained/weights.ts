@@ -61,11 +61,23 @@ export class WeightFiles {
 
   /** The values of a tensor; see `decodeTensor`. @throws FileFormatError where there is none, or the file was cut. */
   async read(name: string): Promise<NumericArray> {
+    const { stored, bytes } = await this.#bytesOf(name);
+    return decodeTensor(name, stored, bytes);
+  }
+
+  /** The same, but BF16 as its bits. */
+  async readStored(name: string): Promise<NumericArray | Uint16Array> {
+    const { stored, bytes } = await this.#bytesOf(name);
+    if (stored.dtype !== 'BF16') return decodeTensor(name, stored, bytes);
+    return new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 2);
+  }
+
+  async #bytesOf(name: string): Promise<{ stored: StoredTensor; bytes: Uint8Array }> {
     const place = this.#places.get(name);
     if (!place) throw new FileFormatError(`weights: there is no tensor ${name}`);
     const { path, file, valuesStart, stored } = place;
     const bytes = await readExactly(path, file, valuesStart + stored.start, stored.end - stored.start);
-    return decodeTensor(name, stored, bytes);
+    return { stored, bytes };
   }
 
   async close(): Promise<void> {

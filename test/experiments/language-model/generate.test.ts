@@ -28,7 +28,7 @@ test('the text is shown as it was generated, after the prompt', async () => {
   const text = tokens.map((token) => characters[token]).join('');
   expect(tokens.length).toBeGreaterThan(3);
   expect(stdout).toContain(`\n\nOnce upon${text}\n\n`);
-  expect(stdout).toMatch(/LlamaForCausalLM, [\d.]+ k weights, on cpu/);
+  expect(stdout).toMatch(/LlamaForCausalLM, [\d.]+ k weights in f32, on cpu/);
   expect(stdout).toMatch(new RegExp(`9 tokens read, ${tokens.length} tokens written in .* s \\([\\d.]+ tokens/s\\)`));
   const written = JSON.parse(readFileSync(file, 'utf8'));
   expect(written).toMatchObject({ promptTokens: tokensOf('Once upon'), tokens, text, device: 'cpu' });
