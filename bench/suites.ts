@@ -14,6 +14,8 @@ export const suiteTitles = {
   growth: 'time and memory of the GPT step as positions, width, depth and batch grow',
   precision: 'the GPT step with the values between layers stored in f32 and in f16, on webgpu',
   model: "the training step of SmolLM2-135M's shape, all weights and LoRA, at two batch shapes; takes minutes",
+  prefix:
+    "the step of SmolLM2-135M's shape against the frozen share of its blocks, with and without what leaves them kept",
   large: 'products, attention and a GPT that fill a graphics card; takes minutes without one',
   lesson: 'the versions of the matrix product in docs/kernels.md',
   tune: 'tile sizes of the matrix product on your adapter: the one in use, and others',
@@ -32,6 +34,7 @@ const modules: Readonly<Record<SuiteName, () => Promise<{ suite: Suite }>>> = {
   growth: () => import('./growth/suite.ts'),
   precision: () => import('./precision/suite.ts'),
   model: () => import('./model/suite.ts'),
+  prefix: () => import('./prefix/suite.ts'),
   large: () => import('./large/suite.ts'),
   lesson: () => import('./lesson/suite.ts'),
   tune: () => import('./tune/suite.ts'),

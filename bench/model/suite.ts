@@ -2,17 +2,7 @@
 
 import { formatPercent } from '../../command/format.ts';
 import { LoadMeter } from '../../command/load-meter.ts';
-import {
-  AdamW,
-  addLoRA,
-  crossEntropy,
-  Decoder,
-  type DecoderConfig,
-  type Device,
-  Random,
-  step,
-  tensor,
-} from '../../src/index.ts';
+import { AdamW, addLoRA, crossEntropy, Decoder, type Device, Random, step, tensor } from '../../src/index.ts';
 import { type MeasuredCase, send } from '../child-report.ts';
 import { ours } from '../peers.ts';
 import { byCase, find, load, mebibytes, table, times, verdict, who } from '../report.ts';
@@ -22,7 +12,7 @@ import { byKernel, timeDispatches } from '../step/dispatch-times.ts';
 import { kernelTable } from '../step/kernel-table.ts';
 import type { Suite } from '../suite.ts';
 import { time, timeEach } from '../timing.ts';
-import { cases, learningRate, type ModelCase, rank, size, steps, warmSteps } from './workload.ts';
+import { cases, decoderConfig, learningRate, type ModelCase, rank, size, steps, warmSteps } from './workload.ts';
 
 /** What the project asks of itself beside PyTorch, eager: at most this share of its time and of its memory. */
 const asked = { 'all weights': { time: 1.15, memory: 0.85 }, LoRA: { time: 1.3, memory: 0.6 } } as const;
@@ -50,16 +40,9 @@ async function measure(
   { name, trains, batch, time: length }: ModelCase,
   quick: boolean,
 ): Promise<MeasuredCase[]> {
-  const config: DecoderConfig = {
-    ...size,
-    ...{ contextLength: 2048, positions: { base: size.base, size: size.headSize, scaling: null } },
-    ...{ normalization: 'rms', headNorms: false, feedForward: 'swiglu', tiedHead: true },
-    biases: { queryKeyValue: false, output: false, feedForward: false },
-    windows: Array.from({ length: size.blocks }, () => null),
-  };
   await send({ progress: 'weights' });
   const random = new Random(1);
-  const model = new Decoder(config, { device, random });
+  const model = new Decoder(decoderConfig, { device, random });
   if (trains === 'LoRA') addLoRA(model, { rank, random });
   const trainable = model.parameters().filter(({ isFrozen }) => !isFrozen);
   const optimizer = new AdamW(trainable, { learningRate });

@@ -1,5 +1,7 @@
 /** The training step of a model of the size people fine-tune: SmolLM2-135M's shape with random weights. */
 
+import type { DecoderConfig } from '../../src/index.ts';
+
 /** As its config.json has it. */
 export const size = {
   vocabulary: 49152,
@@ -12,6 +14,14 @@ export const size = {
   epsilon: 1e-5,
   base: 100_000,
 } as const;
+
+export const decoderConfig: DecoderConfig = {
+  ...size,
+  ...{ contextLength: 2048, positions: { base: size.base, size: size.headSize, scaling: null } },
+  ...{ normalization: 'rms', headNorms: false, feedForward: 'swiglu', tiedHead: true },
+  biases: { queryKeyValue: false, output: false, feedForward: false },
+  windows: Array.from({ length: size.blocks }, () => null),
+};
 
 export const rank = 8;
 export const learningRate = 1e-4;
