@@ -14,6 +14,7 @@ export type RandomState = {
 
 /** The streams drawn from while `watchDraws` runs, and how far each was before. */
 export type Draws = ReadonlyMap<Random, RandomState>;
+/** Of the innermost `watchDraws`: one for all streams, as the call stack is. */
 let watched: Map<Random, RandomState> | null = null;
 
 /** Runs `body` and tells from which streams it drew, so that `replayDraws` can give the same numbers again. */
