@@ -138,7 +138,10 @@ export class FrozenPrefix implements Prefix {
     return { samples: this.#entries.size, memoryBytes, diskBytes };
   }
 
-  /** Floating-point operations that were not made: what computing that took which was kept and used. */
+  /**
+   * Floating-point operations that were not made: as many as it took to compute what was kept, whenever it was used. Padding of the
+   * batch in which it was computed counts, so with rows of many lengths this is not exactly what the batch at hand would have taken.
+   */
   get operationsSaved(): number {
     return this.#operationsSaved;
   }

@@ -110,7 +110,7 @@ onEachDevice((device) => {
           const among = await hiddenOf(model, device, together, Math.min(90, longest(together) + padding));
           expect(among.slice(others.length)).toEqual(alone);
         }),
-        runs(device.kind === 'cpu' ? 60 : 15),
+        runs(device.kind === 'cpu' ? 20 : 6),
       );
     });
   });
