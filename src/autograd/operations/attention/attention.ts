@@ -55,14 +55,14 @@ function makeKernels(headSize: number, { threads, keys, group, shuffle }: Attent
     functions: `fn shuffle(value: vec4f, lane: u32) -> vec4f { return ${shuffle ? 'subgroupShuffle(value, lane)' : 'value'}; }`,
     subgroups: shuffle,
   });
-  /** Rows must fill whole vectors. A window that hides something runs in the plain loops. */
+  /** Rows must fill whole vectors. A window runs in the plain loops, also where it hides nothing: bits must not hang on the padding. */
   const onVectors = (
     name: string,
     call: Pick<SimdCall<string, keyof typeof scalars>, 'run' | 'scalars'>,
     part: 'heads' | 'keyHeads' = 'heads',
   ) => {
     const { batch, time, keys, window } = call.scalars;
-    if (headSize % 4 !== 0 || (window > 0 && window < keys)) return false;
+    if (headSize % 4 !== 0 || window > 0) return false;
     const parts = batch * call.scalars[part] * Math.ceil(time / positionsOfPart);
     // Two panels of up to 16 positions, and a row of theirs for each position that they meet, behind what is of a fixed size.
     const scratchBytes = 832 + 2 * 64 * (headSize + keys + 4);
