@@ -110,6 +110,7 @@ export {
   DecoderBlock,
   type DecoderCall,
   type DecoderConfig,
+  type DecoderLossOptions,
   GroupedAttention,
   parameterCount,
   type RotaryPositions,

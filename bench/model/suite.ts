@@ -2,7 +2,7 @@
 
 import { formatPercent } from '../../command/format.ts';
 import { LoadMeter } from '../../command/load-meter.ts';
-import { AdamW, addLoRA, crossEntropy, Decoder, type Device, Random, step, tensor } from '../../src/index.ts';
+import { AdamW, addLoRA, Decoder, type Device, Random, step, tensor } from '../../src/index.ts';
 import { type MeasuredCase, send } from '../child-report.ts';
 import { ours } from '../peers.ts';
 import { byCase, find, load, mebibytes, table, times, verdict, who } from '../report.ts';
@@ -51,7 +51,7 @@ async function measure(
   const oneStep = () =>
     step(async () => {
       const [tokens, targets] = [0, 7].map((shift) => tensor(ids(shift), { device, shape: [batch, length] }));
-      const loss = crossEntropy(model.call(tokens), targets);
+      const loss = model.loss(tokens, targets);
       loss.backward();
       optimizer.step(loss);
       return await loss.item();

@@ -1,5 +1,7 @@
 /** The decoder that published language models are: one description covers the families of `src/pretrained`. */
 import { attention } from '../autograd/operations/attention/attention.ts';
+import { type CrossEntropyOptions, crossEntropy } from '../autograd/operations/cross-entropy.ts';
+import { linearCrossEntropy } from '../autograd/operations/linear-cross-entropy.ts';
 import { matmul } from '../autograd/operations/matmul/matmul.ts';
 import { add } from '../autograd/operations/pointwise/pointwise.ts';
 import { type RotaryScaling, rotary } from '../autograd/operations/rotary.ts';
@@ -82,6 +84,12 @@ export interface DecoderCall {
   cache?: KeyValueCache | null;
   /** Whether logits of the last position alone are wanted: (batch, 1, vocabulary). */
   lastOnly?: boolean;
+}
+
+/** How its loss is computed. */
+export interface DecoderLossOptions extends CrossEntropyOptions {
+  /** i32 (batch): how many tokens of each row count. */
+  lengths?: Tensor | null;
 }
 
 /** Self-attention with grouped heads: (batch, time, width) → the same, with the residual added in the last product. */
@@ -190,12 +198,31 @@ export class Decoder extends Module<[Tensor, DecoderCall?]> implements BlockMode
 
   /** @throws ShapeError for tokens of another rank, or more than there are learned positions or room in the cache. */
   forward(tokens: Tensor, call: DecoderCall = {}): Tensor {
+    const hidden = this.#hidden(tokens, call);
+    return this.head ? this.head.call(hidden) : matmul(hidden, transpose(this.tokens.table));
+  }
+
+  /**
+   * The cross-entropy of i32 targets (batch, time): what `crossEntropy(model.call(tokens), targets)` is, but the logits never exist
+   * whole, and not at all where there is no target. See `linearCrossEntropy`.
+   *
+   * @throws ShapeError as `forward`, and where the targets have another shape than the tokens.
+   */
+  loss(tokens: Tensor, targets: Tensor, { lengths = null, ...options }: DecoderLossOptions = {}): Tensor {
+    const hidden = this.#hidden(tokens, { lengths });
+    const { head } = this;
+    if (!head) return linearCrossEntropy(hidden, this.tokens.table, targets, { ...options, isTransposed: true });
+    if (head.adapter && !head.isMerged) return crossEntropy(head.call(hidden), targets, options);
+    return linearCrossEntropy(hidden, head.weight, targets, { ...options, bias: head.bias });
+  }
+
+  /** What the head is applied to. */
+  #hidden(tokens: Tensor, { lengths = null, cache = null, lastOnly = false }: DecoderCall): Tensor {
     if (tokens.rank !== 2 || tokens.shape[1] === 0) {
       throw new ShapeError(
         `Decoder: tokens have shape ${formatShape(tokens.shape)} (allowed: [batch, time], time above 0)`,
       );
     }
-    const { lengths = null, cache = null, lastOnly = false } = call;
     const time = tokens.shape[1];
     // Keys and values of the blocks below would be missing from the cache.
     const kept = cache ? null : this.prefix?.enter(tokens, lengths);
@@ -203,8 +230,7 @@ export class Decoder extends Module<[Tensor, DecoderCall?]> implements BlockMode
     cache?.makeRoom(time);
     x = this.through(x, lengths, kept?.block, this.blocks.length, cache);
     if (lastOnly) x = slice(x, [0, time - 1]);
-    const normalized = this.norm.call(x);
-    return this.head ? this.head.call(normalized) : matmul(normalized, transpose(this.tokens.table));
+    return this.norm.call(x);
   }
 
   embed(tokens: Tensor, position = 0): Tensor {
