@@ -110,10 +110,15 @@ export abstract class Module<Inputs extends readonly unknown[] = [Tensor], Outpu
     return {};
   }
 
-  /** Reads all parameters back, as they are without merged adapters; the constants of the modules beside them, as f64. */
-  async stateDict(): Promise<StateDict> {
+  /**
+   * Reads all parameters back, as they are without merged adapters; the constants of the modules beside them, as f64.
+   *
+   * @param without parameters that are left out.
+   */
+  async stateDict(without: ReadonlySet<Parameter> = new Set()): Promise<StateDict> {
     const state: StateDict = {};
     for (const [name, parameter] of this.namedParameters()) {
+      if (without.has(parameter)) continue;
       const { shape, dtype } = parameter.original ?? parameter;
       const data = await (parameter.original ?? parameter).data();
       state[name] = dtype === 'bf16' ? { shape, data, dtype } : { shape, data };
@@ -125,12 +130,13 @@ export abstract class Module<Inputs extends readonly unknown[] = [Tensor], Outpu
   /**
    * Writes values back into the parameters, frozen ones too.
    *
+   * @param without parameters that the state does not name.
    * @throws ArgumentError for names that are missing or too many, another constant, and while adapters are merged; ShapeError
    * for another shape or values that do not fill it; DTypeError for values that bf16 does not hold where the parameter is stored so;
    * nothing is written then.
    */
-  loadStateDict(state: StateDict): void {
-    const parameters = this.namedParameters();
+  loadStateDict(state: StateDict, without: ReadonlySet<Parameter> = new Set()): void {
+    const parameters = new Map([...this.namedParameters()].filter(([, parameter]) => !without.has(parameter)));
     const constants = this.#namedConstants();
     const merged = [...parameters].find(([, { original }]) => original !== null);
     if (merged)

@@ -7,6 +7,7 @@ import { ParameterRegistry } from '../grades/registry.ts';
 import { Dropout } from '../nn/dropout.ts';
 import { type Module, stateDictFrom } from '../nn/module.ts';
 import { type Optimizer, optimizerStateFrom } from '../nn/optimizer.ts';
+import type { Parameter } from '../nn/parameter.ts';
 import { type Saved, savedList, savedNumber, savedObject } from '../nn/saved.ts';
 import type { Schedule } from '../nn/schedule.ts';
 import type { Device } from '../tensor/device.ts';
@@ -42,6 +43,11 @@ export interface TrainingOptions {
    * dropout below, and with `freezeLeftovers` or adapters, without which the bottom never freezes.
    */
   cacheFrozenPrefix?: FrozenPrefixOptions;
+  /**
+   * What the weights are that do not train from the start, such as a fingerprint of their file. A checkpoint then leaves them out,
+   * and goes with a training of the same base alone.
+   */
+  base?: string;
   /** Whatever else a checkpoint is to hold, by name. The random streams of `Dropout` layers are found by themselves. */
   state?: Readonly<Record<string, Stateful>>;
 }
@@ -69,12 +75,23 @@ export class Training {
   readonly prefix: FrozenPrefix | null;
   readonly #policies: readonly Policy[];
   readonly #device: Device;
+  /** Where `base` is given, the parameters that it stands for. */
+  readonly #ofBase: ReadonlySet<Parameter>;
   #operations: Operations = { forward: 0, backward: 0, optimizer: 0, forwardSaved: 0 };
   #step = 0;
 
   /** @throws ArgumentError for options that are unknown, or numbers that are no whole numbers of at least 1. */
   constructor(options: TrainingOptions) {
-    const { steps, microBatches = 1, optimizer, model, registry, policies = [], cacheFrozenPrefix: prefix } = options;
+    const {
+      steps,
+      microBatches = 1,
+      optimizer,
+      model,
+      registry,
+      policies = [],
+      cacheFrozenPrefix: prefix,
+      base,
+    } = options;
     const unknown = Object.keys(options).find((name) => !optionNames.includes(name));
     if (unknown)
       throw new ArgumentError(`Training: there is no option ${unknown} (allowed: ${optionNames.join(', ')})`);
@@ -86,6 +103,7 @@ export class Training {
     this.registry = registry ?? new ParameterRegistry(model);
     this.prefix = prefix ? new FrozenPrefix(model, prefix) : null;
     this.#policies = policies;
+    this.#ofBase = new Set(base === undefined ? [] : model.parameters().filter(({ isFrozen }) => isFrozen));
     this.#device = optimizer.parameters[0].device;
   }
 
@@ -162,7 +180,8 @@ export class Training {
     return {
       step: this.#step,
       operations: { ...this.#operations },
-      model: await model.stateDict(),
+      base: this.options.base ?? null,
+      model: await model.stateDict(this.#ofBase),
       registry: this.registry.state(),
       optimizer: { ...(await optimizer.stateDict()) },
       learningRate: optimizer.learningRate,
@@ -180,6 +199,12 @@ export class Training {
     const what = 'checkpoint';
     const { model, optimizer } = this.options;
     const { step: at, registry, policies, others, learningRate, ...rest } = savedObject(what, saved);
+    const base = rest.base ?? null;
+    if (base !== (this.options.base ?? null)) {
+      throw new ArgumentError(
+        `restore: the checkpoint stands on the base ${base}, this training on ${this.options.base}`,
+      );
+    }
     const ofPolicies = savedList(what, policies);
     if (ofPolicies.length !== this.#policies.length) {
       throw new ArgumentError(
@@ -192,7 +217,7 @@ export class Training {
     if (missing !== undefined) throw new ArgumentError(`restore: the checkpoint has no state of ${missing}`);
     const operations = savedObject(what, rest.operations);
     const [weights, moments] = [stateDictFrom(what, rest.model), optimizerStateFrom(what, rest.optimizer)];
-    model.loadStateDict(weights);
+    model.loadStateDict(weights, this.#ofBase);
     this.registry.restore(registry);
     optimizer.loadStateDict(moments);
     optimizer.learningRate = savedNumber(what, learningRate);
@@ -257,5 +282,6 @@ const optionNames: readonly string[] = [
   'registry',
   'policies',
   'cacheFrozenPrefix',
+  'base',
   'state',
 ] satisfies (keyof TrainingOptions)[];

@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import {
   ArgumentError,
+  addLoRA,
   crossEntropy,
   Decoder,
   type DecoderConfig,
@@ -43,6 +44,47 @@ function tokensOf(batch: number, time: number, device: Device) {
 }
 
 onEachDevice((device) => {
+  test.each([
+    ['a tied head', config, null],
+    ['a head of its own', { ...config, tiedHead: false }, null],
+    ['an adapter on the head', { ...config, tiedHead: false }, ['query', 'head'] as const],
+  ])('the loss with %s is that of whole logits, in value and gradients', async (_, each, target) => {
+    const model = new Decoder(each, { device, random: new Random(1) });
+    if (target) {
+      addLoRA(model, { rank: 2, random: new Random(2), target });
+      // B begins at 0, and A has no gradient then.
+      for (const [path, { shape }] of model.namedParameters()) {
+        if (path.endsWith('adapter.b'))
+          model.loadStateDict({
+            ...(await model.stateDict()),
+            [path]: { shape, data: new Float32Array(shape[0] * shape[1]).fill(0.5) },
+          });
+      }
+    }
+    const { tokens } = tokensOf(2, 5, device);
+    const targets = tensor(Int32Array.of(1, -100, 3, 4, -100, -100, 7, 8, -100, -100), { device, shape: [2, 5] });
+    const lengths = tensor(Int32Array.of(5, 4), { device });
+    const [whole, fused] = [
+      () => crossEntropy(model.call(tokens, { lengths }), targets, { reduction: 'sum' }),
+      () => model.loss(tokens, targets, { lengths, reduction: 'sum' }),
+    ];
+    const results = [];
+    for (const loss of [whole, fused]) {
+      const found = await step(async () => {
+        const value = loss();
+        value.backward();
+        const gradients = model.parameters().flatMap((parameter) => gradientOf(parameter) ?? []);
+        return [await value.data(), ...(await Promise.all(gradients.map((gradient) => gradient.data())))];
+      });
+      results.push(found);
+    }
+    expect(results[1]).toHaveLength(results[0].length);
+    expect(results[0].length).toBeGreaterThan(3);
+    for (const [i, values] of results[1].entries()) {
+      for (const [k, value] of values.entries()) expect(value).toBeCloseTo(results[0][i][k], 4);
+    }
+  });
+
   test.each([config, learned])('pieces through a cache give what the whole gives', async (each) => {
     const model = new Decoder(each, { device, random: new Random(1) });
     const cache = new KeyValueCache(each.blocks, 10);

@@ -6,6 +6,7 @@ import { describe, expect, test } from 'vitest';
 import {
   AdamW,
   ArgumentError,
+  addLoRA,
   backward,
   crossEntropy,
   type Device,
@@ -172,6 +173,30 @@ test('a checkpoint of another training is refused, and changes nothing', async (
   await expect(drawing.training.restore(await training.save())).rejects.toThrow(/no state of noise/);
   await expect(training.restore({ step: 3 })).rejects.toThrow(/checkpoint/);
   expect(await model.stateDict()).toEqual(before);
+});
+
+test('what is named as the base stays out of the checkpoint, which goes with no other', async () => {
+  const adapted = (base: string) => {
+    const made = plainTraining(cpu);
+    addLoRA(made.model, { rank: 2, random: new Random(3) });
+    const optimizer = new AdamW(
+      made.model.parameters().filter(({ isFrozen }) => !isFrozen),
+      { learningRate: 0.01 },
+    );
+    const training = new Training({ model: made.model, optimizer, steps: 4, loss: made.loss, base });
+    return { ...made, training };
+  };
+  const [first, second, other] = [adapted('a'), adapted('a'), adapted('b')];
+  await first.training.advance();
+  const saved = await first.training.save();
+  const { model: weights } = JSON.parse(JSON.stringify(saved));
+  expect(Object.keys(weights).every((name) => name.includes('.adapter.'))).toBe(true);
+  await second.training.restore(saved);
+  for (const { training } of [first, second]) await training.advance();
+  expect(await second.model.stateDict()).toEqual(await first.model.stateDict());
+  const before = await other.model.stateDict();
+  await expect(other.training.restore(saved)).rejects.toThrow('stands on the base a, this training on b');
+  expect(await other.model.stateDict()).toEqual(before);
 });
 
 test('a checkpoint file holds the whole state', async () => {
