@@ -133,7 +133,7 @@ function visit(
     const total = inputs[0] && gradients.get(inputs[0]);
     const writable = total && isWritable(total) ? total : null;
     const results = scope('gradient', () =>
-      rule.input ? [rule.gradient(gradient, saved, writable)] : rule.gradient(gradient, saved, wanted),
+      rule.input ? [rule.gradient(gradient, saved, writable, !retainsGraph)] : rule.gradient(gradient, saved, wanted),
     );
     results.forEach((result, i) => {
       const input = inputs[i];

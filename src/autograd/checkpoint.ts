@@ -33,11 +33,12 @@ export function checkpoint(body: (...inputs: Tensor[]) => Tensor, ...inputs: rea
     ),
   );
   const { result: output, draws } = result;
+  const isComputed = inputs.map(({ node }) => node !== undefined && !(node instanceof LeafNode));
 
   const gradient = (g: Tensor, saved: readonly Tensor[], live: readonly boolean[]): (Tensor | null)[] => {
     const ends = saved.map((each, i) => (live[i] ? requireGradient(each) : null));
     withGrad(() => {
-      const again = () => body(...saved.map((each, i) => (ends[i] ? pass(each) : each)));
+      const again = () => body(...saved.map((each, i) => (ends[i] && isComputed[i] ? pass(each) : each)));
       const [node] = scope('checkpoint', () => [replayDraws(draws, again).node]);
       if (node) walkBack(node, () => g);
     });
@@ -48,7 +49,7 @@ export function checkpoint(body: (...inputs: Tensor[]) => Tensor, ...inputs: rea
   return record('checkpoint', output, [{ inputs: [...inputs, ...ofLeaves], saves: inputs, gradient }]);
 }
 
-/** A leaf behind an operation, so that contributions meet before it as they would without a checkpoint: in one kernel, if they can. */
+/** A leaf behind an operation: contributions meet there as they do at what is computed, in one kernel if they can, not as at a leaf. */
 function pass(leaf: Tensor): Tensor {
   const passed = leaf.view({ shape: leaf.shape, strides: leaf.strides }, 'checkpoint');
   return record('checkpoint-input', passed, [{ input: leaf, gradient: (g) => g }]);

@@ -66,8 +66,9 @@ export interface OneInputRule {
   /**
    * @param total the gradient that has already reached the input, where it may be written to, else null. A rule whose kernel
    * can add to it on the way does so and returns `total` itself, which saves a pass; any other leaves it alone.
+   * @param isLast whether the graph ends with this walk, so that what was saved may be written to.
    */
-  gradient(outputGradient: Tensor, saved: readonly Tensor[], total: Tensor | null): Tensor;
+  gradient(outputGradient: Tensor, saved: readonly Tensor[], total: Tensor | null, isLast: boolean): Tensor;
 }
 
 /** For kernels that compute several gradients in one pass; `live` tells which of them are wanted. */

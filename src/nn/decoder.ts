@@ -1,12 +1,15 @@
 /** The decoder that published language models are: one description covers the families of `src/pretrained`. */
+import { checkpoint } from '../autograd/checkpoint.ts';
 import { attention } from '../autograd/operations/attention/attention.ts';
-import { type CrossEntropyOptions, crossEntropy } from '../autograd/operations/cross-entropy.ts';
+import { type CrossEntropyOptions, crossEntropyOptions } from '../autograd/operations/cross-entropy.ts';
 import { linearCrossEntropy } from '../autograd/operations/linear-cross-entropy.ts';
 import { matmul } from '../autograd/operations/matmul/matmul.ts';
 import { add } from '../autograd/operations/pointwise/pointwise.ts';
 import { type RotaryScaling, rotary } from '../autograd/operations/rotary.ts';
 import { reshape, slice, transpose } from '../autograd/operations/views.ts';
 import { ArgumentError, ShapeError } from '../tensor/errors.ts';
+import { checkOptions } from '../tensor/options.ts';
+import { scope } from '../tensor/scope.ts';
 import { formatShape } from '../tensor/shape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import type { BlockModel, Prefix } from './block-model.ts';
@@ -168,6 +171,8 @@ export class Decoder extends Module<[Tensor, DecoderCall?]> implements BlockMode
   /** Null where the table of the embedding is the head. */
   readonly head: Linear | null;
   prefix: Prefix | null = null;
+  /** Whether each block keeps its input alone for the backward pass, which computes the rest again: see `checkpoint`. */
+  checkpointBlocks = false;
 
   /** @throws ArgumentError for sizes that are no whole numbers above 0, heads that cannot share keys, or other windows than blocks. */
   constructor(config: DecoderConfig, options: BuildOptions) {
@@ -198,8 +203,8 @@ export class Decoder extends Module<[Tensor, DecoderCall?]> implements BlockMode
 
   /** @throws ShapeError for tokens of another rank, or more than there are learned positions or room in the cache. */
   forward(tokens: Tensor, call: DecoderCall = {}): Tensor {
-    const hidden = this.#hidden(tokens, call);
-    return this.head ? this.head.call(hidden) : matmul(hidden, transpose(this.tokens.table));
+    const normalized = this.#hidden(tokens, call);
+    return this.head ? this.head.call(normalized) : matmul(normalized, transpose(this.tokens.table));
   }
 
   /**
@@ -208,15 +213,18 @@ export class Decoder extends Module<[Tensor, DecoderCall?]> implements BlockMode
    *
    * @throws ShapeError as `forward`, and where the targets have another shape than the tokens.
    */
-  loss(tokens: Tensor, targets: Tensor, { lengths = null, ...options }: DecoderLossOptions = {}): Tensor {
-    const hidden = this.#hidden(tokens, { lengths });
-    const { head } = this;
-    if (!head) return linearCrossEntropy(hidden, this.tokens.table, targets, { ...options, isTransposed: true });
-    if (head.adapter && !head.isMerged) return crossEntropy(head.call(hidden), targets, options);
-    return linearCrossEntropy(hidden, head.weight, targets, { ...options, bias: head.bias });
+  loss(tokens: Tensor, targets: Tensor, options: DecoderLossOptions = {}): Tensor {
+    checkOptions('Decoder.loss', options, ['lengths', ...crossEntropyOptions], 'lengths');
+    const { lengths, ...ofLoss } = options;
+    return scope('Decoder', () => {
+      const normalized = this.#hidden(tokens, { lengths });
+      return this.head
+        ? this.head.crossEntropy(normalized, targets, ofLoss)
+        : linearCrossEntropy(normalized, this.tokens.table, targets, { ...ofLoss, isTransposed: true });
+    });
   }
 
-  /** What the head is applied to. */
+  /** What the head is applied to: (batch, time, width), or (batch, 1, width). */
   #hidden(tokens: Tensor, { lengths = null, cache = null, lastOnly = false }: DecoderCall): Tensor {
     if (tokens.rank !== 2 || tokens.shape[1] === 0) {
       throw new ShapeError(
@@ -229,8 +237,7 @@ export class Decoder extends Module<[Tensor, DecoderCall?]> implements BlockMode
     let x = kept?.hidden ?? this.embed(tokens, cache?.length);
     cache?.makeRoom(time);
     x = this.through(x, lengths, kept?.block, this.blocks.length, cache);
-    if (lastOnly) x = slice(x, [0, time - 1]);
-    return this.norm.call(x);
+    return this.norm.call(lastOnly ? slice(x, [0, time - 1]) : x);
   }
 
   embed(tokens: Tensor, position = 0): Tensor {
@@ -246,7 +253,14 @@ export class Decoder extends Module<[Tensor, DecoderCall?]> implements BlockMode
     cache: KeyValueCache | null = null,
   ): Tensor {
     const blocks = this.blocks.slice(from, to);
-    return blocks.reduce((hidden, block, i) => block.call(hidden, { lengths }, cache?.blocks[from + i]), x);
+    return blocks.reduce((hidden, block, i) => {
+      if (cache || !this.checkpointBlocks) return block.call(hidden, { lengths }, cache?.blocks[from + i]);
+      return checkpoint(
+        (h, held) => block.call(h, { lengths: lengths && held }),
+        hidden,
+        ...(lengths ? [lengths] : []),
+      );
+    }, x);
   }
 
   protected override onLoad(): void {

@@ -1,8 +1,11 @@
 /** The linear layer. */
+import type { CrossEntropyOptions } from '../autograd/operations/cross-entropy.ts';
+import { linearCrossEntropy } from '../autograd/operations/linear-cross-entropy.ts';
 import { type MatmulOptions, matmul } from '../autograd/operations/matmul/matmul.ts';
 import { add, relu } from '../autograd/operations/pointwise/pointwise.ts';
 import { zeros } from '../tensor/create.ts';
 import { checkOptions } from '../tensor/options.ts';
+import { scope } from '../tensor/scope.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { type BuildOptions, besideMatrices, buildOptions, initialNormal, Module } from './module.ts';
 import { Parameter, type ParameterKind } from './parameter.ts';
@@ -15,6 +18,8 @@ export interface LinearOptions extends BuildOptions {
 /** What adds to a Linear: x → the same shape as x · W, as if `change()`, of the shape of W, were added to W. */
 export interface LinearAdapter extends Module {
   change(): Tensor;
+  /** (…, rank) and (rank, outputs), whose product is what it adds for x. */
+  factors(x: Tensor): readonly [Tensor, Tensor];
 }
 
 /**
@@ -44,5 +49,13 @@ export class Linear extends Module<[Tensor, MatmulOptions?]> {
     if (!this.adapter || this.isMerged) return matmul(x, this.weight, this.bias, { residual, activation });
     const adapted = add(matmul(x, this.weight, this.bias, { residual }), this.adapter.call(x));
     return activation === 'relu' ? relu(adapted) : adapted;
+  }
+
+  /** crossEntropy(forward(x), targets), for which the logits are not kept: see `linearCrossEntropy`. */
+  crossEntropy(x: Tensor, targets: Tensor, options: CrossEntropyOptions = {}): Tensor {
+    return scope('Linear', () => {
+      const lowRank = this.adapter && !this.isMerged ? this.adapter.factors(x) : null;
+      return linearCrossEntropy(x, this.weight, targets, { ...options, bias: this.bias, lowRank });
+    });
   }
 }

@@ -76,6 +76,10 @@ export class LoRAAdapter extends Module {
     return this.#scaled(matmul(matmul(this.dropout.call(x), this.a), this.b));
   }
 
+  factors(x: Tensor): readonly [Tensor, Tensor] {
+    return [this.#scaled(matmul(this.dropout.call(x), this.a)), this.b];
+  }
+
   /** scale · A · B, of the shape of W. */
   change(): Tensor {
     return this.#scaled(matmul(this.a, this.b));

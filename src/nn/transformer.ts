@@ -1,4 +1,5 @@
 /** The transformer and its parts. */
+import { checkpoint } from '../autograd/checkpoint.ts';
 import { attention } from '../autograd/operations/attention/attention.ts';
 import { cast } from '../autograd/operations/cast.ts';
 import { add, gelu, mul, swiglu } from '../autograd/operations/pointwise/pointwise.ts';
@@ -163,6 +164,8 @@ export class Transformer extends Module<[Tensor, Lengths?]> implements BlockMode
   readonly norm: RMSNorm | LayerNorm;
   readonly head: Linear;
   prefix: Prefix | null = null;
+  /** Whether each block keeps its input alone for the backward pass, which computes the rest again: see `checkpoint`. */
+  checkpointBlocks = false;
 
   constructor(config: TransformerConfig, options: BuildOptions) {
     super();
@@ -207,7 +210,10 @@ export class Transformer extends Module<[Tensor, Lengths?]> implements BlockMode
   }
 
   through(x: Tensor, lengths: Lengths, from = 0, to = this.blocks.length): Tensor {
-    return this.blocks.slice(from, to).reduce((hidden, block) => block.call(hidden, lengths), x);
+    return this.blocks.slice(from, to).reduce((hidden, block) => {
+      if (!this.checkpointBlocks) return block.call(hidden, lengths);
+      return checkpoint((h, held) => block.call(h, lengths && held), hidden, ...(lengths ? [lengths] : []));
+    }, x);
   }
 
   protected override onLoad(): void {

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import {
   ArgumentError,
   addLoRA,
+  backward,
   crossEntropy,
   Decoder,
   type DecoderConfig,
@@ -10,6 +11,7 @@ import {
   gradientOf,
   KeyValueCache,
   noGrad,
+  type ParameterKind,
   Random,
   ShapeError,
   step,
@@ -127,6 +129,49 @@ onEachDevice((device) => {
       for (let i = 0; i < short.length; i++) expect(Math.abs(padded[i] - short[i])).toBeLessThan(2e-6);
     });
   });
+});
+
+onEachDevice((device) => {
+  /** Loss and gradients of a step by either path. */
+  const train = (config: DecoderConfig, path: 'plain' | 'fused' | 'checkpointed') =>
+    step(async () => {
+      const model = new Decoder(config, { device, random: new Random(1) });
+      const target: ParameterKind[] = config.tiedHead ? ['query', 'down'] : ['query', 'down', 'head'];
+      addLoRA(model, {
+        rank: 2,
+        dropout: 0.3,
+        random: new Random(2),
+        target,
+        alsoTrain: ['norm', 'gate', 'embedding'],
+      });
+      model.checkpointBlocks = path === 'checkpointed';
+      const { tokens } = tokensOf(2, 6, device);
+      const targets = tensor(
+        [...tokensOf(2, 6, device).values].map((token, i) => (i % 3 === 0 ? -100 : token)),
+        { device, dtype: 'i32', shape: [2, 6] },
+      );
+      const lengths = tensor([6, 4], { device, dtype: 'i32' });
+      const loss =
+        path === 'plain'
+          ? crossEntropy(model.call(tokens, { lengths }), targets, { labelSmoothing: 0.1 })
+          : model.loss(tokens, targets, { lengths, labelSmoothing: 0.1 });
+      backward(loss);
+      const found = [[await loss.item()]];
+      for (const each of model.parameters()) found.push([...((await gradientOf(each)?.data()) ?? [])]);
+      return found;
+    });
+
+  test.each([config, { ...learned, tiedHead: false }])(
+    'its loss is that of its logits, with adapters, also on the head',
+    async (each) => {
+      const [plain, fused] = [await train(each, 'plain'), await train(each, 'fused')];
+      expect(fused.map(({ length }) => length)).toEqual(plain.map(({ length }) => length));
+      for (const [i, values] of fused.entries()) {
+        for (const [j, value] of values.entries()) expect(Math.abs(value - plain[i][j])).toBeLessThan(2e-6);
+      }
+      expect(await train(each, 'checkpointed')).toEqual(fused);
+    },
+  );
 });
 
 test('a tied head is the table itself, which gets both gradients', async () => {

@@ -3,7 +3,7 @@ import { dispatch } from '../../tensor/dispatch.ts';
 import { byWidth, elementParts, elementwise, flatWorkgroups } from '../../tensor/kernel.ts';
 import { scope } from '../../tensor/scope.ts';
 import { dense, isDense, type Tensor } from '../../tensor/tensor.ts';
-import { add, mul } from './pointwise/pointwise.ts';
+import { add } from './pointwise/pointwise.ts';
 
 const accumulateKernel = byWidth({
   name: 'accumulate',
@@ -33,9 +33,8 @@ const scaleKernel = byWidth({
   },
 });
 
-/** `gradient` times the number in `factor`: in place, seen through a view of its own, where nobody else holds it. */
-export function scaled(gradient: Tensor, factor: Tensor): Tensor {
-  if (!isWritable(gradient)) return mul(gradient, factor);
+/** `gradient`, which is writable, times the number in `factor`: in place, seen through a view of its own. */
+export function scaleInPlace(gradient: Tensor, factor: Tensor): Tensor {
   dispatch(scaleKernel(gradient.size), {
     operands: { factor: dense(factor), total: gradient },
     scalars: { count: gradient.size },

@@ -9,7 +9,7 @@ import { formatShape, sameShape } from '../../tensor/shape.ts';
 import { allocate, type Tensor } from '../../tensor/tensor.ts';
 import { isLive, LeafNode } from '../node.ts';
 import { beginWithStored, isRecording, record, refuseStored } from '../record.ts';
-import { accumulate, scaled } from './accumulate.ts';
+import { accumulate, isWritable, scaleInPlace } from './accumulate.ts';
 import { constant } from './constant.ts';
 import {
   type CrossEntropyOptions,
@@ -25,6 +25,7 @@ import { embedding } from './embedding.ts';
 import { checkIndexOperand } from './index-operand.ts';
 import { scatterAdd } from './indexing/gather.ts';
 import { product, transposed } from './matmul/matmul.ts';
+import { mul } from './pointwise/pointwise.ts';
 import { reduceAxes } from './reduction/reduce-axes.ts';
 import { reshape } from './views.ts';
 
@@ -180,7 +181,10 @@ function fused(plan: Fused): Tensor {
   const gradients = totals.take();
   const rules = inputs.flatMap((input, i) => {
     const own = gradients[i];
-    return own ? [{ input, saves: [own], gradient: (g: Tensor, [own]: readonly Tensor[]) => scaled(own, g) }] : [];
+    if (!own) return [];
+    const gradient = (g: Tensor, [own]: readonly Tensor[], _total: Tensor | null, isLast: boolean) =>
+      isLast && isWritable(own) ? scaleInPlace(own, g) : mul(own, g);
+    return [{ input, saves: [own], gradient }];
   });
   const result = record(operation, reduceAxes('sum', losses, [0]).view({ shape: [] }, operation), rules);
   // Held by the graph alone, they can be multiplied where they are.

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { backward } from '../../../src/autograd/backward.ts';
 import { gradcheck } from '../../../src/autograd/gradcheck.ts';
-import { gradientOf } from '../../../src/autograd/leaf-gradient.ts';
+import { dropGradient, gradientOf } from '../../../src/autograd/leaf-gradient.ts';
 import { LeafNode } from '../../../src/autograd/node.ts';
 import { type CrossEntropyOptions, crossEntropy } from '../../../src/autograd/operations/cross-entropy.ts';
 import {
@@ -278,6 +278,22 @@ test('without a graph nothing but the losses is computed', async () => {
     expect(workSince(cpu, before).dispatches.get('cross-entropy-gradient')).toBeUndefined();
     expect(loss.node).toBeUndefined();
     expect(await sum(loss).item()).toBeCloseTo(await crossEntropy(matmul(x, weight), targets).item(), 6);
+  });
+});
+
+test('a graph that is kept can be walked again', async () => {
+  await step(async () => {
+    const [x, weight] = [leaf([2, 3], { seed: 1, device: cpu }), leaf([3, 5], { seed: 2, device: cpu })];
+    const loss = mul(linearCrossEntropy(x, weight, tensor(Int32Array.of(0, 1), { device: cpu })), 3);
+    const walk = async (retainGraph: boolean) => {
+      backward(loss, null, { retainGraph });
+      const found = [...((await gradientOf(weight)?.data()) ?? [])];
+      for (const { node } of [x, weight]) if (node instanceof LeafNode) dropGradient(node, 'for the next walk');
+      return found;
+    };
+    const first = await walk(true);
+    expect(await walk(true)).toEqual(first);
+    expect(await walk(false)).toEqual(first);
   });
 });
 
