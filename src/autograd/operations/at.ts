@@ -37,7 +37,8 @@ export function at(x: Tensor, ...places: Place[]): Tensor {
 function rangeOf(x: Tensor, place: Place, axis: number): [number, number] {
   const extent = x.shape[axis];
   if (place === null || place instanceof Tensor) return [0, extent];
-  const [from, to] = typeof place === 'number' ? [place, place === -1 ? null : place + 1] : (place ?? []);
+  const [from, to] =
+    typeof place === 'number' ? [place, place === -1 ? null : place + 1] : Array.isArray(place) ? place : [];
   const position = (value: unknown, edge: number) =>
     value === null ? edge : typeof value === 'number' && value < 0 ? value + extent : value;
   const [start, end] = [position(from, 0), position(to, extent)];

@@ -80,11 +80,14 @@ export function split(x: Tensor, size: number | readonly number[], axis = 0): Te
       ? Array.from({ length: Number.isInteger(size) && size > 0 ? Math.ceil(extent / size) : 0 }, (_, i) =>
           Math.min(size, extent - i * size),
         )
-      : size;
+      : Array.isArray(size)
+        ? size
+        : [];
   const total = sizes.reduce((sum, each) => sum + each, 0);
-  if (total !== extent || !sizes.every((each) => Number.isInteger(each) && each >= 0)) {
+  const isList = typeof size === 'number' || Array.isArray(size);
+  if (!isList || total !== extent || !sizes.every((each) => Number.isInteger(each) && each >= 0)) {
     throw new ArgumentError(
-      `split: parts of ${[size].flat().join(', ')} do not make up axis ${along} of shape ${formatShape(x.shape)} ` +
+      `split: parts of ${String(size)} do not make up axis ${along} of shape ${formatShape(x.shape)} ` +
         `(allowed: one whole number above 0, or several that add up to ${extent})`,
     );
   }

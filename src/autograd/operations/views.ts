@@ -90,6 +90,11 @@ export function slice(x: Tensor, starts: readonly number[], ends: readonly numbe
     }
     return position;
   };
+  if (!Array.isArray(starts) || !Array.isArray(ends)) {
+    throw new ArgumentError(
+      `slice: got ${starts} and ${ends} (allowed: lists of positions, one for each axis; x.at(0) takes one)`,
+    );
+  }
   if (starts.length > x.rank || ends.length > x.rank) {
     throw new ArgumentError(`slice: more positions than the ${x.rank} axes of shape ${formatShape(x.shape)}`);
   }

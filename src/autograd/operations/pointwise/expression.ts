@@ -37,9 +37,11 @@ const helpers = {
   power: `
 fn power(base: f32, exponent: f32) -> f32 {
   if (exponent == 0.0) { return 1.0; }
+  if (isNaN(exponent)) { return exponent; }
   if (base == 0.0) { return select(1.0 / base, 0.0, exponent > 0.0); }
   let magnitude = pow(abs(base), exponent);
   if (base > 0.0) { return magnitude; }
+  if (abs(exponent) > 3.4e38 || (abs(base) > 3.4e38 && fract(exponent) != 0.0)) { return magnitude; }
   if (fract(exponent) != 0.0) { return sqrt(base); }
   return select(magnitude, -magnitude, fract(exponent * 0.5) != 0.0);
 }`,

@@ -75,7 +75,7 @@ export const pow = pointwise('pow', {
     },
     {
       needs: ['x', 'result'],
-      wgsl: 'select(0.0, g * result * log(x), result != 0.0)',
+      wgsl: 'select(g * result * log(x), 0.0, result == 0.0)',
       reference: (g, x, result) => (result === 0 ? 0 : g * result * Math.log(x)),
     },
   ],
@@ -216,7 +216,7 @@ export const abs = pointwise('abs', {
   wgsl: 'abs(x)',
   reference: (x) => Math.abs(x),
   integers: { wgsl: 'abs(x)', reference: (x) => Math.abs(x) | 0 },
-  derivatives: [{ needs: ['x'], wgsl: 'g * sign(x)', reference: (g, x) => g * Math.sign(x) }],
+  derivatives: [{ needs: ['x'], wgsl: 'select(g * sign(x), x, isNaN(x))', reference: (g, x) => g * Math.sign(x) }],
   domain: ['nonzero'],
 });
 

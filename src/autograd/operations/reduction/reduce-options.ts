@@ -30,8 +30,7 @@ export function planReduction(
 ): ReductionPlan {
   checkOptions(name, options, ['axes', 'keepDims', ...others]);
   const { axes = x.shape.map((_, axis) => axis), keepDims = false } = options;
-  const list = typeof axes === 'number' ? [axes] : axes;
-  const normalized = [...new Set(list.map((axis) => normalizeAxis(name, axis, x.rank)))].sort((a, b) => a - b);
+  const normalized = [...new Set([axes].flat().map((axis) => normalizeAxis(name, axis, x.rank)))].sort((a, b) => a - b);
   const kept = x.shape.map((extent, axis) => (normalized.includes(axis) ? 1 : extent));
   const shape = keepDims ? kept : x.shape.filter((_, axis) => !normalized.includes(axis));
   return { axes: normalized, kept, shape, count: sizeOf(normalized.map((axis) => x.shape[axis])) };
