@@ -87,7 +87,7 @@ export function split(x: Tensor, size: number | readonly number[], axis = 0): Te
   const isList = typeof size === 'number' || Array.isArray(size);
   if (!isList || total !== extent || !sizes.every((each) => Number.isInteger(each) && each >= 0)) {
     throw new ArgumentError(
-      `split: parts of ${String(size)} do not make up axis ${along} of shape ${formatShape(x.shape)} ` +
+      `split: parts of ${[size].flat().join(', ')} do not make up axis ${along} of shape ${formatShape(x.shape)} ` +
         `(allowed: one whole number above 0, or several that add up to ${extent})`,
     );
   }

@@ -426,9 +426,10 @@ onEachDevice((device) => {
     }
   });
 
-  test('integers are refused by every row', () => {
+  test('integers are refused by every row that says nothing of them', () => {
     for (const [name, operation] of rows) {
       const { row } = operation;
+      if (row.integers) continue;
       const operands = row.derivatives.map(() => tensor(Int32Array.of(1), { device }));
       expect(() => applyPointwise(operation, operands)).toThrow(DTypeError);
       expect(() => applyPointwise(operation, operands)).toThrow(`${name}: operands have dtype i32`);
