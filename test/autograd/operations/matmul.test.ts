@@ -468,8 +468,8 @@ onEachDevice((device) => {
     const make = (...shape: number[]) => zeros(shape, { device });
     const refusals: [() => Tensor, string][] = [
       [() => matmul(make(2, 3), make(2, 3)), 'matmul: [2, 3] · [2, 3] does not fit'],
-      [() => matmul(make(3), make(3, 2)), 'matmul: [3] · [3, 2] does not fit'],
-      [() => matmul(make(2, 3), make(3)), 'matmul: [2, 3] · [3] does not fit'],
+      [() => matmul(make(3), make(4, 2)), 'matmul: [3] · [4, 2] does not fit'],
+      [() => matmul(make(2, 3), make(2)), 'matmul: [2, 3] · [2] does not fit'],
       [() => matmul(make(), make()), 'matmul: [] · [] does not fit'],
       [() => matmul(make(2, 2, 3), make(3, 3, 4)), 'matmul: shapes [2] and [3] do not broadcast'],
       [() => matmul(make(2, 3), make(3, 4), make(3)), 'matmul: bias [3] must have shape [4]'],
