@@ -155,4 +155,12 @@ export { type SaveOptions, savePretrained } from './pretrained/save.ts';
 export { type ChatMessage, loadTokenizer, TextStream, TextTokenizer } from './pretrained/tokenizer.ts';
 export { Checkpoints, readCheckpoint, writeCheckpoint } from './training/checkpoint.ts';
 export { FrozenPrefix, type FrozenPrefixOptions } from './training/frozen-prefix.ts';
+export {
+  checkFits,
+  type StepMemory,
+  type StepPlan,
+  stepMemory,
+  type TrainingMemoryOptions,
+  trainingMemory,
+} from './training/memory.ts';
 export { type Operations, type Stateful, Training, type TrainingOptions } from './training/training.ts';

@@ -60,6 +60,8 @@ export interface Device {
   /** Lanes of a subgroup; 0 unless the kernel set is `software-subgroups`. */
   readonly subgroupSize: number;
   readonly work: WorkReport;
+  /** Bytes that tensors may take, all together. */
+  readonly memoryBudget: number;
 
   supports(dtype: DType): boolean;
   /** @param operation what needs it, for errors. */

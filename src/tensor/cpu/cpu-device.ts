@@ -50,6 +50,7 @@ export class CpuDevice implements Device {
   readonly kernelSet = 'software';
   readonly subgroupSize = 0;
   readonly work: WorkReport = { dispatches: new Map(), totalDispatches: 0, flops: 0 };
+  readonly memoryBudget: number;
   readonly #pool: BufferPool<Block>;
   readonly #memory: LinearMemory | null;
   readonly #threads: number;
@@ -66,10 +67,12 @@ export class CpuDevice implements Device {
     this.adapter = memory
       ? `WebAssembly vectors (${memory.form}) on ${this.#threads === 1 ? 'one thread' : `${threads} threads`}, and JavaScript loops`
       : `JavaScript loops on one thread${isUnbuilt ? ' (node scripts/setup.mjs builds faster ones)' : ''}`;
+    const budget = memoryBudget ?? platform.totalMemory() / 2;
+    this.memoryBudget = memory ? Math.min(budget, memory.mostBytes) : budget;
     this.#pool = new BufferPool<Block>({
       create: (size) => makeBlock(memory, size),
       destroy: (block) => freeBlock(memory, block),
-      budget: memoryBudget ?? platform.totalMemory() / 2,
+      budget,
     });
   }
 

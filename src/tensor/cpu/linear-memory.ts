@@ -76,6 +76,11 @@ export class LinearMemory {
     return this.#memory.buffer;
   }
 
+  /** What tensors can take of it. Those beyond get memory of their own, and plain loops. */
+  get mostBytes(): number {
+    return mostPages * pageBytes - firstAddress;
+  }
+
   /** Address of a block; null where 4 GiB are used up. */
   allocate(bytes: number): number | null {
     const known = this.#free.get(bytes)?.pop();

@@ -60,6 +60,7 @@ export class WebGpuDevice implements Device {
   readonly offsetAlignment: number;
   readonly kernelSet: KernelSet;
   readonly subgroupSize: number;
+  readonly memoryBudget: number;
   readonly work: WorkReport = { dispatches: new Map(), totalDispatches: 0, flops: 0 };
   readonly gpu: GPUDevice;
   readonly #pipelines: PipelineCache;
@@ -122,6 +123,7 @@ export class WebGpuDevice implements Device {
     this.offsetAlignment = gpu.limits.minStorageBufferOffsetAlignment;
     this.#pipelines = new PipelineCache(gpu);
     const budget = options.memoryBudget ?? (software ? platform.totalMemory() / 2 : Number.POSITIVE_INFINITY);
+    this.memoryBudget = budget;
     const { STORAGE, COPY_SRC, COPY_DST, MAP_READ } = GPUBufferUsage;
     this.#pool = this.#bufferPool('tensor', STORAGE | COPY_SRC | COPY_DST, budget);
     this.#staging = this.#bufferPool('read-back', MAP_READ | COPY_DST, budget);
