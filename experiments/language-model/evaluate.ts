@@ -3,15 +3,16 @@
 import { writeFileSync } from 'node:fs';
 import { formatPercent, formatSeconds } from '../../command/format.ts';
 import { Interrupted, listenForInterrupt } from '../../command/interrupt.ts';
-import { OptionError, outputFile, readOptions, text, wholeNumber } from '../../command/options.ts';
+import { OptionError, oneOf, outputFile, readOptions, text, wholeNumber } from '../../command/options.ts';
 import { Progress } from '../../command/progress.ts';
 import { runCommand } from '../../command/run.ts';
 import { toJson } from '../../command/run-folder.ts';
 import { DatasetError } from '../data/files.ts';
 import { type Accuracy, accuracyOf, picksOf } from './choice-scores.ts';
-import { type ChoiceItem, readItems, type TextItem } from './evaluation-items.ts';
+import { type ChoiceItem, forms, readItems, type TextItem } from './items.ts';
 import { choiceLogLikelihoods, choiceTokens, textLogLikelihood } from './log-likelihood.ts';
 import { modelOptions, openModel } from './open-model.ts';
+import { templateNames } from './templates.ts';
 
 const command = 'npm run evaluate';
 
@@ -24,18 +25,25 @@ await runCommand(async () => {
     options: {
       ...modelOptions,
       data: text({ placeholder: 'FILE', help: 'one JSON object in each line: see below' }),
+      template: oneOf(templateNames, { help: 'the lines have the fields of this task, and its prompts are used' }),
       limit: wholeNumber({ from: 1, to: 1e9, help: 'only the first N items' }),
       json: outputFile({ help: 'also write the scores, and those of every item, to this file' }),
     },
     notes:
       'The lines are {"text": …} for perplexity, or {"question": …, "choices": […, …], "answer": 0} for multiple choice, where ' +
       'the answer is the number of the right choice, from 0. Multiple choice goes by likelihood, as in lm-evaluation-harness: acc ' +
-      'picks the likeliest choice after "Question: …\\nAnswer:", acc_norm the likeliest per character.',
+      'picks the likeliest choice after "Question: …\\nAnswer:", acc_norm the likeliest per character. With --template the lines are ' +
+      'those of a published task, and the prompts are those of lm-evaluation-harness.',
   });
   if (!options) return;
   if (options.data === null)
     throw new OptionError('--data must be given: a file with one JSON object in each line', command);
-  const read = readItems(options.data, options.limit ?? undefined);
+  const read = readItems(options.data, options);
+  if (read.kind !== 'text' && read.kind !== 'choice') {
+    throw new DatasetError(
+      `${options.data} has lines of the form ${forms[read.kind]} (allowed: ${forms.text}, ${forms.choice})`,
+    );
+  }
   const opened = await openModel(options, command);
   const { device } = opened;
 
@@ -44,8 +52,11 @@ await runCommand(async () => {
   const seconds = (performance.now() - started) / 1000;
   console.log(`\n${results.summary}\nTime: ${formatSeconds(seconds)}`);
   if (options.json !== null) {
-    const { model, adapter, data } = options;
-    writeFileSync(options.json, toJson({ model, adapter, data, device: device.kind, seconds, ...results.values }));
+    const { model, adapter, data, template } = options;
+    writeFileSync(
+      options.json,
+      toJson({ model, adapter, data, template, device: device.kind, seconds, ...results.values }),
+    );
   }
 });
 
@@ -73,9 +84,16 @@ async function scoreTexts({ model, tokenizer }: Opened, texts: readonly TextItem
 async function scoreChoices({ model, tokenizer }: Opened, questions: readonly ChoiceItem[]) {
   const encoded = questions.map((item) => choiceTokens(tokenizer, model.config.contextLength, item));
   const logLikelihoods = await inTurn(encoded, (tokens) => choiceLogLikelihoods(model, tokens));
-  const items = questions.map(({ question, choices, answer }, i) => {
+  const items = questions.map(({ prompts, choices, answer }, i) => {
     const { byLikelihood, byCharacter } = picksOf(choices, logLikelihoods[i]);
-    return { question, answer, logLikelihoods: logLikelihoods[i], accPicks: byLikelihood, accNormPicks: byCharacter };
+    return {
+      prompts,
+      choices,
+      answer,
+      logLikelihoods: logLikelihoods[i],
+      accPicks: byLikelihood,
+      accNormPicks: byCharacter,
+    };
   });
   const acc = accuracyOf(items.map(({ answer, accPicks }) => accPicks === answer));
   const accNorm = accuracyOf(items.map(({ answer, accNormPicks }) => accNormPicks === answer));

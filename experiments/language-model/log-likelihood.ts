@@ -10,7 +10,7 @@ import {
   tensor,
 } from '../../src/index.ts';
 import { DatasetError } from '../data/files.ts';
-import type { ChoiceItem } from './evaluation-items.ts';
+import type { ChoiceItem } from './items.ts';
 
 /** Positions computed at a time: each takes as many logits as there are tokens in the vocabulary. */
 const piece = 256;
@@ -41,8 +41,15 @@ export async function textLogLikelihood(model: Decoder, tokens: readonly number[
   return { logLikelihood: sum, tokens: scored };
 }
 
+/** Log-likelihood of each choice after what stands before it, in the order of the choices. */
+export async function choiceLogLikelihoods(model: Decoder, tokens: readonly ChoiceTokens[]): Promise<number[]> {
+  const found: number[] = [];
+  for (const each of tokens) found.push(...(await continuationLogLikelihoods(model, each)));
+  return found;
+}
+
 /** Log-likelihood of each continuation after the context, whose keys and values are computed once. */
-export async function choiceLogLikelihoods(model: Decoder, { context, continuations }: ChoiceTokens) {
+async function continuationLogLikelihoods(model: Decoder, { context, continuations }: ChoiceTokens) {
   const shared = context.slice(0, -1);
   const longest = Math.max(...continuations.map(({ length }) => length));
   const cache = new KeyValueCache(model.config.blocks, shared.length + longest);
@@ -61,31 +68,45 @@ export async function choiceLogLikelihoods(model: Decoder, { context, continuati
 }
 
 /**
- * The tokens of a question and its choices as lm-evaluation-harness makes them: of context and choice together, those after
- * as many as the context has alone. Spaces at the end of the context go with the choice.
+ * The tokens of the choices, and of what stands before them: one for all choices, or one for each.
  *
  * @throws {DatasetError} they do not fit the model, or a choice has no token of its own.
  */
 export function choiceTokens(
   tokenizer: TextTokenizer,
   contextLength: number,
-  { question, choices, line }: ChoiceItem,
-): ChoiceTokens {
-  const written = `Question: ${question}\nAnswer:`;
-  const kept = written.trimEnd();
-  const context = tokenizer.encode(kept);
-  const continuations = choices.map((choice) => {
-    const whole = tokenizer.encode(`${written} ${choice}`);
-    const length = whole.length - 1;
-    if (length > contextLength) {
-      throw new DatasetError(
-        `line ${line}: the question with "${choice}" has ${length} tokens (allowed: up to ${contextLength})`,
-      );
-    }
-    if (whole.length <= context.length) throw new DatasetError(`line ${line}: "${choice}" has no token of its own`);
-    return whole.slice(context.length);
+  { prompts, choices, line }: Pick<ChoiceItem, 'prompts' | 'choices' | 'line'>,
+): ChoiceTokens[] {
+  return prompts.map((prompt, i) => {
+    const after = prompts.length === 1 ? choices : [choices[i]];
+    const parts = after.map((choice) => splitTokens(tokenizer, contextLength, prompt, ` ${choice}`, line));
+    return { context: parts[0].context, continuations: parts.map(({ continuation }) => continuation) };
   });
-  return { context, continuations };
+}
+
+/**
+ * The tokens of a text in two parts as lm-evaluation-harness makes them: of both together, the second has those after as many as
+ * the first has alone. Spaces at the end of the first go with the second.
+ *
+ * @throws {DatasetError} they do not fit the model, or the second has no token of its own.
+ */
+export function splitTokens(
+  tokenizer: TextTokenizer,
+  contextLength: number,
+  first: string,
+  second: string,
+  line: number,
+): { context: number[]; continuation: number[] } {
+  const context = tokenizer.encode(first.trimEnd());
+  const whole = tokenizer.encode(first + second);
+  if (whole.length - 1 > contextLength) {
+    throw new DatasetError(
+      `line ${line}: the text with "${second.trim()}" has ${whole.length - 1} tokens (allowed: up to ${contextLength})`,
+    );
+  }
+  if (whole.length <= context.length)
+    throw new DatasetError(`line ${line}: "${second.trim()}" has no token of its own`);
+  return { context, continuation: whole.slice(context.length) };
 }
 
 /** Σ log p(target), of which the i-th follows the i-th input. What the cache holds comes before; the inputs are added to it. */

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { accuracyOf, picksOf } from '../../../experiments/language-model/choice-scores.ts';
-import { readItems } from '../../../experiments/language-model/evaluation-items.ts';
+import { readItems } from '../../../experiments/language-model/items.ts';
 import { choiceTokens } from '../../../experiments/language-model/log-likelihood.ts';
 import { loadPretrained, loadTokenizer, noGrad, step, tensor } from '../../../src/index.ts';
 import { cpu } from '../../devices.ts';
@@ -94,8 +94,8 @@ describe('counted as lm-evaluation-harness does', () => {
 
   test('the tokens of a choice are those after as many as the context has', async () => {
     const tokenizer = await loadTokenizer(fixture('tokenizers/byte-level'));
-    const item = { question: 'Which?', choices: ['light', 'a house'], answer: 0, line: 1 };
-    const { context, continuations } = choiceTokens(tokenizer, 96, item);
+    const item = { prompts: ['Question: Which?\nAnswer:'], choices: ['light', 'a house'], line: 1 };
+    const [{ context, continuations }] = choiceTokens(tokenizer, 96, item);
     expect(context).toEqual(tokenizer.encode('Question: Which?\nAnswer:'));
     expect(continuations.map((each) => tokenizer.decode(each))).toEqual([' light', ' a house']);
   });
@@ -105,13 +105,14 @@ describe('what cannot be used is refused, by its line', () => {
   const good = '{"question": "q", "choices": ["a", "b"], "answer": 1}';
   test.each([
     ['{"question": ', 'line 2: is no JSON'],
-    ['7', 'line 2: has neither "text" nor "question"'],
+    ['7', 'line 2: is no JSON object'],
+    ['{"title": "t"}', 'line 2: has none of the known forms'],
     ['{"question": "q", "choices": ["a"], "answer": 0}', 'line 2: "choices" must be two texts or more'],
     ['{"question": "q", "choices": ["a", ""], "answer": 0}', 'none of them empty'],
     ['{"question": "q", "choices": ["a", "b"], "answer": 2}', 'line 2: "answer" is 2 (allowed: 0 … 1'],
     ['{"question": "q", "choices": ["a", "b"], "answer": "a"}', 'line 2: "answer" is "a"'],
-    ['{"question": "q", "choices": ["a", "b"]}', 'line 2: "answer" is undefined'],
-    ['{"text": "t"}', 'line 2: texts and questions are mixed'],
+    ['{"question": "q", "choices": ["a", "b"]}', 'line 2: "answer" is missing'],
+    ['{"text": "t"}', 'line 2: is {"text"}, the lines before are {"question", "choices", "answer"}'],
   ])('%s', (line, message) => {
     const folder = temporaryFolder();
     writeFiles(folder, { 'items.jsonl': `${good}\n${line}\n` });
@@ -128,10 +129,7 @@ describe('what cannot be used is refused, by its line', () => {
   test('a question longer than the context, a text of one token', async () => {
     const question = 'x'.repeat(90);
     const long = await evaluate([good, JSON.stringify({ question, choices: ['a', 'b'], answer: 0 })]);
-    expect([long.code, long.stderr]).toEqual([
-      1,
-      expect.stringContaining('line 2: the question with "a" has 109 tokens'),
-    ]);
+    expect([long.code, long.stderr]).toEqual([1, expect.stringContaining('line 2: the text with "a" has 109 tokens')]);
     const short = await evaluate(['{"text": "a"}']);
     expect([short.code, short.stderr]).toEqual([1, expect.stringContaining('line 1: the text has 1 tokens')]);
     const none = await run('evaluate', '--model', 'x');
