@@ -3,10 +3,10 @@
 import { formatBytes } from '../../command/format.ts';
 import { tableOf, textTable } from '../../command/text-table.ts';
 import { DatasetError, folderSource, installedPackages, type Source } from './files.ts';
-import { type Items, itemsOf } from './items.ts';
+import { drawHeldOut } from './held-out.ts';
+import { classAfterClass, type Items, itemsOf } from './items.ts';
 import { randomBelow, Stream, textKey } from './random.ts';
 import {
-  blocksOf,
   drawWindow,
   isConstant,
   type LeftOutClass,
@@ -15,7 +15,6 @@ import {
   splitSeed,
   type Text,
 } from './texts.ts';
-import { findVerbatim } from './verbatim.ts';
 
 export interface FragmentOptions {
   /** A folder with one sub-folder a class; null for the files in `node_modules`, classified by their kind. */
@@ -42,7 +41,7 @@ export function loadFragments({ directory, ...options }: FragmentOptions): Fragm
 /** The same for files listed by the caller. */
 export function fragmentsOf(source: Source, { windowBytes, testFragments }: Omit<FragmentOptions, 'directory'>) {
   const { classes, leftOut } = loadTexts(source, windowBytes);
-  const training = blocksOf(classes.flatMap((each) => each.training));
+  const training = classes.flatMap((each) => each.training);
   let remaining = classes;
   // Fewer classes mean more fragments of each, which another class may not have: repeat until all have enough.
   for (;;) {
@@ -53,7 +52,15 @@ export function fragmentsOf(source: Source, { windowBytes, testFragments }: Omit
       );
     }
     const perClass = Math.ceil(testFragments / remaining.length);
-    const drawn = drawTestFragments(remaining, training, perClass, windowBytes);
+    const texts = remaining;
+    const drawn = drawHeldOut({
+      ...{ classes: texts.length, perClass, rounds: 8, training },
+      draw: (label, missing, round) =>
+        Array.from({ length: Math.ceil(missing * 1.25) + 32 }, (_, draw) => {
+          const { className, heldOut } = texts[label];
+          return drawWindow(heldOut, windowBytes, Stream.test, splitSeed, textKey(className), round, draw);
+        }).filter((window) => !isConstant(window)),
+    });
     const enough = remaining.filter(({ className: name }, label) => {
       const { length } = drawn[label];
       const reason = `its held-out files give ${length} distinct fragments that no training file holds; ${perClass} are needed`;
@@ -76,16 +83,12 @@ function dataset(
 ) {
   const classes = texts.map(({ className }) => className);
   const perClass = drawn[0].length;
-  const held = Array.from({ length: perClass * classes.length }, (_, i) => {
-    const label = i % classes.length;
-    return { label, tokens: drawn[label][Math.floor(i / classes.length)] };
-  });
   return {
     classes,
     texts,
     leftOut,
-    /** From held-out files only, distinct, balanced; class follows class in turn, so that any first part is balanced too. */
-    test: itemsOf(held),
+    /** From held-out files only. */
+    test: classAfterClass(drawn),
 
     /**
      * The batch of one step: for each fragment a class, a file of it and a place in it, each uniform. Depends on seed and
@@ -116,40 +119,4 @@ function dataset(
       ].join('\n');
     },
   };
-}
-
-/**
- * Test fragments of each class from its held-out texts: distinct, and none verbatim anywhere in the training texts. A class
- * whose texts do not hold enough such fragments gets what there is.
- */
-function drawTestFragments(
-  classes: readonly LoadedClass[],
-  training: readonly Uint8Array[],
-  perClass: number,
-  windowBytes: number,
-): Uint8Array[][] {
-  const seen = new Set<string>();
-  const accepted = classes.map((): Uint8Array[] => []);
-  for (let round = 0; round < 8; round++) {
-    const candidates: { label: number; window: Uint8Array }[] = [];
-    for (const [label, { className, heldOut }] of classes.entries()) {
-      const missing = perClass - accepted[label].length;
-      const draws = missing <= 0 ? 0 : Math.ceil(missing * 1.25) + 32;
-      for (let draw = 0; draw < draws; draw++) {
-        const window = drawWindow(heldOut, windowBytes, Stream.test, splitSeed, textKey(className), round, draw);
-        const content = Buffer.from(window).toString('latin1');
-        if (isConstant(window) || seen.has(content)) continue;
-        seen.add(content);
-        candidates.push({ label, window });
-      }
-    }
-    const leaked = findVerbatim(
-      candidates.map(({ window }) => window),
-      training,
-    );
-    for (const [i, { label, window }] of candidates.entries()) {
-      if (!leaked[i] && accepted[label].length < perClass) accepted[label].push(window);
-    }
-  }
-  return accepted;
 }

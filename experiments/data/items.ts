@@ -14,3 +14,8 @@ export function itemsOf(list: readonly { tokens: ArrayLike<number>; label: numbe
   for (const [i, item] of list.entries()) tokens.set(item.tokens, i * length);
   return { tokens, labels: Int32Array.from(list, ({ label }) => label), count: list.length };
 }
+
+/** The items of each class, balanced: one of each class after another, so that any first part is balanced too. */
+export function classAfterClass(items: readonly (readonly ArrayLike<number>[])[]): Items {
+  return itemsOf(items[0].flatMap((_, i) => items.map((ofClass, label) => ({ label, tokens: ofClass[i] }))));
+}

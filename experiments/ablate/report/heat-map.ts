@@ -2,10 +2,24 @@
 
 import { cell, text } from '@observablehq/plot';
 import { formatSeconds } from '../../../command/format.ts';
+import type { ArmResult } from '../../compare/results.ts';
 import { fixed, signed } from '../../report/numbers.ts';
 import type { Palette } from '../../report/palette.ts';
 import { drawPanels } from '../../report/panels.ts';
-import type { Cell, Grid } from '../grid.ts';
+
+/** One setting over all seeds, beside full training. */
+export interface Cell {
+  /** Thresholds of different signals cannot be compared: each is a share of the signal's own peak. */
+  signal: string;
+  threshold: number;
+  grace: number;
+  /** None where the setting did not run. */
+  runs: readonly ArmResult[];
+  /** Points, minus full training of the same seeds. */
+  difference: number;
+  operationsRatio: number;
+  seconds: number;
+}
 
 /** Fainter than the text that stands on it. */
 const DEEPEST = 0.6;
@@ -17,11 +31,11 @@ interface Map {
   depth(cell: Cell): number;
 }
 
-export function drawHeatMap(title: string, grid: Grid, palette: Palette): string {
-  const { cells } = grid;
-  const missing = grid.thresholds
-    .flatMap((threshold) => grid.graces.map((grace) => ({ threshold, grace })))
-    .filter((place) => !cells.some((each) => each.threshold === place.threshold && each.grace === place.grace));
+export function drawHeatMap(title: string, all: readonly Cell[], palette: Palette): string {
+  const cells = all.filter(({ runs }) => runs.length > 0);
+  const missing = all.filter(({ runs }) => runs.length === 0);
+  const graces = ascending(all.map(({ grace }) => grace));
+  const thresholds = ascending(all.map(({ threshold }) => threshold));
   const steepest = Math.max(1, ...cells.map(({ difference }) => Math.abs(difference)));
   const fewest = Math.min(0.99, ...cells.map(({ operationsRatio }) => operationsRatio));
   const slowest = Math.max(...cells.map(({ seconds }) => seconds));
@@ -61,9 +75,9 @@ export function drawHeatMap(title: string, grid: Grid, palette: Palette): string
     palette,
     panels: maps.map(({ name, words, depth }) => ({
       name,
-      x: { type: 'band', domain: grid.graces },
-      y: { type: 'band', domain: grid.thresholds },
-      height: 34 * grid.thresholds.length,
+      x: { type: 'band', domain: graces },
+      y: { type: 'band', domain: thresholds },
+      height: 34 * thresholds.length,
       marks: [
         cell(missing, { ...place, fill: 'none', stroke: palette.line, strokeDasharray: '2 3' }),
         cell(cells, {
@@ -75,4 +89,8 @@ export function drawHeatMap(title: string, grid: Grid, palette: Palette): string
       ],
     })),
   });
+}
+
+function ascending(values: readonly number[]): number[] {
+  return [...new Set(values)].sort((a, b) => a - b);
 }

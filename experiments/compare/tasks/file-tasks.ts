@@ -1,8 +1,9 @@
 /** Tasks on the files of `node_modules`. */
 
-import { type Items, itemsOf } from '../../data/items.ts';
+import { drawHeldOut } from '../../data/held-out.ts';
+import { classAfterClass, type Items, itemsOf } from '../../data/items.ts';
 import { randomBelow, textKey } from '../../data/random.ts';
-import { drawFrom, fileKinds, standsInTraining } from './file-texts.ts';
+import { drawFrom, fileKinds } from './file-texts.ts';
 import { heldOutItems, type Part, type Task, windowLength } from './task.ts';
 
 export const fileTaskNames = ['file-kind', 'next-byte', 'shuffled', 'reversed'] as const;
@@ -110,7 +111,6 @@ function itemOf(makeItem: MakeItem, label: number, part: Part, key: readonly num
   throw new RangeError(`no item of class ${label} among ${attempts} windows of the ${part} files`);
 }
 
-/** Balanced items, class after class in turn: distinct, and none of them, as drawn, anywhere in the files to train on. */
 function heldOut(
   makeItem: MakeItem,
   classes: number,
@@ -119,30 +119,16 @@ function heldOut(
   seen: Set<string>,
 ): Items {
   const perClass = Math.ceil(heldOutItems[part] / classes);
-  const accepted: Uint8Array[][] = Array.from({ length: classes }, () => []);
-  for (let round = 0; accepted.some((items) => items.length < perClass); round++) {
-    if (round === 20) throw new RangeError(`the ${part} files do not hold ${perClass} distinct items of each class`);
-    const drawn = accepted.flatMap((items, label) =>
-      Array.from({ length: items.length < perClass ? 2 * (perClass - items.length) : 0 }, (_, i) => ({
-        label,
-        item: itemOf(makeItem, label, part, [stream, textKey(part), round, label, i]),
-      })),
-    );
-    // An item may be made from a window by moving its bytes; either form must be new to training.
-    const leaked = standsInTraining(drawn.map(({ item }) => item));
-    for (const [i, { label, item }] of drawn.entries()) {
-      const content = Buffer.from(item).toString('latin1');
-      if (leaked[i] || seen.has(content) || accepted[label].length === perClass) continue;
-      seen.add(content);
-      accepted[label].push(item);
-    }
-  }
-  return itemsOf(
-    Array.from({ length: perClass * classes }, (_, i) => ({
-      label: i % classes,
-      tokens: accepted[i % classes][Math.floor(i / classes)],
-    })),
-  );
+  const drawn = drawHeldOut({
+    ...{ classes, perClass, rounds: 20, seen },
+    training: fileKinds().flatMap(({ training }) => training),
+    draw: (label, missing, round) =>
+      Array.from({ length: 2 * missing }, (_, i) =>
+        itemOf(makeItem, label, part, [stream, textKey(part), round, label, i]),
+      ),
+  });
+  if (drawn.every(({ length }) => length === perClass)) return classAfterClass(drawn);
+  throw new RangeError(`the ${part} files do not hold ${perClass} distinct items of each class`);
 }
 
 /** An index into `byteKinds`; bytes beyond ASCII count as letters. */

@@ -1,7 +1,6 @@
 import { installedPackages } from '../../data/files.ts';
 import { textKey } from '../../data/random.ts';
-import { blocksOf, drawWindow, type LoadedClass, loadTexts, type Text } from '../../data/texts.ts';
-import { findVerbatim } from '../../data/verbatim.ts';
+import { drawWindow, type LoadedClass, loadTexts, type Text } from '../../data/texts.ts';
 
 /** One more than a window, so that the byte that follows it can be asked for. */
 const drawnBytes = 33;
@@ -31,11 +30,6 @@ function divide({ className, training, heldOut }: LoadedClass): FileKind {
     validation: ordered.filter((_, i) => i % 2 === 0),
     test: ordered.filter((_, i) => i % 2 === 1),
   };
-}
-
-/** Which of the windows stand anywhere in the texts to train on, of whatever kind. */
-export function standsInTraining(windows: readonly Uint8Array[]): boolean[] {
-  return findVerbatim(windows, blocksOf(fileKinds().flatMap(({ training }) => training)));
 }
 
 /** A window of one of the texts: file first, then place, each uniform. */
