@@ -49,7 +49,6 @@ export interface TaskDescription {
   name: string;
   base: string;
   character: string;
-  source: string;
   description: string;
   classes: readonly string[];
   /** Steps of the schedule and learning rates fixed by the sweep. */

@@ -1,6 +1,5 @@
 /** What results say: paired differences, ratios, times and the noise floor. */
 
-import { counted } from '../report/numbers.ts';
 import { type Arm, armTable, paperArms } from './arms.ts';
 import { hierarchicalBootstrap, type Interval, mean } from './bootstrap.ts';
 import * as protocol from './protocol.ts';
@@ -15,18 +14,15 @@ interface Pair {
   base: ArmResult;
 }
 
-/** Two arms on the same tasks with the same seeds. `remarks` tell of pairs that are missing. */
-export interface Pairs {
+/** Two arms on the same tasks with the same seeds: points of accuracy of `arm` minus `base`, and what it cost. */
+export interface Difference {
   arm: string;
   base: string;
   /** The schedule as a multiple of the tasks' own. */
   length: number;
   pairs: readonly Pair[];
-  remarks: readonly string[];
-}
-
-/** Points of accuracy of `arm` minus `base`, and what it cost. */
-export interface Difference extends Pairs {
+  /** Pairs without two finite accuracies. */
+  missing: number;
   /** Null without a single pair. */
   estimate: Estimate | null;
   /** Over those of `base`. Null without a single pair; of the time, without a task on which both were timed. */
@@ -101,10 +97,9 @@ export function differenceOf(
   length = 1,
 ): Difference {
   const pairs = pairsOf(arms, arm, base, tasks, length);
-  const missing = tasks.length * seeds.length - pairs.length;
   return {
     ...{ arm, base, length, pairs },
-    remarks: missing > 0 ? [`${arm} and ${base}: ${counted(missing, 'pair')} without two finite accuracies`] : [],
+    missing: tasks.length * seeds.length - pairs.length,
     estimate: pairs.length > 0 ? estimateOf(pairs) : null,
     operations: ratioOf(pairs, totalOperations),
     time: ratioOf(pairsOf(timings, arm, base, tasks, length), secondsOf),

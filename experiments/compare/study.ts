@@ -68,11 +68,11 @@ export async function study(options: CompareOptions, device: Device, store: Unit
       policy: policy === null ? null : { arm: armNameOf(policy), file: policy },
       omissions: omissions(options),
       tasks: plans.map((plan) => {
-        const { name, base, character, source, description, classes } = loadTask(plan.task);
+        const { name, base, character, description, classes } = loadTask(plan.task);
         const tuned = protocol.tuningTasks.includes(plan.task) && !quick;
         const { steps, learningRate } = plan;
         return {
-          ...{ name, base, character, source, description, classes, steps, learningRate, tuning: tuned },
+          ...{ name, base, character, description, classes, steps, learningRate, tuning: tuned },
           paperThresholds: thresholdsOf(plan.task),
         };
       }),

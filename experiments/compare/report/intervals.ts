@@ -93,10 +93,10 @@ export function drawIntervals(
   });
 }
 
-function inFigures({ estimate, pairs, remarks }: Difference): string {
+function inFigures({ estimate, pairs, missing }: Difference): string {
   if (!estimate) return 'not run';
   const { mean, low, high, hasInterval } = estimate;
   return hasInterval
-    ? `${signed(mean, 2)} [${signed(low, 2)}, ${signed(high, 2)}]${remarks.length > 0 ? `, only ${pairs.length} pairs` : ''}`
+    ? `${signed(mean, 2)} [${signed(low, 2)}, ${signed(high, 2)}]${missing > 0 ? `, only ${pairs.length} pairs` : ''}`
     : `${signed(mean, 2)}  one pair, no interval`;
 }

@@ -73,7 +73,7 @@ export function fileTask(name: FileTaskName): Task {
   const stream = textKey(name);
   const seen = new Set<string>();
   return {
-    ...{ name, base: 'files', source: 'files', ...definition },
+    ...{ name, base: 'files', ...definition },
     // Test items are drawn first; validation leaves out what they hold.
     test: heldOut(makeItem, classes, 'test', stream, seen),
     validation: heldOut(makeItem, classes, 'validation', stream, seen),

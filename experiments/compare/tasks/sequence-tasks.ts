@@ -102,7 +102,7 @@ export function sequenceTask(name: SequenceTaskName): Task {
     return itemsOf([...items.values()]);
   };
   return {
-    ...{ name, base: 'sequences', source: 'synthetic', ...definition },
+    ...{ name, base: 'sequences', ...definition },
     test: heldOut('test'),
     validation: heldOut('validation'),
     trainingBatch(seed, step, batch) {

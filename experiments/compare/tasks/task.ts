@@ -22,7 +22,6 @@ export interface Task {
    * (chance for long, then a jump), or `plain`.
    */
   readonly character: 'solved' | 'noisy' | 'late-jump' | 'plain';
-  readonly source: 'files' | 'synthetic';
   readonly description: string;
   /** The batch of one step: a function of seed and step alone. */
   trainingBatch(seed: number, step: number, batch: number): Items;

@@ -98,7 +98,6 @@ function describe(index: number, tuning: boolean): TaskDescription {
     name: tuning ? 'tuned-task' : `made-up-${index + 1}`,
     base: 'made-up base',
     character: 'made up',
-    source: 'nowhere',
     description: 'A task that does not exist.',
     classes: ['yes', 'no'],
     steps: scheduleSteps,

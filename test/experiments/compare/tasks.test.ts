@@ -10,7 +10,7 @@ test('eight tasks: three or more on files, two that get solved, two that stay no
   const tasks = taskNames.map(loadTask);
   const count = (is: (task: (typeof tasks)[number]) => boolean) => tasks.filter(is).length;
   expect(tasks).toHaveLength(8);
-  expect(count(({ source }) => source === 'files')).toBeGreaterThanOrEqual(3);
+  expect(count(({ base }) => base === 'files')).toBeGreaterThanOrEqual(3);
   expect(count(({ character }) => character === 'solved')).toBeGreaterThanOrEqual(2);
   expect(count(({ character }) => character === 'noisy')).toBeGreaterThanOrEqual(2);
   expect(count(({ character }) => character === 'late-jump')).toBeGreaterThanOrEqual(1);
