@@ -33,7 +33,7 @@ export function smallModel(): string {
   return folder;
 }
 
-export async function run(command: 'generate' | 'evaluate', ...options: readonly string[]) {
+export async function run(command: 'generate' | 'evaluate' | 'finetune', ...options: readonly string[]) {
   const script = fileURLToPath(new URL(`../../../experiments/language-model/${command}.ts`, import.meta.url));
   const child = spawn(process.execPath, ['--import', 'tsx', script, ...options], { stdio: ['ignore', 'pipe', 'pipe'] });
   const printed = { stdout: '', stderr: '' };
