@@ -108,7 +108,7 @@ function resultsTable(results: FineTuningResults) {
       ['evaluation time', '', formatSeconds(seconds.evaluate)],
       ['floating-point operations', '', formatCount(total, 'FLOP')],
       [
-        'saved by freezing',
+        'saved by freezing, about',
         '',
         `${formatCount(operationsSaved, 'FLOP')} (${formatPercent(operationsSaved / (total + operationsSaved))})`,
       ],

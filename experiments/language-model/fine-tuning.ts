@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { Interrupted } from '../../command/interrupt.ts';
 import {
   AdamW,
+  ArgumentError,
   addLoRA,
   type Check,
   type Decoder,
@@ -34,7 +35,7 @@ import type { MakePolicy } from '../policy-file.ts';
 import type { Sample as Point, WatchedRun } from '../report/watched.ts';
 import { type Accuracy, accuracyOf, picksOf } from './choice-scores.ts';
 import { choiceLogLikelihoods } from './log-likelihood.ts';
-import { type Batch, BatchOrder, batchOf, byLength, ignored, type Sample, type Split, type Splits } from './samples.ts';
+import { type Batch, BatchOrder, batchOf, byLength, ignored, type Sample, type Splits } from './samples.ts';
 
 /** What trains. */
 export type Method =
@@ -65,6 +66,7 @@ export interface Settings {
   readonly policy: string;
   readonly threshold: number | null;
   readonly grace: number | null;
+  readonly patience: number | null;
   readonly stopSteps: number | null;
   readonly stopOperations: number | null;
   /** Bytes of what leaves the frozen blocks that are kept; 0 keeps nothing. */
@@ -73,6 +75,8 @@ export interface Settings {
   readonly validateEvery: number;
   /** How many samples of valid.jsonl they look at. */
   readonly validationItems: number;
+  /** How many of test.jsonl are scored; null for all. */
+  readonly testItems: number | null;
   readonly keepBest: boolean;
 }
 
@@ -116,8 +120,17 @@ const bestFile = 'best.safetensors';
 export function prepare({ model, family }: Pretrained, method: Method, seed: number): void {
   if (method.kind === 'lora') {
     const { rank, alpha, rankStabilized, dropout, targets } = method;
-    const named = family.weights(model.config).filter(({ name }) => targets?.includes(name.split('.').at(-2) ?? ''));
-    const paths = new Set(named.flatMap(({ parameters }) => parameters));
+    const parameters = model.namedParameters();
+    const ofBlocks = family
+      .weights(model.config)
+      .map(({ name, parameters: paths }) => ({ target: name.split('.').at(-2) ?? '', paths }))
+      .filter(({ paths }) => paths.every((path) => path.startsWith('blocks.') && parameters.get(path)?.rank === 2));
+    const unknown = targets?.find((name) => !ofBlocks.some(({ target }) => target === name));
+    if (unknown !== undefined) {
+      const names = [...new Set(ofBlocks.map(({ target }) => target))];
+      throw new ArgumentError(`--targets: the model has no matrix ${unknown} (allowed: ${names.join(', ')})`);
+    }
+    const paths = new Set(ofBlocks.filter(({ target }) => targets?.includes(target)).flatMap((each) => each.paths));
     addLoRA(model, {
       ...{ rank, alpha, rankStabilized, dropout, random: new Random(seed, adapterStream) },
       ...(targets && { target: (path: string) => paths.has(path) }),
@@ -301,8 +314,10 @@ export class FineTuning {
 
   /** Loss on test.jsonl, and accuracy where it holds questions. @throws {Interrupted} where `signal` is aborted. */
   scoreTest(signal: AbortSignal, onItem?: (done: number, total: number) => void): Promise<Scores> {
+    const { test } = this.#splits;
     return this.#timed(async () => {
-      const { samples, questions }: Split = this.#splits.test;
+      const count = this.settings.testItems ?? Number.POSITIVE_INFINITY;
+      const [samples, questions] = [test.samples.slice(0, count), test.questions.slice(0, count)];
       const loss = await this.#meanLoss(samples, signal);
       const picks: { byLikelihood: boolean; byCharacter: boolean }[] = [];
       for (const { choices, answer, tokens } of questions) {
@@ -355,12 +370,18 @@ export class FineTuning {
 
   #policies(optimizer: AdamW, makePolicy: MakePolicy<Decoder> | null): Policy[] {
     const { settings, registry, model } = this;
-    const { steps, seed, policy, threshold, grace, warmup, stopSteps, stopOperations, prefixBytes } = settings;
+    const { steps, seed, policy, threshold, grace, patience, warmup, stopSteps, stopOperations, prefixBytes } =
+      settings;
     if (makePolicy) return [makePolicy({ registry, optimizer, model, steps, seed, device: this.#device })];
     if (policy === 'grades') {
       const options = { steps, sampleFrom: Math.max(1, warmup), freezeLeftovers: true, fromBelow: prefixBytes > 0 };
       return [
-        new GradES(registry, optimizer, { ...options, threshold: threshold ?? undefined, grace: grace ?? undefined }),
+        new GradES(registry, optimizer, {
+          ...options,
+          threshold: threshold ?? undefined,
+          grace: grace ?? undefined,
+          patience: patience ?? undefined,
+        }),
       ];
     }
     if (policy === 'early-stopping') {

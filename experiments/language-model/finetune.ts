@@ -93,6 +93,10 @@ const declared = {
       help: 'of grades: share of the steps before which nothing freezes',
       defaultText: '0.15',
     }),
+    patience: number({
+      ...{ from: 0, to: 1, defaultText: '0.02' },
+      help: 'of grades: share of the steps that a matrix stays below, and between two freezes; so at most 42 of them freeze at 0.02',
+    }),
     'stop-steps': wholeNumber({ from: 1, to: 1e9, help: 'of stop: ends after so many steps' }),
     'stop-operations': number({ from: 1, to: 1e30, help: 'of stop: ends after so many floating-point operations' }),
     checkpoint: flag({
@@ -109,6 +113,7 @@ const declared = {
       defaultText: 'a tenth of them',
     }),
     'validation-items': wholeNumber({ from: 1, to: 1e9, default: 200, help: 'so many of valid.jsonl' }),
+    'test-items': wholeNumber({ from: 1, to: 1e9, help: 'so many of test.jsonl', defaultText: 'all' }),
     'keep-best': flag({ help: 'end with the weights of the best validation' }),
     dtype: oneOf(['stored', 'bf16', 'f32'], { default: 'stored', help: 'of the matrices that do not train' }),
     device: deviceOption(),
@@ -214,7 +219,10 @@ await runCommand(async () => {
   console.log(`Run folder: ${path}. Ctrl-C ends the run after the current step; --resume goes on from there.\n`);
 
   const scored = async (label: string): Promise<Scores> => {
-    const progress = new Progress({ label, total: Math.max(1, splits.test.questions.length) });
+    const progress = new Progress({
+      label,
+      total: Math.max(1, Math.min(splits.test.questions.length, settings.testItems ?? Number.POSITIVE_INFINITY)),
+    });
     try {
       const scores = await tuning.scoreTest(signal, (done, total) =>
         progress.update(done, [{ text: `${done}/${total} questions`, importance: 9 }]),
@@ -346,12 +354,13 @@ function checkPolicy(options: Options): void {
     policy,
     threshold,
     grace,
+    patience,
     batch,
     dropout,
     'stop-steps': stopSteps,
     'stop-operations': stopOperations,
   } = options;
-  const ofRule = { threshold, grace };
+  const ofRule = { threshold, grace, patience };
   const stray = Object.entries(ofRule).find(([, value]) => value !== null)?.[0];
   if (stray && policy !== 'grades') throw new OptionError(`--${stray} needs --policy grades`, command);
   const stops = stopSteps !== null || stopOperations !== null;
@@ -378,11 +387,12 @@ function settingsOf(options: Options, splits: Splits, { kind }: Method): Setting
     learningRate: options.rate ?? (kind === 'lora' ? 5e-4 : 2e-5),
     warmup: Math.floor(options.warmup * steps),
     ...{ weightDecay: options.decay, maxGradientNorm: options.clip, policy: options.policy },
-    ...{ threshold: options.threshold, grace: options.grace },
+    ...{ threshold: options.threshold, grace: options.grace, patience: options.patience },
     ...{ stopSteps: options['stop-steps'], stopOperations: options['stop-operations'] },
     prefixBytes: options['prefix-cache'] * 2 ** 20,
     validateEvery: options['validate-every'] ?? Math.max(1, Math.ceil(steps / 10)),
     validationItems: options['validation-items'],
+    testItems: options['test-items'],
     keepBest: options['keep-best'],
   };
 }
