@@ -21,6 +21,8 @@ export interface MemoryReport {
 }
 
 const granularity = 256;
+/** So many free bytes are never too many. */
+const smallSurplus = 2 ** 26;
 
 /**
  * Hands buffers out and takes them back, so that a steady step allocates nothing.
@@ -38,6 +40,8 @@ export class BufferPool<Resource> {
   /** Free ids of one size, ascending. */
   readonly #free = new Map<number, number[]>();
   readonly #report: MemoryReport = { liveBuffers: 0, liveBytes: 0, reservedBuffers: 0, reservedBytes: 0, peakBytes: 0 };
+  /** The most bytes that were live at once in this step. */
+  #stepPeak = 0;
   /** Bytes the pool may reserve before it refuses. */
   budget: number;
 
@@ -62,6 +66,7 @@ export class BufferPool<Resource> {
     this.#report.liveBuffers++;
     this.#report.liveBytes += byteLength;
     this.#report.peakBytes = Math.max(this.#report.peakBytes, this.#report.liveBytes);
+    this.#stepPeak = Math.max(this.#stepPeak, this.#report.liveBytes);
     return { id, byteLength };
   }
 
@@ -99,6 +104,17 @@ export class BufferPool<Resource> {
       }
     }
     this.#free.clear();
+  }
+
+  /**
+   * At the end of a step: destroys the free buffers where they are far more than the step took. Batches of many lengths would else
+   * leave buffers of each.
+   */
+  trimSurplus(): void {
+    const { reservedBytes, liveBytes } = this.#report;
+    const taken = this.#stepPeak - liveBytes;
+    if (reservedBytes - liveBytes > 1.5 * taken + smallSurplus) this.trim();
+    this.#stepPeak = liveBytes;
   }
 
   report(): MemoryReport {

@@ -54,6 +54,8 @@ export class CpuDevice implements Device {
   readonly #pool: BufferPool<Block>;
   readonly #memory: LinearMemory | null;
   readonly #threads: number;
+  /** Whether it was told that linear memory is used up. */
+  #isFull = false;
 
   constructor({ memoryBudget, kernels = 'simd', threads = defaultThreads(), form }: CpuOptions = {}) {
     if (!Number.isInteger(threads) || threads < 1 || threads > mostThreads) {
@@ -70,7 +72,7 @@ export class CpuDevice implements Device {
     const budget = memoryBudget ?? platform.totalMemory() / 2;
     this.memoryBudget = memory ? Math.min(budget, memory.mostBytes) : budget;
     this.#pool = new BufferPool<Block>({
-      create: (size) => makeBlock(memory, size),
+      create: (size) => this.#makeBlock(size),
       destroy: (block) => freeBlock(memory, block),
       budget,
     });
@@ -117,6 +119,7 @@ export class CpuDevice implements Device {
   }
 
   async finishStep(): Promise<void> {
+    this.#pool.trimSurplus();
     await platform.eventLoopTurn();
   }
 
@@ -132,6 +135,29 @@ export class CpuDevice implements Device {
 
   trim(): void {
     this.#pool.trim();
+  }
+
+  #makeBlock(byteLength: number): Block {
+    const memory = this.#memory;
+    let address = memory?.allocate(byteLength) ?? null;
+    if (memory && address === null) {
+      // Free buffers of other sizes may be all that is in the way.
+      this.#pool.trim();
+      address = memory.allocate(byteLength);
+    }
+    if (!memory || address === null) {
+      if (memory && !this.#isFull) {
+        this.#isFull = true;
+        platform.warn(
+          'the cpu device has used up the 4 GiB that WebAssembly addresses: what computes with tensors beyond them runs in ' +
+            'JavaScript loops, up to a hundred times as slowly',
+        );
+      }
+      return { buffer: new ArrayBuffer(byteLength), byteOffset: 0, byteLength, address: null, views: {} };
+    }
+    const block = { buffer: memory.buffer, byteOffset: address, byteLength, address, views: {} };
+    forgotten.register(block, { memory, address, bytes: byteLength }, block);
+    return block;
   }
 
   #runOnVectors(call: KernelCall): boolean {
@@ -166,16 +192,6 @@ export class CpuDevice implements Device {
 const forgotten = new FinalizationRegistry<{ memory: LinearMemory; address: number; bytes: number }>(
   ({ memory, address, bytes }) => memory.free(address, bytes),
 );
-
-function makeBlock(memory: LinearMemory | null, byteLength: number): Block {
-  const address = memory?.allocate(byteLength) ?? null;
-  if (!memory || address === null) {
-    return { buffer: new ArrayBuffer(byteLength), byteOffset: 0, byteLength, address: null, views: {} };
-  }
-  const block = { buffer: memory.buffer, byteOffset: address, byteLength, address, views: {} };
-  forgotten.register(block, { memory, address, bytes: byteLength }, block);
-  return block;
-}
 
 function freeBlock(memory: LinearMemory | null, block: Block): void {
   if (block.address === null) return;

@@ -1,6 +1,5 @@
 /** The memory that WebAssembly works on, and the functions of kernels/simd/. */
 import { DeviceError, KernelError } from '../errors.ts';
-import { getOrCreate } from '../get-or-create.ts';
 import type { SharedWork } from '../kernel.ts';
 import { platform } from '../platform/platform.ts';
 import { JobBoard, LostThreadError } from './job-board.mjs';
@@ -36,8 +35,8 @@ const guardBytes = 256;
 /**
  * One memory that holds tensors and that WebAssembly works on, so that its loops need no copies. It is shared between
  * threads, which share what is large (and one that is not would detach every view when it grows).
- * Blocks that are freed serve again for blocks of their size; the memory itself never shrinks, so what was freed can be used
- * again, but goes back to the system only when the process ends.
+ * What is freed serves again, in parts or together with its neighbours; the memory itself never shrinks, so it goes back to the
+ * system only when the process ends.
  */
 export class LinearMemory {
   readonly form: SimdForm;
@@ -48,7 +47,8 @@ export class LinearMemory {
   #board: JobBoard | null = null;
   #helpers = 0;
   readonly #memory: WebAssembly.Memory;
-  readonly #free = new Map<number, number[]>();
+  /** What is free below the end, by address; no two touch. */
+  readonly #free: { address: number; bytes: number }[] = [];
   #end = firstAddress;
   #scratch = { address: 0, bytes: 0 };
 
@@ -81,10 +81,20 @@ export class LinearMemory {
     return mostPages * pageBytes - firstAddress;
   }
 
-  /** Address of a block; null where 4 GiB are used up. */
+  /** Address of a block, in the smallest free place that holds it; null where 4 GiB are used up. */
   allocate(bytes: number): number | null {
-    const known = this.#free.get(bytes)?.pop();
-    if (known !== undefined) return known;
+    let best = -1;
+    for (const [i, { bytes: room }] of this.#free.entries()) {
+      if (room >= bytes && (best < 0 || room < this.#free[best].bytes)) best = i;
+    }
+    if (best >= 0) {
+      const place = this.#free[best];
+      const { address } = place;
+      place.address += bytes;
+      place.bytes -= bytes;
+      if (place.bytes === 0) this.#free.splice(best, 1);
+      return address;
+    }
     const address = this.#end;
     const missing = address + bytes + guardBytes - this.#memory.buffer.byteLength;
     if (missing > 0 && !this.#grow(missing)) return null;
@@ -93,7 +103,30 @@ export class LinearMemory {
   }
 
   free(address: number, bytes: number): void {
-    getOrCreate(this.#free, bytes, () => []).push(address);
+    let low = 0;
+    let high = this.#free.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.#free[middle].address < address) low = middle + 1;
+      else high = middle;
+    }
+    const place = { address, bytes };
+    this.#free.splice(low, 0, place);
+    const after = this.#free.at(low + 1);
+    if (after && address + bytes === after.address) {
+      place.bytes += after.bytes;
+      this.#free.splice(low + 1, 1);
+    }
+    const before = low > 0 ? this.#free[low - 1] : null;
+    if (before && before.address + before.bytes === address) {
+      before.bytes += place.bytes;
+      this.#free.splice(low, 1);
+    }
+    const last = this.#free.at(-1);
+    if (last && last.address + last.bytes === this.#end) {
+      this.#end = last.address;
+      this.#free.pop();
+    }
   }
 
   /** Parts that threads beside the main one have computed so far. */

@@ -1,9 +1,11 @@
-import { describe, expect, test } from 'vitest';
-import { matmul, step, zeros } from '../../../src/index.ts';
+import fc from 'fast-check';
+import { describe, expect, test, vi } from 'vitest';
+import { full, matmul, step, zeros } from '../../../src/index.ts';
 import { CpuDevice } from '../../../src/tensor/cpu/cpu-device.ts';
 import { LinearMemory } from '../../../src/tensor/cpu/linear-memory.ts';
+import { linearMemory } from '../../../src/tensor/cpu/open-memory.ts';
 import { platform } from '../../../src/tensor/platform/platform.ts';
-import { expectClose, random } from '../../shapes.ts';
+import { expectClose, random, runs } from '../../shapes.ts';
 
 /** Setup builds it; without it the cpu device would run the plain loops, and every test of the vectors would tell nothing. */
 function newMemory(): LinearMemory {
@@ -19,14 +21,47 @@ function allocate(memory: LinearMemory, bytes: number): number {
 }
 
 describe('blocks', () => {
-  test('do not overlap, and one that was freed serves again for its size alone', () => {
+  test('do not overlap, and what was freed serves again, in parts and with its neighbours', () => {
     const memory = newMemory();
-    const [first, second] = [allocate(memory, 1024), allocate(memory, 1024)];
-    expect(Math.abs(first - second)).toBeGreaterThanOrEqual(1024);
+    const [first, second, third] = [1024, 1024, 1024].map((bytes) => allocate(memory, bytes));
+    expect([second - first, third - second]).toEqual([1024, 1024]);
     memory.free(first, 1024);
-    expect(allocate(memory, 512)).not.toBe(first);
-    expect(allocate(memory, 1024)).toBe(first);
-    expect(allocate(memory, 1024)).not.toBe(first);
+    expect(allocate(memory, 512)).toBe(first);
+    expect(allocate(memory, 1024)).toBe(third + 1024);
+    memory.free(second, 1024);
+    expect(allocate(memory, 1536)).toBe(first + 512);
+    // All is one place again, and the end of the memory.
+    for (const [address, bytes] of [
+      [third, 1024],
+      [first, 512],
+      [third + 1024, 1024],
+      [first + 512, 1536],
+    ]) {
+      memory.free(address, bytes);
+    }
+    expect(allocate(memory, 2 ** 20)).toBe(first);
+  });
+
+  test('are where a list of what is taken says, in any order', () => {
+    const sizes = fc.array(fc.record({ bytes: fc.integer({ min: 1, max: 40 }), frees: fc.nat({ max: 5 }) }));
+    const property = fc.property(sizes, (calls) => {
+      const memory = newMemory();
+      const taken: { address: number; bytes: number }[] = [];
+      for (const { bytes: units, frees } of calls) {
+        const bytes = 256 * units;
+        const address = allocate(memory, bytes);
+        for (const other of taken) {
+          expect(address + bytes <= other.address || other.address + other.bytes <= address).toBe(true);
+        }
+        taken.push({ address, bytes });
+        if (frees === 0) continue;
+        const [gone] = taken.splice((frees * units) % taken.length, 1);
+        memory.free(gone.address, gone.bytes);
+      }
+      for (const { address, bytes } of taken) memory.free(address, bytes);
+      expect(allocate(memory, 2 ** 20)).toBe(2 ** 20);
+    });
+    fc.assert(property, runs(50));
   });
 
   test('keep their content, and the views made of them, when the memory grows', () => {
@@ -93,4 +128,42 @@ test('two devices share the memory and not the budget', () => {
   expect(first.memory().liveBytes).toBe(0);
   expect(second.memory().liveBytes).toBe(8000);
   tensor.release('the test is over');
+});
+
+test('batches of many lengths leave no buffers of each', async () => {
+  const device = new CpuDevice();
+  const kept = zeros([1000], { device });
+  let most = 0;
+  for (let length = 1; length <= 60; length++) {
+    await step(() => {
+      for (let i = 0; i < 4; i++) zeros([length * 2 ** 17], { device });
+    });
+    most = Math.max(most, device.memory().reservedBytes);
+  }
+  // The largest step takes 126 MB; all lengths together would take 4 GB.
+  expect(most).toBeLessThan(5e8);
+  kept.release('the test is over');
+});
+
+test('tensors beyond what WebAssembly addresses compute the same, and that is told once', async () => {
+  const memory = linearMemory();
+  if (!memory) throw new Error('the vector loops are not built: run node scripts/setup.mjs');
+  const taken: { address: number; bytes: number }[] = [];
+  for (let bytes = 2 ** 31; bytes >= 256; bytes /= 2) {
+    for (let address = memory.allocate(bytes); address !== null; address = memory.allocate(bytes)) {
+      taken.push({ address, bytes });
+    }
+  }
+  const warned = vi.spyOn(platform, 'warn').mockImplementation(() => {});
+  const device = new CpuDevice();
+  const sum = await step(() =>
+    full([1000], 2, { device })
+      .add(full([1000], 3, { device }))
+      .sum()
+      .item(),
+  );
+  expect(sum).toBe(5000);
+  expect(warned.mock.calls.map(([message]) => message)).toEqual([expect.stringContaining('used up the 4 GiB')]);
+  warned.mockRestore();
+  for (const { address, bytes } of taken) memory.free(address, bytes);
 });
