@@ -68,7 +68,10 @@ export function fineTuningDocument(results: FineTuningResults): Document {
     title: `Fine-tuning of ${model}: ${arm}`,
     introduction: signals.length > 0 ? [gradesInWords] : [],
     summary: [{ heading: 'What came of it', paragraphs: [inWords(results)], table: resultsTable(results) }],
-    notes: ['One seed. The spread between seeds is larger than small differences.'],
+    notes: [
+      'One seed. The spread between seeds is larger than small differences.',
+      'What freezing saved is reckoned from the operations that a token took before the first freeze, padding included.',
+    ],
     parts: [
       {
         file: 'curves.svg',
@@ -108,7 +111,7 @@ function resultsTable(results: FineTuningResults) {
       ['evaluation time', '', formatSeconds(seconds.evaluate)],
       ['floating-point operations', '', formatCount(total, 'FLOP')],
       [
-        'saved by freezing, about',
+        'saved by freezing',
         '',
         `${formatCount(operationsSaved, 'FLOP')} (${formatPercent(operationsSaved / (total + operationsSaved))})`,
       ],
