@@ -13,6 +13,7 @@ export {
   uniform,
   zeros,
 } from './tensor/create.ts';
+export { type DebugReport, debugReport, type LiveTensors, type OperationTime } from './tensor/debug.ts';
 export { type Device, type MemoryReport, snapshotWork, type WorkReport, workSince } from './tensor/device.ts';
 export type { DType, NumericArray } from './tensor/dtype.ts';
 export * from './tensor/errors.ts';

@@ -144,10 +144,10 @@ export function fill<Target extends KernelOperand>(target: Target, value: number
 
 /** A dense bf16 tensor as the words that hold it, two numbers each. */
 function wordsOf(target: KernelOperand, dtype: 'f32' | 'i32'): KernelOperand {
-  const { device, storage, offset } = target;
+  const { device, storage, offset, origin } = target;
   const size = Math.ceil(target.size / 2);
   const assertUsable = (operation: string) => target.assertUsable(operation);
-  return { device, storage, dtype, shape: [size], strides: [1], offset: offset / 2, size, assertUsable };
+  return { device, storage, dtype, shape: [size], strides: [1], offset: offset / 2, size, origin, assertUsable };
 }
 
 /**

@@ -1,6 +1,7 @@
 /** Tensors from numbers: given, constant or random. */
 import { copyInto, fill } from './copy.ts';
 import { CpuDevice } from './cpu/cpu-device.ts';
+import { debugged } from './debug.ts';
 import type { Device } from './device.ts';
 import { computeDType, type DType, dtypes, type NumericArray, typedArray } from './dtype.ts';
 import { ArgumentError, DTypeError, ShapeError } from './errors.ts';
@@ -25,7 +26,7 @@ let standard: Device | null = null;
 
 /** The device that creation functions use where none is named. */
 export function defaultDevice(): Device {
-  standard ??= new CpuDevice();
+  standard ??= debugged(new CpuDevice());
   return standard;
 }
 

@@ -25,6 +25,8 @@ export interface KernelOperand {
   readonly strides: Strides;
   readonly offset: number;
   readonly size: number;
+  /** The operation that made it. */
+  readonly origin: string;
   assertUsable(operation: string): void;
 }
 

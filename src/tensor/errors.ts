@@ -54,6 +54,16 @@ export class ChatTemplateError extends FrostgradError {}
 /** The graph cannot be walked backwards: nothing in it is live, or it was walked before. */
 export class BackwardError extends FrostgradError {}
 
+/** An operation made NaN or infinite values out of finite ones; looked for under FROSTGRAD_DEBUG=1. */
+export class NonFiniteValueError extends FrostgradError {
+  readonly operation: string;
+
+  constructor(message: string, operation: string) {
+    super(message);
+    this.operation = operation;
+  }
+}
+
 /** A gradient became NaN or infinite. The parameters keep the values they had before that step. */
 export class NonFiniteGradientError extends FrostgradError {
   readonly parameter: string;

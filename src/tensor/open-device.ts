@@ -1,6 +1,7 @@
 /** The choice of a device. */
 import { CpuDevice, type CpuOptions } from './cpu/cpu-device.ts';
 import { offerDefaultDevice } from './create.ts';
+import { debugged } from './debug.ts';
 import type { Device } from './device.ts';
 import { ArgumentError, NoAdapterError } from './errors.ts';
 import { checkOptions } from './options.ts';
@@ -32,7 +33,7 @@ export async function openDevice(
   checkOptions('openDevice', options, ['memoryBudget', 'kernelSet', 'gpu', 'threads', 'form'], null);
   if (kind === 'cpu' && options.gpu) throw new ArgumentError("openDevice: a device 'cpu' takes no gpu");
   const takesCpu = kind === 'cpu' || (kind === 'auto' && !options.gpu && !(await hasGraphicsHardware()));
-  return offerDefaultDevice(takesCpu ? new CpuDevice(options) : await WebGpuDevice.open(options));
+  return offerDefaultDevice(debugged(takesCpu ? new CpuDevice(options) : await WebGpuDevice.open(options)));
 }
 
 async function hasGraphicsHardware(): Promise<boolean> {

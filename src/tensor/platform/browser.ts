@@ -73,6 +73,7 @@ export const platform: Platform = {
   parallelism: () => (canShare ? (self.navigator.hardwareConcurrency ?? 1) : 1),
   environment: () => null,
   warn: (message) => console.warn(message),
+  onExit: () => {},
 
   collectGarbage: () => {},
   // A timer would be held back by 4 ms.

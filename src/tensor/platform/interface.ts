@@ -9,6 +9,8 @@ export interface Platform {
   /** The value of an environment variable; null where there is none. */
   environment(name: string): string | null;
   warn(message: string): void;
+  /** Calls `listener` when the process ends; in a browser nothing does. */
+  onExit(listener: () => void): void;
 
   /** Has the engine collect what nothing refers to any more; nothing happens where it cannot be asked. */
   collectGarbage(): void;

@@ -79,6 +79,7 @@ export const platform: Platform = {
   parallelism: availableParallelism,
   environment: (name) => process.env[name] || null,
   warn: (message) => process.emitWarning(message),
+  onExit: (listener) => process.on('exit', listener),
   collectGarbage() {
     collector ??= exposedCollector();
     collector();
