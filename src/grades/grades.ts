@@ -32,8 +32,8 @@ export interface GradESOptions {
   /** Share of T over which the signal is averaged; 0 averages nothing. */
   horizon?: number;
   /**
-   * Share of T during which the value must stay below the threshold, at every check, and that passes between two freezes; the
-   * matrix that is lowest goes first. 0: one low value is enough, for as many matrices as have one.
+   * Share of T during which the value must stay below the threshold, at every check, and that passes between two freezes, each of
+   * one matrix in 14 that are watched; the lowest go first. 0: one low value is enough, for as many matrices as have one.
    */
   patience?: number;
   /**
@@ -69,6 +69,8 @@ const defaults = {
   freezeLeftovers: false,
   fromBelow: false,
 };
+/** Matrices of the models that the patience was chosen on: of so many, one freezes at a time. */
+const matricesOfOneFreeze = 14;
 /** How many samples an average has in the runs that the default threshold was chosen on. */
 const samplesOfAverage = 192;
 
@@ -103,7 +105,7 @@ interface Followed {
 
 /**
  * GradES (arXiv 2509.01842), with a signal that is free of mini-batch noise and relative to each matrix's own peak, averaged,
- * with patience, and one freeze at a time. Training is over when all watched matrices are frozen.
+ * with patience, and few freezes at a time. Training is over when all watched matrices are frozen.
  *
  * The sums are reduced on the device and read back once a check, without waiting: what step s measured takes effect at
  * the next check, exactly, so that the same seed gives the same run. A first sample is unknown, not zero; a NaN or infinite
@@ -269,9 +271,10 @@ export class GradES implements Policy {
     }
     const height = ({ entry: { block } }: (typeof ready)[number]) => (fromBelow ? (block ?? Number.MAX_VALUE) : 0);
     ready.sort((a, b) => height(a) - height(b) || a.value - b.value);
-    for (const { entry, value } of ready) {
-      if (now - this.#lastFreeze < patience) break;
-      if (patience > 0) this.#lastFreeze = now;
+    const atATime = patience > 0 ? Math.ceil(this.#followed.length / matricesOfOneFreeze) : ready.length;
+    const freezing = now - this.#lastFreeze < patience ? [] : ready.slice(0, atATime);
+    for (const { entry, value } of freezing) {
+      this.#lastFreeze = now;
       this.#registry.freeze(entry, { step: now, value, threshold, reason: 'converged' });
     }
     if (takesLeftovers) freezeLeftovers(this.#registry, this.watched, now);

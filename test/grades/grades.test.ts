@@ -183,6 +183,14 @@ describe('when a matrix freezes', () => {
     expect(dense.freezeSteps).toEqual([61, 65, 69]);
   });
 
+  test('of 28 matrices two freeze at a time, so that all of a deep model can', async () => {
+    const script: Script = (step) => (step < 50 ? 100 : 10);
+    const options = { steps: 1000, ...magnitude, threshold: 0.5, grace: 0, interval: 5, patience: 0.02 } as const;
+    const { freezeSteps } = await new Play(GradES, script, options, { blocks: 4 }).run(1000);
+    // Checks at 1, 6, …: 51 is the first low one, and 71 is patient enough.
+    expect(freezeSteps).toEqual(Array.from({ length: 28 }, (_, i) => 76 + 20 * Math.floor(i / 2)));
+  });
+
   test('from below: the lowest block first, and in it the lowest signal', async () => {
     const names = [2, 0, 1].flatMap((block) =>
       ['value', 'key'].map((kind) => `blocks.${block}.attention.${kind}.weight`),
