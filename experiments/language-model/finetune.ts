@@ -26,6 +26,7 @@ import {
   Checkpoints,
   checkFits,
   type Decoder,
+  FileWriteError,
   loadPretrained,
   loadTokenizer,
   openDevice,
@@ -206,7 +207,15 @@ await runCommand(async () => {
   });
   const { training, registry } = tuning;
   const checkpoints = new Checkpoints(path);
-  const save = async () => checkpoints.write(training.step, await training.save());
+  const save = async () => {
+    try {
+      await checkpoints.write(training.step, await training.save());
+    } catch (error) {
+      if (error instanceof FileWriteError)
+        console.error(`\nWhat was kept before is whole. ${goOn}, once there is room.`);
+      throw error;
+    }
+  };
   const newest = await checkpoints.newest();
   if (newest !== null) {
     await training.restore(newest);

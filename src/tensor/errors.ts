@@ -51,6 +51,9 @@ export class UnsupportedModelError extends FrostgradError {}
 /** A chat that its template refuses, or a template that cannot be rendered. */
 export class ChatTemplateError extends FrostgradError {}
 
+/** A file or folder cannot be written: the disk is full, or it is not allowed. What stood there before still does. */
+export class FileWriteError extends FrostgradError {}
+
 /** The graph cannot be walked backwards: nothing in it is live, or it was walked before. */
 export class BackwardError extends FrostgradError {}
 

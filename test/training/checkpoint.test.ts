@@ -6,6 +6,7 @@ import { expect, test } from 'vitest';
 import {
   Checkpoints,
   FileFormatError,
+  FileWriteError,
   readCheckpoint,
   type Saved,
   writeCheckpoint,
@@ -46,9 +47,11 @@ test('a file that cannot be written leaves the old one, and nothing beside it', 
   const file = join(folder, 'checkpoint.safetensors');
   await writeCheckpoint(file, { step: 1 });
   const before = readFileSync(file);
-  await expect(writeCheckpoint(join(folder, 'missing', 'file'), { step: 2 })).rejects.toThrow(/ENOENT/);
+  const failed = writeCheckpoint(join(folder, 'missing', 'file'), { step: 2 });
+  await expect(failed).rejects.toThrow(FileWriteError);
+  await expect(failed).rejects.toThrow(/missing\/file cannot be written \(ENOENT/);
   // A folder in the place of the file: the rename fails, after everything was written.
-  await expect(writeCheckpoint(folder, { step: 2 })).rejects.toThrow();
+  await expect(writeCheckpoint(folder, { step: 2 })).rejects.toThrow(FileWriteError);
   expect(readFileSync(file)).toEqual(before);
   expect(readdirSync(folder)).toEqual(['checkpoint.safetensors']);
 });

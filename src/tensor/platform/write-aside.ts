@@ -2,6 +2,7 @@
 import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { FileWriteError } from '../errors.ts';
 
 /** The process stands in the name, so that two that write the same file do not write into one another. */
 const unfinishedName = (path: string) => `${path}.${process.pid}.unfinished`;
@@ -12,7 +13,7 @@ export function writerOf(name: string): number | null {
   return writer === undefined ? null : Number(writer);
 }
 
-/** Writes a file piece by piece. */
+/** Writes a file piece by piece. @throws FileWriteError; what stood under the name still does then. */
 export async function writeAside(
   path: string,
   fill: (write: (bytes: Uint8Array) => Promise<void>) => Promise<void>,
@@ -29,7 +30,8 @@ export async function writeAside(
     await rename(unfinished, path);
   } catch (error) {
     await removeQuietly(unfinished);
-    throw error;
+    if (!(error instanceof Error && 'code' in error)) throw error;
+    throw new FileWriteError(`${path} cannot be written (${error.message})`, { cause: error });
   }
   syncFolder(dirname(path));
 }
