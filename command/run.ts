@@ -11,6 +11,11 @@ import { OptionError } from './options.ts';
  * of the program and is thrown on.
  */
 export async function runCommand(main: () => Promise<void>): Promise<void> {
+  // Whoever read what is printed, such as `head`, may have read enough.
+  process.stdout.on('error', (error) => {
+    if ('code' in error && error.code === 'EPIPE') process.exit();
+    throw error;
+  });
   try {
     await main();
   } catch (error) {
