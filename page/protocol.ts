@@ -73,7 +73,8 @@ export type Message =
   | { type: 'step'; state: StepState }
   /** The backward graph of the run with the rule: at its first step, and whenever it has changed. */
   | { type: 'graph'; graph: DrawnGraph }
-  | { type: 'frozen' | 'thawed'; event: FreezeEvent }
+  | { type: 'frozen'; event: FreezeEvent }
+  | { type: 'thawed'; event: FreezeEvent }
   | { type: 'samples'; step: number; samples: readonly Sample[] }
   | { type: 'attention'; attention: AttentionPicture }
   /** Steps that can be gone back to, all of them. */

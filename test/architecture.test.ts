@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const folders = ['src', 'command', 'experiments', 'bench'].filter((folder) => existsSync(join(root, folder)));
+const folders = ['src', 'command', 'experiments', 'bench', 'page'].filter((folder) => existsSync(join(root, folder)));
 /** From the bottom to the top: a file imports from its own layer and from those below. */
 const layers = ['tensor', 'autograd', 'nn', 'pretrained', 'grades', 'training', 'index.ts'];
 
@@ -23,7 +23,7 @@ function importsOf(path: string): string[] {
   const found = (texts.get(path) ?? '').matchAll(
     /^(?:import|export)\b[^;'"]*?from '(\.[^']+)'|\bimport\(?\s*'(\.[^']+)'/gm,
   );
-  return [...found].map(([, from, whole]) => normalize(join(dirname(path), from ?? whole)));
+  return [...found].map(([, from, whole]) => normalize(join(dirname(path), (from ?? whole).replace(/\?\w+$/, ''))));
 }
 
 function layerOf(path: string): number {
@@ -78,6 +78,8 @@ test.each([
   ['experiments', 'bench'],
   ['command', 'experiments'],
   ['command', 'bench'],
+  ['page', 'experiments'],
+  ['experiments', 'page'],
 ])('%s imports nothing of %s', (from, to) => {
   const arrows = [...texts.keys()]
     .filter((path) => path.startsWith(`${from}/`))

@@ -225,7 +225,7 @@ function nonFinite(
   );
 }
 
-const librarySource = decodeURIComponent(new URL('..', import.meta.url).pathname);
+const librarySource = decodeURIComponent(new URL(/* @vite-ignore */ '..', import.meta.url).pathname);
 
 /** The innermost line of the program that uses the library. */
 function callingLine(): string {
