@@ -89,8 +89,9 @@ export class Engine {
     });
     this.#tellRule();
     for (const run of Object.values(this.#runs)) await run.measureAccuracy();
-    await this.#keep();
+    await this.#showGraph();
     await this.#show();
+    await this.#keep();
   }
 
   /** One step of each run that has not ended. */
@@ -98,11 +99,7 @@ export class Engine {
     for (const name of ['full', 'rule'] as const) {
       const run = this.#runs[name];
       if (run.state.ended) continue;
-      const graph = await run.advance(name === 'rule' && this.#graphIsOld);
-      if (graph) {
-        this.#graphIsOld = false;
-        this.#emit({ type: 'graph', graph });
-      }
+      await run.advance();
     }
     const { full, rule } = this.#runs;
     const { step } = this;
@@ -119,19 +116,21 @@ export class Engine {
       const { state } = this.#runs[name];
       if (state.ended && state.step === step) await this.#end(name);
     }
+    await this.#showGraph();
     if (step % this.#every(samplings) === 0 || this.finished) await this.#show();
     if (step % this.#every(checkpoints) === 0) await this.#keep();
   }
 
   /** By hand. @throws ArgumentError for a matrix that there is none of, or after the end. */
-  freeze(name: string): void {
+  async freeze(name: string): Promise<void> {
     const { registry } = this.#runs.rule;
     registry.freeze(this.#matrix(name), { step: this.step, reason: 'by hand' });
     this.#device.trim();
+    await this.#showGraph();
   }
 
   /** With what froze because the matrix's block had. */
-  thaw(name: string): void {
+  async thaw(name: string): Promise<void> {
     const { registry } = this.#runs.rule;
     const matrix = this.#matrix(name);
     const isLeftover = ({ kind, block }: RegistryEntry) =>
@@ -139,6 +138,7 @@ export class Engine {
     for (const entry of [matrix, ...registry.entries.filter(isLeftover)]) {
       registry.thaw(entry, { step: this.step, reason: 'by hand' });
     }
+    await this.#showGraph();
   }
 
   /** The rule goes on with other settings; what it has learned of the matrices stays where it is the same rule. */
@@ -272,11 +272,19 @@ export class Engine {
     this.#graphIsOld = true;
     this.#emit({ type: 'restored', step });
     this.#tellCheckpoints();
+    await this.#showGraph();
     await this.#show();
   }
 
   #tellCheckpoints(): void {
     this.#emit({ type: 'checkpoints', steps: this.#checkpoints.map(({ step }) => step) });
+  }
+
+  /** The graph, if it is another than the one shown. */
+  async #showGraph(): Promise<void> {
+    if (!this.#graphIsOld) return;
+    this.#graphIsOld = false;
+    this.#emit({ type: 'graph', graph: await this.#runs.rule.nextGraph() });
   }
 
   async #show(): Promise<void> {

@@ -25,8 +25,7 @@ const followers = ['reshape', 'rotary'];
 export class ModulePaths {
   readonly #paths = new WeakMap<Node, string>();
   readonly #model: Module<never, unknown>;
-  /** Looking costs a walk over the graph. */
-  isLooking = false;
+  #isLooking = false;
 
   constructor(model: Module<never, unknown>) {
     this.#model = model;
@@ -34,9 +33,19 @@ export class ModulePaths {
       const forward = module.forward.bind(module);
       module.forward = (...inputs: never): unknown => {
         const output = forward(...inputs);
-        if (this.isLooking && isTensor(output)) this.#mark(output, path);
+        if (this.#isLooking && isTensor(output)) this.#mark(output, path);
         return output;
       };
+    }
+  }
+
+  /** Runs `body` with an eye on which module records what, which costs a walk over the graph for each. */
+  looking<T>(body: () => T): T {
+    this.#isLooking = true;
+    try {
+      return body();
+    } finally {
+      this.#isLooking = false;
     }
   }
 

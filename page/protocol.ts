@@ -3,7 +3,15 @@
 export const taskNames = ['sort', 'reverse', 'text', 'files'] as const;
 export type TaskName = (typeof taskNames)[number];
 
-export const ruleNames = ['grades', 'paper-1', 'paper-3', 'released-code', 'from-below', 'none'] as const;
+export const ruleNames = [
+  'grades-below',
+  'grades',
+  'paper-1',
+  'paper-3',
+  'released-code',
+  'from-below',
+  'none',
+] as const;
 export type RuleName = (typeof ruleNames)[number];
 
 export const deviceNames = ['cpu', 'webgpu'] as const;
@@ -12,11 +20,11 @@ export type DeviceName = (typeof deviceNames)[number];
 /** What freezes, and when. Shares are parts of the schedule. */
 export interface RuleSettings {
   rule: RuleName;
-  /** `grades`: a share of a matrix's own peak. The rules of the paper: τ, in units of the sum that is watched. */
+  /** Of GradES a share of a matrix's own peak. Of the rules of the paper τ, in units of the sum that is watched. */
   threshold: number;
   /** Share before which nothing freezes. */
   grace: number;
-  /** Share during which a value must stay below the threshold: `grades` alone. */
+  /** Share during which a value must stay below the threshold: of GradES alone. */
   patience: number;
 }
 
@@ -71,7 +79,7 @@ export type Message =
   /** What computes, and why: at the start, and when another has taken over. */
   | { type: 'device'; device: DeviceDescription }
   | { type: 'step'; state: StepState }
-  /** The backward graph of the run with the rule: at its first step, and whenever it has changed. */
+  /** The backward graph that the run with the rule will have in its next step: at the start, and whenever it has changed. */
   | { type: 'graph'; graph: DrawnGraph }
   | { type: 'frozen'; event: FreezeEvent }
   | { type: 'thawed'; event: FreezeEvent }
@@ -181,7 +189,7 @@ export interface FreezeEvent {
   reason: string;
 }
 
-/** The graph of one step as the backward pass will walk it. */
+/** The graph of one step, as the backward pass will walk it. */
 export interface DrawnGraph {
   step: number;
   nodes: readonly DrawnNode[];

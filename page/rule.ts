@@ -1,9 +1,9 @@
 /** From the settings of a rule to the policy that carries it out, and the newest values of what it watches. */
 import {
+  fromBelow as blocksFromBelow,
   type Check,
   FreezeList,
   freezeLeftovers,
-  fromBelow,
   GradES,
   gradientChange,
   gradientMagnitude,
@@ -44,8 +44,10 @@ export function makeRule(
     onCheck: (listener) => policy.onCheck(listener),
   });
   switch (rule) {
+    case 'grades-below':
     case 'grades': {
-      const made = watched(new GradES(registry, optimizer, { ...options, patience }), splitHalf);
+      const fromBelow = rule === 'grades-below';
+      const made = watched(new GradES(registry, optimizer, { ...options, patience, fromBelow }), splitHalf);
       return { ...made, watching: { ...made.watching, unit: 'share', patienceSteps: Math.ceil(patience * steps) } };
     }
     case 'paper-1':
@@ -55,7 +57,7 @@ export function makeRule(
     case 'released-code':
       return watched(new ReleasedCode(registry, optimizer, options), weightChange);
     case 'from-below': {
-      const list = fromBelow(registry, { from: graceSteps, to: Math.round((graceSteps + steps) / 2) });
+      const list = blocksFromBelow(registry, { from: graceSteps, to: Math.round((graceSteps + steps) / 2) });
       const policy = new FreezeList(registry, { list, freezeLeftovers: true });
       return { policy, watching: { ...watching, unit: 'none', signal: null } };
     }

@@ -57,7 +57,6 @@ export class Run {
   readonly #training: Training;
   readonly #paths: ModulePaths;
   #summary: GraphSummary | null = null;
-  #drawing: DrawnGraph | null = null;
   /** Spent in a step on what only the page wants. */
   #looking = 0;
   state: RunState = {
@@ -83,24 +82,21 @@ export class Run {
       schedule: warmupCosine({ peak: peakRate, steps, warmup: Math.round(warmupShare * steps) }),
       registry: this.registry,
       policies: this.rule ? [this.rule.policy] : [],
-      loss: (at) => this.#loss(at),
+      loss: (at) => this.#watchedLoss(at),
     });
     const random = new Random(seed, heldOutStream);
     this.heldOut = Array.from({ length: heldOutExamples }, () => task.example(random, 'held-out'));
   }
 
-  /** One step, after which `state` is new. @returns the graph, where it was asked for. */
-  async advance(wantsGraph: boolean): Promise<DrawnGraph | null> {
-    const { device } = this.options;
-    const before = snapshotWork(device);
-    this.#paths.isLooking = wantsGraph;
-    this.#drawing = null;
+  /** One step, after which `state` is new. */
+  async advance(): Promise<void> {
+    const before = snapshotWork(this.options.device);
     this.#looking = 0;
     const start = performance.now();
     await this.#training.advance();
     const loss = await this.#training.loss();
     const milliseconds = performance.now() - start - this.#looking;
-    const { totalDispatches: dispatches } = workSince(device, before);
+    const { totalDispatches: dispatches } = workSince(this.options.device, before);
     const { forward, backward, optimizer } = this.#training.operations;
     const operationsSoFar = forward + backward + optimizer;
     this.state = {
@@ -110,7 +106,12 @@ export class Run {
       savedBytes: this.#summary?.savedBytes ?? 0,
       ended: this.#training.finished,
     };
-    return this.#drawing;
+  }
+
+  /** The backward graph that the next step would have. */
+  nextGraph(): Promise<DrawnGraph> {
+    const at = this.#training.step + 1;
+    return step(() => this.#paths.looking(() => drawnGraph(new Graph(this.#loss(at)), this.#paths, at)));
   }
 
   /** To be called when the run has ended. */
@@ -188,11 +189,13 @@ export class Run {
     const targets = examples.map((example) => example.targets);
     const shape = task.head === 'language-model' ? [batch, task.length] : [batch];
     const wanted = tensor(Int32Array.from(targets.flat()), { device, shape });
-    const loss = crossEntropy(this.model.call(this.#tensor(examples.map(({ tokens }) => tokens))), wanted);
+    return crossEntropy(this.model.call(this.#tensor(examples.map(({ tokens }) => tokens))), wanted);
+  }
+
+  #watchedLoss(at: number): Tensor {
+    const loss = this.#loss(at);
     const start = performance.now();
-    const graph = new Graph(loss);
-    this.#summary = graph.summary();
-    if (this.#paths.isLooking) this.#drawing = drawnGraph(graph, this.#paths, at);
+    this.#summary = new Graph(loss).summary();
     this.#looking += performance.now() - start;
     return loss;
   }

@@ -26,21 +26,31 @@ export interface RuleDescription {
 }
 
 const share: Range = { lowest: 0, highest: 0.9, step: 0.01 };
-const sum: Range = { lowest: 0.5, highest: 50, step: 0.5 };
+const gradesRanges = {
+  usual: { threshold: 0.3, grace: 0.15, patience: 0.02 },
+  threshold: { lowest: 0.05, highest: 0.95, step: 0.01 },
+  grace: share,
+  patience: { lowest: 0, highest: 0.3, step: 0.005 },
+};
+const sum: Range = { lowest: 0.1, highest: 20, step: 0.1 };
 
 export const rules: Readonly<Record<RuleName, RuleDescription>> = {
+  'grades-below': {
+    label: 'GradES, the lowest block first',
+    explanation:
+      'The split-half signal of a matrix has fallen below a share of its own peak, and stayed there. Of several, one of the lowest ' +
+      'block freezes first: once that block is done, nothing has to be carried down to it.',
+    ...gradesRanges,
+  },
   grades: {
-    label: 'GradES, as this library has it',
-    explanation: 'The split-half signal of a matrix has fallen below a share of its own peak, and stayed there.',
-    usual: { threshold: 0.3, grace: 0.15, patience: 0.02 },
-    threshold: { lowest: 0.05, highest: 0.95, step: 0.01 },
-    grace: share,
-    patience: { lowest: 0, highest: 0.3, step: 0.005 },
+    label: 'GradES, the lowest signal first',
+    explanation: 'The same, but of several the one with the lowest signal freezes first, wherever it stands.',
+    ...gradesRanges,
   },
   'paper-1': {
     label: 'The paper, version 1',
     explanation: 'The magnitude of the gradient, ‖∇W‖₁, is below τ, once.',
-    usual: { threshold: 4, grace: 0.5, patience: 0 },
+    usual: { threshold: 1, grace: 0.5, patience: 0 },
     threshold: sum,
     grace: share,
     patience: null,
@@ -48,7 +58,7 @@ export const rules: Readonly<Record<RuleName, RuleDescription>> = {
   'paper-3': {
     label: 'The paper, version 3',
     explanation: 'The change of the gradient from step to step, ‖∇Wₜ − ∇Wₜ₋₁‖₁, is below τ, once.',
-    usual: { threshold: 5, grace: 0.5, patience: 0 },
+    usual: { threshold: 2, grace: 0.5, patience: 0 },
     threshold: sum,
     grace: share,
     patience: null,
@@ -56,8 +66,8 @@ export const rules: Readonly<Record<RuleName, RuleDescription>> = {
   'released-code': {
     label: 'The code that the paper released',
     explanation: 'The weights changed by less than τ since the step before, ‖ΔW‖₁: it never looks at a gradient.',
-    usual: { threshold: 0.3, grace: 0.5, patience: 0 },
-    threshold: { lowest: 0.05, highest: 5, step: 0.05 },
+    usual: { threshold: 0.1, grace: 0.5, patience: 0 },
+    threshold: { lowest: 0.005, highest: 1, step: 0.005 },
     grace: share,
     patience: null,
   },
@@ -82,7 +92,7 @@ export const rules: Readonly<Record<RuleName, RuleDescription>> = {
 export const seeds: Range = { lowest: 0, highest: 2 ** 32 - 1, step: 1 };
 export const lengths: Range = { lowest: 20, highest: 5000, step: 1 };
 
-const usualRule: RuleName = 'grades';
+const usualRule: RuleName = 'grades-below';
 const usualTask: TaskName = 'sort';
 
 export const usualSettings: Settings = {

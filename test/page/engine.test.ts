@@ -23,7 +23,7 @@ import {
 
 const none: TaskData = { text: '', files: [] };
 /** So that much freezes in few steps. */
-const eager: Settings = { ...usualSettings, steps: 48, threshold: 0.95, grace: 0.1, patience: 0.02 };
+const eager: Settings = { ...usualSettings, steps: 32, threshold: 0.95, grace: 0.1, patience: 0.02 };
 
 let device: Device;
 beforeAll(async () => {
@@ -79,8 +79,7 @@ describe('a run that freezes', () => {
   test('loses nodes, bytes, dispatches and operations; the nodes that stay keep their names', async () => {
     const { all, advance } = await begun(eager);
     const states = await advance(eager.steps);
-    const events = all('frozen').map(({ event }) => event);
-    const frozen = events.map(({ name }) => name);
+    const frozen = all('frozen').map(({ event }) => event.name);
     expect(frozen.filter((name) => name.startsWith('blocks.0.')).length).toBeGreaterThanOrEqual(7);
     const graphs = all('graph').map(({ graph }) => graph);
     const [first, last] = [graphs[0], graphs[graphs.length - 1]];
@@ -94,10 +93,9 @@ describe('a run that freezes', () => {
       expect(edges.flat().filter((id) => !ids.includes(id))).toEqual([]);
       expect(nodes.flatMap(({ saved }) => saved).reduce((sum, { bytes }) => sum + bytes, 0)).toBe(savedBytes);
     }
-    const gone = events.filter((event) => event.step < last.step).map(({ name }) => name);
-    expect(last.parameters.map(({ name }) => name).filter((name) => gone.includes(name))).toEqual([]);
+    expect(last.parameters.map(({ name }) => name).filter((name) => frozen.includes(name))).toEqual([]);
     const [before, after] = [states[0], states[states.length - 1]];
-    expect(after.rule.nodes).toBe(last.nodes.length);
+    expect(graphs.map(({ nodes }) => nodes.length)).toContain(after.rule.nodes);
     expect(after.rule.dispatches).toBeLessThan(before.rule.dispatches);
     expect(after.rule.operationsSoFar).toBeLessThan(after.full.operationsSoFar);
     expect(after.stop.step).toBeLessThan(after.full.step);
@@ -125,7 +123,7 @@ describe('a run that freezes', () => {
 
   test('takes other settings on the way, and another rule', async () => {
     const { engine, all, advance } = await begun({ ...eager, threshold: 0.05 });
-    await advance(20);
+    await advance(16);
     expect(all('frozen')).toEqual([]);
     await engine.changeRule({ ...eager });
     await advance(4);
@@ -147,14 +145,13 @@ test('by hand a matrix leaves the graph and comes back', async () => {
       ?.graph.parameters.map((parameter) => parameter.name);
   await advance(1);
   expect(trained()).toContain(name);
-  engine.freeze(name);
-  const [frozen] = await advance(1);
+  await engine.freeze(name);
   expect(trained()).not.toContain(name);
+  const [frozen] = await advance(1);
   expect(frozen.matrices.filter((matrix) => matrix.frozen)).toHaveLength(1);
-  engine.thaw(name);
-  await advance(1);
+  await engine.thaw(name);
   expect(trained()).toContain(name);
-  expect(() => engine.freeze('blocks.7.query')).toThrow('there is no matrix blocks.7.query');
+  await expect(engine.freeze('blocks.7.query')).rejects.toThrow('there is no matrix blocks.7.query');
 });
 
 test('what a head looks at is what the fused attention gathers by', async () => {
@@ -197,9 +194,9 @@ test.each([
   ],
   ['reverse', none],
 ] satisfies [TaskName, TaskData][])('the task %s trains', async (task, data) => {
-  const { all, advance } = await begun({ ...eager, task, steps: 20 }, data);
-  const states = await advance(20);
-  expect(states[19].full.loss).toBeLessThan(states[0].full.loss);
+  const { all, advance } = await begun({ ...eager, task, steps: 12 }, data);
+  const states = await advance(12);
+  expect(states[11].full.loss).toBeLessThan(states[0].full.loss);
   expect(all('samples').at(-1)?.samples).toHaveLength(4);
 });
 
