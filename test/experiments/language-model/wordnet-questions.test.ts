@@ -39,4 +39,15 @@ test('questions are about common nouns, each in one split, with the right answer
   }
   // Those without a count in texts are left out.
   expect(numbers.slice(3200).filter((i) => seen.has(word(i)))).toEqual([]);
+
+  execFileSync(process.execPath, [
+    ...['--import', 'tsx', script, '--wordnet', wordnet, '--out', out],
+    ...['--task', 'kinds', '--train', '5', '--valid', '2', '--test', '3'],
+  ]);
+  const [{ choices, answer }, ...others] = readFileSync(join(out, 'train.jsonl'), 'utf8')
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  // The file of the lexicographers is that of artifacts.
+  expect([choices[answer], others.length]).toEqual(['artifact', 4]);
 });
