@@ -10,7 +10,7 @@ import { drawPanels } from '../report/panels.ts';
 import type { Document, Picture } from '../report/sections.ts';
 import { drawSignals, type Place, type Sample, type WatchedRun } from '../report/watched.ts';
 import type { Accuracy } from './choice-scores.ts';
-import type { Scores } from './fine-tuning.ts';
+import type { PrefixSavings, Scores } from './fine-tuning.ts';
 
 /** As `summary.json` and `--json` hold it. */
 export interface FineTuningResults extends WatchedRun {
@@ -34,6 +34,8 @@ export interface FineTuningResults extends WatchedRun {
   readonly operations: { forward: number; backward: number; optimizer: number; forwardSaved: number };
   /** By freezing, reckoned from the operations of a position before the first freeze. */
   readonly operationsSaved: number;
+  /** Of blocks that were not run again; null without `--prefix-cache`. */
+  readonly prefix: PrefixSavings | null;
   readonly trained: number;
   /** All matrices that trained at the start. */
   readonly matrices: readonly Place[];
@@ -91,7 +93,7 @@ function frozenOf({ freezes, matrices }: FineTuningResults): number {
 }
 
 function resultsTable(results: FineTuningResults) {
-  const { before, after, operations, operationsSaved, seconds, tokens, peakBytes } = results;
+  const { before, after, operations, operationsSaved, seconds, tokens, peakBytes, prefix } = results;
   const total = operations.forward + operations.backward + operations.optimizer;
   const accuracy = (name: string, of: (scores: Scores) => Accuracy | null) => {
     const [was, is] = [of(before), of(after)];
@@ -115,6 +117,17 @@ function resultsTable(results: FineTuningResults) {
         '',
         `${formatCount(operationsSaved, 'FLOP')} (${formatPercent(operationsSaved / (total + operationsSaved))})`,
       ],
+      ...(prefix
+        ? [
+            [
+              'of it by blocks not run again',
+              '',
+              `${formatCount(prefix.operations, 'FLOP')} (${formatPercent(prefix.share)} of forward)`,
+            ],
+            ['time that took away, reckoned', '', formatSeconds(prefix.seconds)],
+            ['kept of those blocks', '', `${formatBytes(prefix.bytes)}, below block ${prefix.block}`],
+          ]
+        : []),
       ['peak device memory', '', formatBytes(peakBytes)],
     ],
   );

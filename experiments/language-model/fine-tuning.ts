@@ -34,8 +34,17 @@ import { DatasetError } from '../data/files.ts';
 import type { MakePolicy } from '../policy-file.ts';
 import type { Sample as Point, WatchedRun } from '../report/watched.ts';
 import { type Accuracy, accuracyOf, picksOf } from './choice-scores.ts';
-import { choiceLogLikelihoods } from './log-likelihood.ts';
-import { type Batch, BatchOrder, batchOf, byLength, ignored, type Sample, type Splits } from './samples.ts';
+import { questionsLogLikelihoods } from './log-likelihood.ts';
+import {
+  type Batch,
+  BatchOrder,
+  batchOf,
+  byLength,
+  ignored,
+  type Question,
+  type Sample,
+  type Splits,
+} from './samples.ts';
 
 /** What trains. */
 export type Method =
@@ -101,9 +110,23 @@ interface Recorded {
   peakBytes: number;
   best: Point | null;
   before: Scores | null;
+  /** Of what leaves frozen blocks: the most that was kept, and the block that the forward pass last began at. */
+  prefix: { bytes: number; block: number };
   /** Operations and positions of the steps before the first freeze. */
   whole: { operations: number; positions: number };
   positions: number;
+}
+
+/** What the forward passes saved by beginning above frozen blocks. */
+export interface PrefixSavings {
+  readonly operations: number;
+  /** Of the operations of the forward passes, had they run all blocks. */
+  readonly share: number;
+  readonly seconds: number;
+  /** The most that was kept at once. */
+  readonly bytes: number;
+  /** Where the last pass began. */
+  readonly block: number;
 }
 
 interface Watching extends Policy {
@@ -117,7 +140,7 @@ const adapterStream = 20;
 const bestFile = 'best.safetensors';
 
 /** Lets the chosen part of a model train, and nothing else. @throws ArgumentError for targets that are not there, or a rank too large. */
-export function prepare({ model, family }: Pretrained, method: Method, seed: number): void {
+export function prepare({ model, family }: Pick<Pretrained, 'model' | 'family'>, method: Method, seed: number): void {
   if (method.kind === 'lora') {
     const { rank, alpha, rankStabilized, dropout, targets } = method;
     const parameters = model.namedParameters();
@@ -168,6 +191,7 @@ export class FineTuning {
     seconds: { train: 0, evaluate: 0 },
     ...{ losses: [], validation: [], speeds: [], memory: [], checks: [] },
     ...{ tokens: 0, peakBytes: 0, best: null, before: null, whole: { operations: 0, positions: 0 }, positions: 0 },
+    prefix: { bytes: 0, block: 0 },
   };
 
   /**
@@ -176,7 +200,7 @@ export class FineTuning {
    * @param state what else a checkpoint holds.
    */
   constructor(
-    { model }: Pretrained,
+    { model }: Pick<Pretrained, 'model'>,
     splits: Splits,
     settings: Settings,
     {
@@ -251,6 +275,18 @@ export class FineTuning {
     return forward + backward + optimizer;
   }
 
+  /**
+   * What was not run of the frozen blocks at the bottom; null where nothing is kept of them. The seconds are reckoned: as if what was
+   * not run had been as fast as what was.
+   */
+  get prefixSavings(): PrefixSavings | null {
+    if (!this.training.prefix) return null;
+    const { forwardSaved: operations, forward } = this.training.operations;
+    const { prefix, seconds } = this.recorded;
+    const share = forward === 0 ? 0 : operations / (forward + operations);
+    return { ...prefix, operations, share, seconds: (operations / Math.max(1, this.operations)) * seconds.train };
+  }
+
   /** One step, with what is recorded of it. Returns its tokens, without padding, and seconds. */
   async advance(): Promise<{ tokens: number; seconds: number }> {
     const { training, recorded } = this;
@@ -265,6 +301,11 @@ export class FineTuning {
     const positions = batches.reduce((sum, { rows, time }) => sum + rows.length * time, 0);
     const tokens = batches.reduce((sum, { lengths }) => sum + lengths.reduce((a, b) => a + b, 0), 0);
     recorded.seconds.train += seconds;
+    if (training.prefix) {
+      const { memoryBytes, diskBytes } = training.prefix.kept;
+      const bytes = Math.max(recorded.prefix.bytes, memoryBytes + diskBytes);
+      recorded.prefix = { bytes, block: training.prefix.block };
+    }
     recorded.tokens += tokens;
     recorded.positions += positions;
     if (!hadFrozen) {
@@ -314,25 +355,46 @@ export class FineTuning {
 
   /** Loss on test.jsonl, and accuracy where it holds questions. @throws {Interrupted} where `signal` is aborted. */
   scoreTest(signal: AbortSignal, onItem?: (done: number, total: number) => void): Promise<Scores> {
-    const { test } = this.#splits;
+    const { samples, questions } = this.#splits.test;
     return this.#timed(async () => {
       const count = this.settings.testItems ?? Number.POSITIVE_INFINITY;
-      const [samples, questions] = [test.samples.slice(0, count), test.questions.slice(0, count)];
-      const loss = await this.#meanLoss(samples, signal);
-      const picks: { byLikelihood: boolean; byCharacter: boolean }[] = [];
-      for (const { choices, answer, tokens } of questions) {
-        throwIfAborted(signal);
-        const picked = picksOf(choices, await choiceLogLikelihoods(this.model, tokens));
-        picks.push({ byLikelihood: picked.byLikelihood === answer, byCharacter: picked.byCharacter === answer });
-        onItem?.(picks.length, questions.length);
+      if (questions.length === 0) {
+        return { loss: await this.#meanLoss(samples.slice(0, count), signal), acc: null, accNorm: null };
       }
-      if (picks.length === 0) return { loss, acc: null, accNorm: null };
-      return {
-        loss,
-        acc: accuracyOf(picks.map(({ byLikelihood }) => byLikelihood)),
-        accNorm: accuracyOf(picks.map(({ byCharacter }) => byCharacter)),
-      };
+      const { loss, byLikelihood, byCharacter } = await this.#answer(questions.slice(0, count), signal, onItem);
+      return { loss, acc: accuracyOf(byLikelihood), accNorm: accuracyOf(byCharacter) };
     });
+  }
+
+  /** Which questions of test.jsonl are answered rightly by likelihood, and the mean loss over the tokens of the right choices. */
+  answerTest(signal: AbortSignal): Promise<{ loss: number; byLikelihood: boolean[] }> {
+    return this.#timed(() =>
+      this.#answer(this.#splits.test.questions.slice(0, this.settings.testItems ?? undefined), signal),
+    );
+  }
+
+  async #answer(
+    questions: readonly Question[],
+    signal: AbortSignal,
+    onItem: (done: number, total: number) => void = () => {},
+  ) {
+    const likelihoods = await questionsLogLikelihoods(
+      this.model,
+      questions.map(({ tokens }) => tokens),
+      (done) => {
+        throwIfAborted(signal);
+        onItem(done, questions.length);
+      },
+    );
+    const picks = questions.map(({ choices }, i) => picksOf(choices, likelihoods[i]));
+    const learned = questions.map(({ tokens, answer }) =>
+      tokens.length === 1 ? tokens[0].continuations[answer].length : tokens[answer].continuations[0].length,
+    );
+    return {
+      loss: -sumOf(questions.map(({ answer }, i) => likelihoods[i][answer])) / sumOf(learned),
+      byLikelihood: questions.map(({ answer }, i) => picks[i].byLikelihood === answer),
+      byCharacter: questions.map(({ answer }, i) => picks[i].byCharacter === answer),
+    };
   }
 
   /** In the form that the pictures draw. */
@@ -442,6 +504,10 @@ export class FineTuning {
       this.recorded.seconds.evaluate += (performance.now() - started) / 1000;
     }
   }
+}
+
+function sumOf(values: readonly number[]): number {
+  return values.reduce((a, b) => a + b, 0);
 }
 
 function throwIfAborted(signal?: AbortSignal): void {

@@ -36,7 +36,7 @@ import {
 } from '../../src/index.ts';
 import { type MakePolicy, readPolicyFile } from '../policy-file.ts';
 import { writeReport } from '../report/sections.ts';
-import { FineTuning, type Method, prepare, type Scores, type Settings } from './fine-tuning.ts';
+import { FineTuning, type Method, type PrefixSavings, prepare, type Scores, type Settings } from './fine-tuning.ts';
 import { type FineTuningResults, fineTuningDocument } from './fine-tuning-report.ts';
 import { readSplits, type Splits, splitFiles } from './samples.ts';
 import { templateNames } from './templates.ts';
@@ -270,6 +270,7 @@ await runCommand(async () => {
     },
     ...{ config, before, after, best, losses, validation, speeds, memory, peakBytes, tokens, seconds },
     ...{ operations: training.operations, operationsSaved: tuning.operationsSaved(), trained: tuning.trainedCount },
+    prefix: tuning.prefixSavings,
     ...{
       matrices: tuning.matrices.map(({ name, kind, block }) => ({ name, kind, block })),
       ...tuning.watched(),
@@ -306,6 +307,7 @@ await runCommand(async () => {
         const { step } = training;
         const point = tuning.recorded.losses.at(-1);
         const frozen = tuning.frozenCount;
+        const saved = tuning.prefixSavings;
         if (point?.step === step) {
           run.log({ event: 'step', step, loss: point.value, seconds, tokens, frozen, ...device.memory() });
         }
@@ -314,6 +316,7 @@ await runCommand(async () => {
           { text: `loss ${point?.value.toFixed(4) ?? '–'}`, importance: 5 },
           { text: `${(tokens / seconds).toFixed(0)} tokens/s`, importance: 3 },
           { text: `${frozen}/${tuning.matrices.length} frozen`, importance: 4 },
+          ...(saved ? [{ text: prefixInWords(saved), importance: 2 }] : []),
         ]);
         if (step % validateEvery === 0) {
           const loss = await tuning.validate();
@@ -435,6 +438,10 @@ async function sayMemory(model: Decoder, { train }: Splits, settings: Settings):
   console.log(
     `Memory: a step needs ${formatBytes(whole.peak)} of ${formatBytes(device.memoryBudget)} (${formatPercent(share)}): ${named.join(', ')}`,
   );
+}
+
+function prefixInWords({ block, share, bytes }: PrefixSavings): string {
+  return `forward from block ${block}, ${formatPercent(share, 0)} of it saved, ${formatBytes(bytes)} kept`;
 }
 
 function scoresInWords({ loss, acc, accNorm }: Scores): string {

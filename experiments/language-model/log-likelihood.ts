@@ -4,16 +4,20 @@ import {
   crossEntropy,
   type Decoder,
   KeyValueCache,
+  logSoftmax,
   noGrad,
   step,
   type TextTokenizer,
   tensor,
 } from '../../src/index.ts';
+import { getOrCreate } from '../../src/tensor/get-or-create.ts';
 import { DatasetError } from '../data/files.ts';
 import type { ChoiceItem } from './items.ts';
 
 /** Positions computed at a time: each takes as many logits as there are tokens in the vocabulary. */
 const piece = 256;
+/** Of which only the last position has logits. */
+const questionsAtATime = 64;
 
 /** A question in tokens, and each of its choices as what follows. */
 export interface ChoiceTokens {
@@ -46,6 +50,63 @@ export async function choiceLogLikelihoods(model: Decoder, tokens: readonly Choi
   const found: number[] = [];
   for (const each of tokens) found.push(...(await continuationLogLikelihoods(model, each)));
   return found;
+}
+
+/**
+ * The same of many questions. Where each choice is a single token, one pass over questions of the same length serves all their
+ * choices; others are taken one by one.
+ *
+ * @param onQuestions told how many were done, now and then; may throw, which ends it.
+ */
+export async function questionsLogLikelihoods(
+  model: Decoder,
+  questions: readonly (readonly ChoiceTokens[])[],
+  onQuestions: (done: number) => void = () => {},
+): Promise<number[][]> {
+  const found: number[][] = questions.map(() => []);
+  const alike = new Map<number, number[]>();
+  for (const [i, tokens] of questions.entries()) {
+    const [{ context, continuations }] = tokens;
+    const isSingle = tokens.length === 1 && continuations.every(({ length }) => length === 1);
+    getOrCreate(alike, isSingle ? context.length : 0, () => []).push(i);
+  }
+  let done = 0;
+  const take = async (places: readonly number[], likelihoods: () => Promise<number[][]>) => {
+    onQuestions(done);
+    for (const [i, values] of (await likelihoods()).entries()) found[places[i]] = values;
+    done += places.length;
+  };
+  for (const [length, places] of alike) {
+    const atATime = length === 0 ? 1 : questionsAtATime;
+    for (let from = 0; from < places.length; from += atATime) {
+      const some = places.slice(from, from + atATime);
+      const tokens = some.map((i) => questions[i]);
+      await take(some, () =>
+        length === 0
+          ? Promise.all(tokens.map((each) => choiceLogLikelihoods(model, each)))
+          : nextTokenLogLikelihoods(
+              model,
+              tokens.map(([each]) => each),
+            ),
+      );
+    }
+  }
+  onQuestions(done);
+  return found;
+}
+
+/** Of questions whose contexts are as long, and whose choices are single tokens. */
+async function nextTokenLogLikelihoods(model: Decoder, questions: readonly ChoiceTokens[]): Promise<number[][]> {
+  const { vocabulary } = model.config;
+  const values = await inEvaluation(model, () => {
+    const { device } = model.tokens.table;
+    const contexts = tensor(
+      questions.map(({ context }) => [...context]),
+      { device, dtype: 'i32' },
+    );
+    return logSoftmax(model.call(contexts, { lastOnly: true })).data();
+  });
+  return questions.map(({ continuations }, i) => continuations.map(([token]) => values[i * vocabulary + token]));
 }
 
 /** Log-likelihood of each continuation after the context, whose keys and values are computed once. */

@@ -222,19 +222,29 @@ test('adapters lower the loss; a run that was killed and ended goes on bit for b
   expect([spoken.stderr, spoken.code]).toEqual(['', 0]);
 }, 60_000);
 
-test('the upper blocks, and all weights: the loss falls, and the model is whole', async () => {
+test('the upper blocks, the lower ones kept, and all weights: the loss falls, and the model is whole', async () => {
   const [model, data, folder] = [smallModel(), numbers(), temporaryFolder()];
   const asked = ['--model', model, '--data', data, '--device', 'cpu', '--steps', '12', '--rate', '0.01'];
   for (const [i, method] of [
-    ['--layers', '1', '--checkpoint'],
+    ['--layers', '1', '--checkpoint', '--prefix-cache', '1'],
     ['--full', '--policy', 'stop', '--stop-steps', '8'],
   ].entries()) {
     const out = join(folder, String(i));
-    const { stderr, code } = await run('finetune', ...asked, ...method, '--out', out);
+    const { stdout, stderr, code } = await run('finetune', ...asked, ...method, '--out', out);
     expect([stderr, code]).toEqual(['', 0]);
-    const { before, after, steps, written } = JSON.parse(readFileSync(join(out, 'summary.json'), 'utf8'));
+    const { before, after, steps, written, prefix, operations } = JSON.parse(
+      readFileSync(join(out, 'summary.json'), 'utf8'),
+    );
     expect(after.loss).toBeLessThan(0.8 * before.loss);
     expect(steps).toBe(i === 0 ? 12 : 8);
+    expect(stdout.includes('forward from block 1')).toBe(i === 0);
+    if (i === 0) {
+      expect(prefix).toMatchObject({ block: 1, operations: operations.forwardSaved });
+      // Two of three epochs begin above one of two blocks; the head is run by all.
+      expect(prefix.share).toBeGreaterThan(0.1);
+      expect(prefix.bytes).toBeGreaterThan(0);
+      expect(prefix.seconds).toBeGreaterThan(0);
+    } else expect(prefix).toBeNull();
     expect(existsSync(join(written, 'model.safetensors')) && existsSync(join(written, 'tokenizer.json'))).toBe(true);
   }
 }, 60_000);
