@@ -6,7 +6,7 @@ import { circumstances, openForRuns } from '../compare/circumstances.ts';
 import { runOptions } from '../compare/options.ts';
 import { learningRates } from '../compare/protocol.ts';
 import type { Ablation } from '../compare/results.ts';
-import { UnitStore } from '../compare/store.ts';
+import { armUnits, UnitStore } from '../compare/store.ts';
 import { taskNames } from '../compare/tasks.ts';
 import { unitOf } from '../compare/units.ts';
 import { finish, openFolder, Work } from '../compare/work.ts';
@@ -82,7 +82,7 @@ await runCommand(async () => {
     ),
   );
   const smokeSteps = isQuick ? steps : null;
-  const work = new Work({ command: 'ablate', device: opened, store: new UnitStore(folder), smokeSteps });
+  const work = new Work({ command: 'ablate', device: opened, store: new UnitStore(folder, armUnits), smokeSteps });
   try {
     await work.pretrain([task]);
     const arms = await work.perform('ablation, one run at a time', units, 1);

@@ -11,7 +11,7 @@ import { openForRuns } from './circumstances.ts';
 import { parseOptions } from './options.ts';
 import * as protocol from './protocol.ts';
 import { comparisonDocument } from './report.ts';
-import { UnitStore } from './store.ts';
+import { armUnits, UnitStore } from './store.ts';
 import { study } from './study.ts';
 import { loadPolicy } from './user-policy.ts';
 import { finish, openFolder } from './work.ts';
@@ -28,7 +28,7 @@ await runCommand(async () => {
     policyHash: policy === null ? null : createHash('sha256').update(readFileSync(policy)).digest('hex'),
   };
   const folder = openFolder('compare', options, device, settings, resume || shard !== null || merge.length > 0);
-  const store = new UnitStore(folder);
+  const store = new UnitStore(folder, armUnits);
   for (const part of merge.map((each) => RunFolder.open(each))) {
     if (toJson({ config: part.config }) !== toJson({ config: folder.config })) {
       throw new RunFolderError(`${part.path} was made with other settings than these: give the options it had`);

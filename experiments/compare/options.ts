@@ -129,7 +129,8 @@ export function parseOptions(argv: readonly string[]) {
   };
 }
 
-const shard = {
+/** A part of the work, from 1. */
+export const shard = {
   placeholder: 'i/n',
   allowed: 'a part of n, such as 1/4',
   parse(given: string) {

@@ -7,11 +7,29 @@ import { type Unit, unitKey } from './units.ts';
 
 const unitsFolder = 'units';
 
-export class UnitStore {
-  readonly folder: RunFolder;
+/** What a command has to say of its units and their results. */
+export interface UnitKind<Unit, Result> {
+  /** Tells units apart, and names their files. */
+  key(unit: Unit): string;
+  isResult(value: unknown): value is Result;
+}
 
-  constructor(folder: RunFolder) {
+/** Of the comparison and the ablation. */
+export const armUnits: UnitKind<Unit, ArmResult> = {
+  key: unitKey,
+  isResult(value): value is ArmResult {
+    const { arm, accuracy, operations } = Object(value);
+    return typeof arm === 'string' && typeof accuracy === 'number' && typeof operations === 'object';
+  },
+};
+
+export class UnitStore<OwnUnit extends object, Result> {
+  readonly folder: RunFolder;
+  readonly #kind: UnitKind<OwnUnit, Result>;
+
+  constructor(folder: RunFolder, kind: UnitKind<OwnUnit, Result>) {
     this.folder = folder;
+    this.#kind = kind;
   }
 
   /**
@@ -19,7 +37,7 @@ export class UnitStore {
    *
    * @throws RunFolderError where the file is damaged, or of a unit that was told to do something else. It is left as it is.
    */
-  load(unit: Unit): ArmResult[] | null {
+  load(unit: OwnUnit): Result[] | null {
     const name = this.#fileOf(unit);
     if (!this.folder.has(name)) return null;
     const content = this.#read(this.folder, name);
@@ -30,7 +48,7 @@ export class UnitStore {
   }
 
   /** @throws RunFolderError where it cannot be written. */
-  save(unit: Unit, results: readonly ArmResult[]): void {
+  save(unit: OwnUnit, results: readonly Result[]): void {
     this.folder.writeJson(this.#fileOf(unit), { unit, results });
   }
 
@@ -46,18 +64,14 @@ export class UnitStore {
     }
   }
 
-  #fileOf(unit: Unit): string {
-    return `${unitsFolder}/${unitKey(unit)}.json`;
+  #fileOf(unit: OwnUnit): string {
+    return `${unitsFolder}/${this.#kind.key(unit)}.json`;
   }
 
-  #read(folder: RunFolder, name: string): { unit: object; results: ArmResult[] } {
+  #read(folder: RunFolder, name: string): { unit: object; results: Result[] } {
     const { unit, results } = Object(folder.readJson(name));
-    if (typeof unit === 'object' && Array.isArray(results) && results.every(isArmResult)) return { unit, results };
+    if (typeof unit === 'object' && Array.isArray(results) && results.every(this.#kind.isResult))
+      return { unit, results };
     throw new RunFolderError(`${folder.path}/${name} is no result of this command; move it away`);
   }
-}
-
-function isArmResult(value: unknown): value is ArmResult {
-  const { arm, accuracy, operations } = Object(value);
-  return typeof arm === 'string' && typeof accuracy === 'number' && typeof operations === 'object';
 }

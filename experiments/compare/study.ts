@@ -30,7 +30,11 @@ import { Work, workerCount } from './work.ts';
  *
  * @throws Interrupted, and CommandError where units failed; what is done is kept.
  */
-export async function study(options: CompareOptions, device: Device, store: UnitStore): Promise<Comparison | null> {
+export async function study(
+  options: CompareOptions,
+  device: Device,
+  store: UnitStore<Unit, ArmResult>,
+): Promise<Comparison | null> {
   const { steps: smokeSteps, merge } = options;
   const work = new Work({ command: 'compare', device, store, smokeSteps, onlyMerges: merge.length > 0 });
   const side = workerCount(options.workers, device);

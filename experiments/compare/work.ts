@@ -48,7 +48,7 @@ export function finish(command: Command, folder: RunFolder, document: Document, 
 interface WorkOptions {
   command: Command;
   device: Device;
-  store: UnitStore;
+  store: UnitStore<Unit, ArmResult>;
   /** Steps of a smoke run, whose bases are trained for less; null otherwise. */
   smokeSteps: number | null;
   /** Where the units of other runs are only put together, a unit that is missing is an error. */

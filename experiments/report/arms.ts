@@ -14,22 +14,27 @@ interface Group {
 const controls = ['short-cosine', 'short-cosine-2x', 'all-at-once', 'random-matrices', 'reversed', 'plateau'];
 
 const groups: readonly Group[] = [
-  { words: 'to the end', colour: 'ink', symbol: 'circle', holds: (arm) => ['full', 'lora', 'null'].includes(arm) },
-  { words: 'early stopping', colour: 'frozen', symbol: 'square', holds: (arm) => arm.includes('+stopping') },
+  { words: 'to the end', colour: 'ink', symbol: 'circle', holds: (arm) => /^(full|lora|null)$|to-the-end$/.test(arm) },
+  { words: 'early stopping', colour: 'frozen', symbol: 'square', holds: (arm) => /[+-]stopping/.test(arm) },
   {
     words: 'control',
     colour: 'muted',
     symbol: 'triangle',
     holds: (arm) => controls.some((control) => arm.endsWith(control)) || /plain[- ]stop$/.test(arm),
   },
-  { words: 'GradES', colour: 'live', symbol: 'star', holds: (arm) => /(^|\+)grades$/i.test(arm) },
+  {
+    words: 'GradES',
+    colour: 'live',
+    symbol: 'star',
+    holds: (arm) => /(^|\+)grades(-from-below|-without-cache)?$/i.test(arm),
+  },
   { words: 'the paper’s rules', colour: 'violet', symbol: 'diamond', holds: (arm) => /paper|released/.test(arm) },
   { words: 'another rule', colour: 'green', symbol: 'wye', holds: () => true },
 ];
 
 /** Names of arms are those of the options; the rule is written as its authors write it. */
 export function armLabel(arm: string): string {
-  return arm.replace(/(^|\+)grades$/, '$1GradES');
+  return arm.replace(/(^|\+)grades(?=$|-)/, '$1GradES');
 }
 
 export function isAdapted(arm: string): boolean {

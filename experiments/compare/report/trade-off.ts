@@ -15,11 +15,16 @@ interface TradeOff {
 }
 
 /** One mark an arm, joined to its name at the side. */
-export function drawTradeOff(title: string, points: readonly TradeOff[], palette: Palette): string {
+export function drawTradeOff(
+  title: string,
+  points: readonly TradeOff[],
+  palette: Palette,
+  { xLabel = 'operations, over those of “full”', base = '“full”' } = {},
+): string {
   const x = padded([0.5, 1, ...points.map(({ cost }) => cost)]);
   const colour = ({ arm }: TradeOff) => armStyle(arm, palette).colour;
   // GradES lies on top, whatever it shares its place with.
-  const ordered = [...points].sort((a, b) => Number(a.arm.endsWith('grades')) - Number(b.arm.endsWith('grades')));
+  const ordered = [...points].sort((a, b) => Number(isGradES(a)) - Number(isGradES(b)));
   return drawPanels({
     title,
     description: points.map(inWords).join('; '),
@@ -27,8 +32,8 @@ export function drawTradeOff(title: string, points: readonly TradeOff[], palette
     columns: 1,
     ownAxes: true,
     right: 210,
-    xLabel: 'operations, over those of “full”',
-    yLabel: 'points of accuracy, minus “full”',
+    xLabel,
+    yLabel: `points of accuracy, minus ${base}`,
     palette,
     panels: byTaskAndFamily(ordered).map(({ name, members }) => {
       const y = padded([-0.5, 0.1, ...members.map(({ points: gained }) => gained)]);
@@ -66,6 +71,10 @@ export function drawTradeOff(title: string, points: readonly TradeOff[], palette
       };
     }),
   });
+}
+
+function isGradES({ arm }: TradeOff): boolean {
+  return arm.includes('grades') && !arm.endsWith('plain-stop');
 }
 
 function inWords({ arm, cost, points }: TradeOff): string {

@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { RunFolder, RunFolderError } from '../../../command/run-folder.ts';
-import { UnitStore } from '../../../experiments/compare/store.ts';
+import { armUnits, UnitStore } from '../../../experiments/compare/store.ts';
 import { unitKey, unitOf } from '../../../experiments/compare/units.ts';
 import { temporaryFolder, writeFiles } from '../../temporary-folder.ts';
 import { madeUpComparison } from './made-up.ts';
@@ -21,7 +21,7 @@ function refusal(act: () => unknown): string {
   throw new Error('it was not refused');
 }
 
-const storeOf = (folder: RunFolder) => new UnitStore(folder);
+const storeOf = (folder: RunFolder) => new UnitStore(folder, armUnits);
 
 test('a unit that was saved is loaded, by another process as well; one that was not is null', () => {
   const path = join(temporaryFolder(), 'deep', 'run');

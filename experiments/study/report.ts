@@ -1,0 +1,207 @@
+/** What is told of a study: every arm beside the run to the end, the rules beside their rivals, and the two pictures. */
+
+import { formatBytes } from '../../command/format.ts';
+import { hierarchicalBootstrap, type Interval, mean, standardDeviation } from '../compare/bootstrap.ts';
+import { drawTradeOff } from '../compare/report/trade-off.ts';
+import { grouped } from '../compare/statistics.ts';
+import { armLabel } from '../report/arms.ts';
+import { counted, fixed, signed } from '../report/numbers.ts';
+import {
+  beginning,
+  columnsOf,
+  type Document,
+  markedAsSmoke,
+  type Picture,
+  type Section,
+  tableSection,
+} from '../report/sections.ts';
+import { arms } from './arms.ts';
+import type { MethodName, Study, StudyResult } from './results.ts';
+
+const whole = 'to-the-end';
+const rules = ['grades', 'grades-from-below'];
+
+interface Pair {
+  readonly arm: StudyResult;
+  readonly base: StudyResult;
+}
+
+/** Two arms of one method, paired by task and seed: points of accuracy of `arm` minus `base`, and what it cost. */
+export interface Contrast {
+  readonly arm: string;
+  readonly base: string;
+  readonly pairs: readonly Pair[];
+  /** Over the test questions, as they were answered with these seeds. */
+  readonly ofQuestions: Interval;
+  /** Over the seeds; null for fewer than three. */
+  readonly ofSeeds: Interval | null;
+  /** Over those of `base`; validations that an arm needs included. */
+  readonly operations: number;
+  readonly seconds: number;
+}
+
+export function contrast(results: readonly StudyResult[], arm: string, base: string): Contrast | null {
+  const pairs = results.flatMap((each) => {
+    if (each.arm !== arm) return [];
+    const other = results.find(
+      ({ arm: name, task, method, seed }) =>
+        name === base && task === each.task && method === each.method && seed === each.seed,
+    );
+    return other ? [{ arm: each, base: other }] : [];
+  });
+  if (pairs.length === 0) return null;
+  const byTask = grouped(pairs, (pair) => pair.arm.task).map(([, ofTask]) => ofTask);
+  const ratio = (cost: (result: StudyResult) => number) =>
+    mean(pairs.map((pair) => cost(pair.arm))) / mean(pairs.map((pair) => cost(pair.base)));
+  return {
+    ...{ arm, base, pairs },
+    ofQuestions: hierarchicalBootstrap(byTask.map(pointsOfQuestions)),
+    ofSeeds: pairs.length < 3 ? null : hierarchicalBootstrap(byTask.map((ofTask) => ofTask.map(points))),
+    operations: ratio(({ cost, validation }) => cost.operations + validation.operations),
+    seconds: ratio(({ cost, validation }) => cost.seconds + validation.seconds),
+  };
+}
+
+function points({ arm, base }: Pair): number {
+  return 100 * (arm.accuracy - base.accuracy);
+}
+
+/** Of each question, the mean over seeds. */
+function pointsOfQuestions(pairs: readonly Pair[]): number[] {
+  return [...pairs[0].arm.right].map((_, i) =>
+    mean(pairs.map(({ arm, base }) => 100 * (Number(arm.right[i]) - Number(base.right[i])))),
+  );
+}
+
+export function studyDocument(study: Study): Document {
+  const { methods, tasks, seeds, steps, results, omissions } = study;
+  const counts = tasks.map(({ name, train, test }) => `${name}: ${train} samples to train on, ${test} to test on`);
+  const ofMethod = (method: MethodName) => results.filter((each) => each.method === method);
+  const document = {
+    ...beginning(study, 'Freezing and its rivals, with frozen blocks not run again', [
+      `${counts.join('; ')}. ${steps} steps; ${counted(seeds.length, 'seed')}.`,
+      study.device.kind === 'cpu'
+        ? 'Time is that of the processor in the steps, on one thread, evaluations left out: what else ran counts little.'
+        : 'Time is that of the clock in the steps, evaluations left out.',
+      ...omissions.map((each) => `Left out: ${each}`),
+    ]),
+    summary: methods.flatMap((method) => [
+      ...armsSection(method, ofMethod(method)),
+      ...rivalsSection(method, ofMethod(method)),
+    ]),
+    parts: [
+      ...picture(study, 'operations', 'operations, over those of the run to the end'),
+      ...picture(study, 'seconds', 'time of the steps, over that of the run to the end'),
+      ...tableSection(
+        'The arms',
+        columnsOf(arms, 2, { arm: ({ name }) => armLabel(name), 'what it does': ({ about }) => about }),
+      ),
+      ...thresholdsSection(study),
+    ],
+  };
+  return study.kind === 'smoke' ? markedAsSmoke(document) : document;
+}
+
+const inWords: Readonly<Record<MethodName, string>> = { lora: 'Adapters', full: 'All weights' };
+
+function interval({ low, high }: Interval): string {
+  return `${signed(low, 1)} to ${signed(high, 1)}`;
+}
+
+function armsSection(method: MethodName, results: readonly StudyResult[]): Section[] {
+  const rows = arms.flatMap(({ name }) => contrast(results, name, whole) ?? []);
+  const over = (of: (result: StudyResult) => number) => (row: Contrast) => mean(row.pairs.map(({ arm }) => of(arm)));
+  const accuracies = ({ pairs }: Contrast) => pairs.map(({ arm }) => 100 * arm.accuracy);
+  const kept = over(({ prefix }) => prefix?.bytes ?? 0);
+  const saved = over(({ cost }) => cost.saved / (cost.saved + cost.operations));
+  return tableSection(
+    `${inWords[method]}: every arm, beside the run to the end`,
+    columnsOf(rows, 1, {
+      arm: ({ arm }) => armLabel(arm),
+      seeds: ({ pairs }) => String(pairs.length),
+      accuracy: (row) => {
+        const deviation = standardDeviation(accuracies(row));
+        return `${fixed(mean(accuracies(row)), 1)}${deviation === null ? '' : ` ± ${fixed(deviation, 1)}`}`;
+      },
+      difference: ({ arm, ofQuestions }) => (arm === whole ? null : signed(ofQuestions.mean, 1)),
+      '95 %, questions': ({ arm, ofQuestions }) => (arm === whole ? null : interval(ofQuestions)),
+      '95 %, seeds': ({ arm, ofSeeds }) => (arm === whole ? null : ofSeeds && interval(ofSeeds)),
+      operations: ({ operations }) => fixed(operations, 2),
+      time: ({ seconds }) => fixed(seconds, 2),
+      steps: (row) => fixed(over(({ steps }) => steps)(row), 0),
+      frozen: (row) => fixed(100 * over(({ freezes, matrices }) => freezes.length / matrices)(row), 0),
+      'not run': (row) => (saved(row) > 0 ? fixed(100 * saved(row), 0) : null),
+      kept: (row) => (kept(row) > 0 ? formatBytes(kept(row)) : null),
+    }),
+    [
+      'Accuracy in percent of the test questions, mean and standard deviation over seeds. Differences are points, paired by seed; the ' +
+        'first interval resamples the questions, the second the seeds. Operations and time are over those of the run to the end, early ' +
+        "stopping's with its validations. Frozen: percent of the watched matrices at the end. Not run: what the forward passes saved by beginning above " +
+        'frozen blocks, in percent of all operations had they run them. Kept: the most that was kept for that.',
+    ],
+  );
+}
+
+/** The rules beside everything that could have done as well. */
+function rivalsSection(method: MethodName, results: readonly StudyResult[]): Section[] {
+  const rows = rules.flatMap((rule) =>
+    arms
+      .filter(
+        ({ name, follows, stops }) =>
+          name !== rule && name !== 'grades-without-cache' && (!stops || !follows || follows === rule),
+      )
+      .flatMap(({ name }) => contrast(results, rule, name) ?? []),
+  );
+  return tableSection(
+    `${inWords[method]}: GradES minus each rival`,
+    columnsOf(rows, 2, {
+      arm: ({ arm }) => armLabel(arm),
+      minus: ({ base }) => armLabel(base),
+      difference: ({ ofQuestions }) => signed(ofQuestions.mean, 1),
+      '95 %, questions': ({ ofQuestions }) => interval(ofQuestions),
+      '95 %, seeds': ({ ofSeeds }) => ofSeeds && interval(ofSeeds),
+      'by seed': ({ pairs }) => pairs.map((pair) => signed(points(pair), 1)).join(', '),
+      operations: ({ operations }) => fixed(operations, 2),
+      time: ({ seconds }) => fixed(seconds, 2),
+    }),
+    ['Above zero GradES is the more accurate. Operations and time are its own over those of the rival.'],
+  );
+}
+
+function picture({ methods, results }: Study, cost: 'operations' | 'seconds', xLabel: string): Picture[] {
+  const shown = methods.flatMap((method) =>
+    arms.flatMap(({ name }) => {
+      const beside = contrast(
+        results.filter((each) => each.method === method),
+        name,
+        whole,
+      );
+      return beside ? [{ arm: `${method}+${name}`, cost: beside[cost], points: beside.ofQuestions.mean }] : [];
+    }),
+  );
+  if (shown.length < 2) return [];
+  return [
+    {
+      file: `accuracy-and-${cost}.svg`,
+      heading: cost === 'operations' ? 'Accuracy against operations' : 'Accuracy against time',
+      caption: 'Mean over seeds, beside the run to the end. Left is cheaper, up is more accurate.',
+      draw: (title, palette) => drawTradeOff(title, shown, palette, { xLabel, base: 'the run to the end' }),
+    },
+  ];
+}
+
+function thresholdsSection({ calibrations }: Study): Section[] {
+  const names = [...new Set(calibrations.flatMap(({ thresholds }) => Object.keys(thresholds)))];
+  return tableSection(
+    'Thresholds of the paper’s rules',
+    columnsOf(calibrations, 2, {
+      task: ({ task }) => task,
+      trained: ({ method }) => method,
+      ...Object.fromEntries(names.map((name) => [name, ({ thresholds }) => thresholds[name]?.toPrecision(3)])),
+    }),
+    [
+      'What half of the matrices are below at three quarters of the schedule, in a run to the end with a seed that no arm has. The ' +
+        'paper tunes them by hand.',
+    ],
+  );
+}
