@@ -1,16 +1,15 @@
-/** What is told of an ablation: a table of all settings, and a heat map for each signal. */
+/** What is told of an ablation: a table of all settings. */
 
 import { formatPercent, formatSeconds } from '../../command/format.ts';
 import { mean, standardDeviation } from '../compare/bootstrap.ts';
 import type { Ablation, ArmResult } from '../compare/results.ts';
-import { grouped, pairsOf, ratioOf, runsOf, totalOperations } from '../compare/statistics.ts';
+import { pairsOf, ratioOf, runsOf, totalOperations } from '../compare/statistics.ts';
 import { counted, fixed, signed } from '../report/numbers.ts';
-import { beginning, columnsOf, type Document, markedAsSmoke, type Picture, tableSection } from '../report/sections.ts';
-import { type Cell, drawHeatMap } from './report/heat-map.ts';
+import { beginning, columnsOf, type Document, tableSection } from '../report/sections.ts';
 
 /** Everything that is told of an ablation, in reading order. */
 export function ablationDocument(ablation: Ablation): Document {
-  const { kind, task, seeds, arms } = ablation;
+  const { task, seeds, arms } = ablation;
   const cells = cellsOf(ablation);
   const ran = cells.filter(({ runs }) => runs.length > 0);
   const full = percent(runsOf(arms, 'full'));
@@ -19,7 +18,7 @@ export function ablationDocument(ablation: Ablation): Document {
     deviation === null
       ? ' with a single seed, so that no spread is known.'
       : `, standard deviation over the seeds ${fixed(deviation, 2)}: differences of that size between settings say nothing.`;
-  const document = {
+  return {
     ...beginning(ablation, `Threshold, grace and signal of GradES on ${task}`, [
       ran.length === 0
         ? 'Nothing was run.'
@@ -48,24 +47,11 @@ export function ablationDocument(ablation: Ablation): Document {
         ...(ran.length < cells.length ? [`${counted(cells.length - ran.length, 'setting')} without a run.`] : []),
       ],
     ),
-    parts: grouped(ran, ({ signal }) => signal).map(
-      ([signal]): Picture => ({
-        file: `ablation-${signal}-peak.svg`,
-        heading: `Threshold τ and grace α: ${signal} / peak, on ${task}`,
-        caption: 'Means over the seeds. A dashed cell was not run.',
-        draw: (title, palette) =>
-          drawHeatMap(
-            title,
-            cells.filter((cell) => cell.signal === signal),
-            palette,
-          ),
-      }),
-    ),
+    parts: [],
   };
-  return kind === 'smoke' ? markedAsSmoke(document) : document;
 }
 
-function cellsOf({ settings, arms }: Ablation): Cell[] {
+function cellsOf({ settings, arms }: Ablation) {
   return Object.entries(settings).map(([name, setting]) => {
     const pairs = pairsOf(arms, name, 'full');
     const runs = pairs.map(({ arm }) => arm);

@@ -1,33 +1,11 @@
 import { expect, test } from 'vitest';
 import { ablationDocument } from '../../../experiments/ablate/report.ts';
 import type { Ablation } from '../../../experiments/compare/results.ts';
-import {
-  documentMarkdown,
-  documentPage,
-  documentPictures,
-  documentText,
-} from '../../../experiments/report/sections.ts';
+import { documentMarkdown, documentText } from '../../../experiments/report/sections.ts';
 import { madeUpAblation } from '../compare/made-up.ts';
-import { balanced } from '../markup.ts';
 
-const pictures = (ablation: Ablation) => documentPictures(ablationDocument(ablation));
-const reportPage = (ablation: Ablation) => documentPage(ablationDocument(ablation));
 const markdownTables = (ablation: Ablation) => documentMarkdown(ablationDocument(ablation));
 const summaryText = (ablation: Ablation) => documentText(ablationDocument(ablation));
-
-test('a heat map a signal, each a file by itself and on the page', () => {
-  const ablation = madeUpAblation();
-  const files = pictures(ablation);
-  expect(Object.keys(files)).toEqual(['ablation-split-half-peak.svg', 'ablation-gradient-peak.svg']);
-  for (const svg of Object.values(files)) {
-    expect(balanced(svg)).toBe(true);
-    expect(svg).not.toMatch(/NaN|undefined|Infinity|var\(/);
-    for (const label of ['τ 0.45', 'α 0.3']) expect(svg).toContain(`>${label}<`);
-  }
-  const page = reportPage(ablation);
-  expect(page.match(/<svg/g)).toHaveLength(2);
-  expect(page).not.toMatch(/(src|href)=|<script|NaN|undefined/);
-});
 
 test('a row a setting, and its numbers the means over seeds', () => {
   const ablation = madeUpAblation();
@@ -47,6 +25,5 @@ test('settings that did not run and smoke runs are told', () => {
   const text = summaryText(partial);
   expect(text).toMatch(/^Smoke run, not evidence/);
   expect(text).toContain('1 setting without a run.');
-  expect(pictures(partial)['ablation-gradient-peak.svg']).toContain('smoke run, not evidence');
   expect(summaryText({ ...ablation, arms: [] })).toContain('Nothing was run.');
 });
