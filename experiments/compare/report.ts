@@ -1,12 +1,10 @@
 /** What is told of a comparison: its tables, and the pictures that there are data for. */
 
-import { formatBytes, formatCount } from '../../command/format.ts';
 import { armLabel, byTaskAndFamily, isAdapted } from '../report/arms.ts';
-import { type Curve, drawCurves } from '../report/curves.ts';
+import { drawCurves } from '../report/curves.ts';
 import { splitHalfInWords } from '../report/explanations.ts';
 import { counted } from '../report/numbers.ts';
 import type { Palette } from '../report/palette.ts';
-import { type PanelsOptions, panelColumns } from '../report/panels.ts';
 import { type Document, markedAsSmoke, type Picture } from '../report/sections.ts';
 import { drawAlive, drawSignals } from '../report/watched.ts';
 import { drawIntervals } from './report/intervals.ts';
@@ -28,7 +26,7 @@ export function comparisonDocument(comparison: Comparison): Document {
       ...tradeOffPicture(comparison, analysis),
       ...tables.accuracySections(comparison),
       ...watched.flatMap((arm) => watchedPictures(arm, runsOf(comparison.arms, arm, tasks))),
-      ...overTimePictures(comparison, tasks),
+      ...memoryPicture(comparison, tasks),
       ...tables.protocolSections(comparison),
     ],
   };
@@ -54,13 +52,13 @@ function intervalPictures({ againstFull, againstLora, againstControls, noise }: 
     ...onlyIf(againstFull.length > 0, {
       file: 'differences.svg',
       heading: 'Accuracy of every arm beside the arm without stopping',
-      caption: `Mean over the evaluation tasks with its 95 % interval; each panel has its own axis. ${noiseNote}`,
+      caption: `Mean over the evaluation tasks with its 95 % interval; “at”: operations over those of the other arm. Each panel has its own axis. ${noiseNote}`,
       draw: (title, palette) => drawIntervals(title, groups, noise, palette),
     }),
     ...onlyIf(rules.length > 0, {
       file: 'controls.svg',
       heading: 'Each rule minus its controls and early stopping',
-      caption: `To the right of zero the rule is the more accurate; each panel has its own axis. ${noiseNote}`,
+      caption: `To the right of zero the rule is the more accurate; “at”: its operations over those of the other. Each panel has its own axis. ${noiseNote}`,
       draw: (title, palette) => drawIntervals(title, rules, noise, palette),
     }),
   ];
@@ -113,67 +111,22 @@ function watchedPictures(arm: string, runs: readonly ArmResult[]): Picture[] {
   ];
 }
 
-/** Memory and speed over the steps of a run: a panel a task and family of arms. */
-function overTimePictures({ arms, timings, seeds: [seed] }: Comparison, tasks: readonly string[]): Picture[] {
-  const shown = ['full', 'full+grades', 'lora', 'lora+grades'];
-  const chosen = (runs: readonly ArmResult[]) =>
-    shown.flatMap((arm) => runsOf(runs, arm, tasks).filter((run) => run.seed === seed));
-  const [trained, timed] = [chosen(arms), chosen(timings)];
-  const curvesOf = (runs: readonly ArmResult[], curves: (run: ArmResult) => Omit<Curve, 'arm'>[]) =>
-    runs.flatMap((run) => curves(run).map((curve) => ({ ...curve, ...run })));
-  const memory = curvesOf(trained, ({ memory: sizes }) => [
-    { dashed: true, samples: sizes.map(({ step, reserved }) => ({ step, value: reserved })) },
-    { samples: sizes.map(({ step, live }) => ({ step, value: live })) },
-  ]);
-  const speeds = curvesOf(timed, ({ timing }) => [
-    {
-      samples: (timing?.speeds ?? []).flatMap(({ fromStep, toStep, tokensPerSecond: value }) =>
-        [fromStep, toStep].map((step) => ({ step, value })),
-      ),
-    },
-  ]);
-  return [
-    ...onlyIf(trained.length > 0, {
-      file: 'memory.svg',
-      heading: 'Memory over time',
-      caption: `Seed ${seed}. A mark where the run ends.`,
-      draw(title, palette) {
-        // Three or four powers of two or their multiples, so that none reads 11.4 MiB.
-        const spacing = 2 ** Math.ceil(Math.log2(highest(memory) / 4));
-        const yTicks = Array.from({ length: Math.floor(highest(memory) / spacing) + 1 }, (_, index) => index * spacing);
-        const legend: PanelsOptions['legend'] = [
-          { colour: palette.muted, words: 'live bytes', sample: 'line' },
-          { colour: palette.muted, words: 'reserved bytes', sample: 'dashes' },
-        ];
-        const axis = { left: 62, yTicks, yLabel: 'memory of the device', yFormat: formatBytes };
-        return drawOverTime(memory, { title, palette, legend, ...axis });
-      },
-    }),
-    ...onlyIf(timed.length > 0, {
-      file: 'speeds.svg',
-      heading: 'Tokens a second before and after each freeze',
-      caption: 'Each arm alone on an idle machine. A mark where the run ends.',
-      draw: (title, palette) =>
-        drawOverTime(speeds, { title, palette, legend: [], yLabel: 'tokens a second', yFormat: formatCount }),
-    }),
-  ];
-}
-
-type CurveOfRun = Curve & Pick<ArmResult, 'task' | 'scheduleSteps'>;
-
-function drawOverTime(curves: readonly CurveOfRun[], options: Parameters<typeof drawCurves>[0]): string {
-  const columns = panelColumns(new Set(curves.map(({ task }) => task)).size);
-  return drawCurves(
-    { columns, ...options },
-    byTaskAndFamily(curves).map(({ name, members }) => ({
-      ...{ name, curves: members, height: 120, y: { domain: [0, 1.05 * highest(curves)] } },
-      steps: Math.max(...members.map(({ scheduleSteps }) => scheduleSteps)),
-    })),
-  );
-}
-
-function highest(curves: readonly Curve[]): number {
-  return Math.max(1, ...curves.flatMap(({ samples }) => samples.map(({ value }) => value)));
+/** A panel a task and family of arms. */
+function memoryPicture({ arms, seeds: [seed] }: Comparison, tasks: readonly string[]): Picture[] {
+  const runs = ['full', 'full+grades', 'lora', 'lora+grades']
+    .flatMap((arm) => runsOf(arms, arm, tasks).filter((run) => run.seed === seed))
+    .map((run) => ({ ...run, samples: run.memory.map(({ step, value }) => ({ step, value: value / 1024 })) }));
+  const highest = Math.max(...runs.flatMap(({ samples }) => samples.map(({ value }) => value)));
+  const panels = byTaskAndFamily(runs).map(({ name, members }) => ({
+    ...{ name, curves: members, height: 120, y: { domain: [0, 1.05 * highest] } },
+    steps: Math.max(...members.map(({ scheduleSteps }) => scheduleSteps)),
+  }));
+  return onlyIf(panels.length > 0, {
+    file: 'memory.svg',
+    heading: 'Memory over time',
+    caption: `Live bytes on the device, seed ${seed}. A mark where the run ends.`,
+    draw: (title, palette) => drawCurves({ title, palette, legend: [], yLabel: 'KiB on the device' }, panels),
+  });
 }
 
 /** A picture that there are data for. */

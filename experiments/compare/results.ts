@@ -30,8 +30,8 @@ export interface ArmResult extends WatchedRun {
   losses: readonly Sample[];
   /** The evaluations of early stopping, with the operations of training until then. */
   validation: readonly { step: number; accuracy: number; loss: number; operations: number }[];
-  /** Bytes live and reserved on the device at the end of some steps, small constants that it keeps between runs among them. */
-  memory: readonly { step: number; live: number; reserved: number }[];
+  /** Bytes live on the device at the end of some steps, small constants that it keeps between runs among them. */
+  memory: readonly Sample[];
   /** Null where other runs went on beside it, so that its time says nothing. */
   timing: Timing | null;
 }
@@ -39,8 +39,6 @@ export interface ArmResult extends WatchedRun {
 /** Of an arm run by itself on an idle machine. */
 export interface Timing {
   seconds: { train: number; validate: number };
-  /** Between two changes of the number of frozen matrices. */
-  speeds: readonly { fromStep: number; toStep: number; frozen: number; tokensPerSecond: number }[];
   /** Share of the time in which something else wanted the processor, 0 to 1. */
   disturbance: number;
 }

@@ -5,7 +5,6 @@ import {
   type Check,
   crossEntropy,
   type Device,
-  isFrozen,
   ParameterRegistry,
   type Policy,
   projectionKinds,
@@ -20,7 +19,7 @@ import { type Evaluation, evaluate } from '../evaluate.ts';
 import type { Sample } from '../report/watched.ts';
 import { buildClassifier, type ClassifierSource } from './bases.ts';
 import { recordEvery, training } from './protocol.ts';
-import type { ArmResult, Operations, Timing } from './results.ts';
+import type { ArmResult, Operations } from './results.ts';
 import { type Task, windowLength } from './tasks/task.ts';
 
 /** What a run starts from. */
@@ -76,13 +75,10 @@ export class Run {
   /** What training took so far and what validation did; evaluations that nobody asked the run for are no part of either. */
   readonly seconds = { train: 0, validate: 0 };
   #validationOperations = 0;
-  readonly #segments: { fromStep: number; toStep: number; frozen: number; seconds: number }[] = [];
   readonly #losses: Sample[] = [];
-  readonly #memory: ArmResult['memory'][number][] = [];
+  readonly #memory: Sample[] = [];
   readonly #checks: Check[] = [];
   readonly #watching: Watching | undefined;
-  /** Those that train at the start. */
-  readonly #matrices: readonly RegistryEntry[];
 
   constructor(source: TrainingSource, model: Transformer, { inHalves = true, policies, state }: RunOptions = {}) {
     const { device, task, seed, steps, learningRate } = source;
@@ -92,9 +88,8 @@ export class Run {
     const { weightDecay, maxGradientNorm } = training;
     this.optimizer = new AdamW(trained, { learningRate, weightDecay, maxGradientNorm });
     this.registry = new ParameterRegistry(model);
-    this.#matrices = this.registry.active(this.registry.select(projectionKinds));
     if (inHalves) {
-      for (const { parameters } of this.#matrices) {
+      for (const { parameters } of this.registry.active(this.registry.select(projectionKinds))) {
         for (const { leaf } of parameters) leaf.requestHalves();
       }
     }
@@ -141,7 +136,7 @@ export class Run {
   } = {}): Promise<void> {
     const isSpent = () => trainingOperations(this) >= limit && this.registry.events.length > 0;
     while (!this.training.finished && !isSpent() && !signal?.aborted) {
-      await this.#timedStep();
+      await this.#timed(() => this.#step());
       this.source.onStep?.();
       await onStep?.();
     }
@@ -153,8 +148,7 @@ export class Run {
     const { step } = this.training;
     if (step !== 1 && step % Math.max(1, Math.round(recordEvery.memoryShare * steps)) !== 0) return;
     device.trim();
-    const { liveBytes, reservedBytes } = device.memory();
-    this.#memory.push({ step, live: liveBytes, reserved: reservedBytes });
+    this.#memory.push({ step, value: device.memory().liveBytes });
   }
 
   /** Waits for the device: what is under way on it belongs to the time of the training, what follows does not. */
@@ -203,15 +197,6 @@ export class Run {
     };
   }
 
-  get timing(): Omit<Timing, 'disturbance'> {
-    const tokensPerStep = training.batch * windowLength;
-    const speeds = this.#segments.map(({ seconds, ...segment }) => ({
-      ...segment,
-      tokensPerSecond: ((segment.toStep - segment.fromStep + 1) * tokensPerStep) / seconds,
-    }));
-    return { seconds: { ...this.seconds }, speeds };
-  }
-
   /** @throws NonFiniteGradientError where a gradient was broken. */
   async end(): Promise<void> {
     await this.#timed(() => this.training.end());
@@ -240,29 +225,18 @@ export class Run {
     );
   }
 
-  /** A step, and its loss where that is recorded, in the segment of the run that has as many matrices frozen before it. */
-  async #timedStep(): Promise<void> {
-    const frozen = this.#matrices.filter(isFrozen).length;
-    const seconds = await this.#timed(async () => {
-      await this.training.advance();
-      const { step } = this.training;
-      if (step === 1 || step % recordEvery.loss === 0) this.#losses.push({ step, value: await this.training.loss() });
-    });
+  /** A step, and its loss where that is recorded. */
+  async #step(): Promise<void> {
+    await this.training.advance();
     const { step } = this.training;
-    const segment = this.#segments.at(-1);
-    if (segment?.frozen === frozen) {
-      segment.toStep = step;
-      segment.seconds += seconds;
-    } else this.#segments.push({ fromStep: step, toStep: step, frozen, seconds });
+    if (step === 1 || step % recordEvery.loss === 0) this.#losses.push({ step, value: await this.training.loss() });
   }
 
-  /** The seconds that `work` took, without those of validations in it. */
-  async #timed(work: () => Promise<void>): Promise<number> {
+  /** Adds the seconds that `work` takes, without those of validations in it. */
+  async #timed(work: () => Promise<void>): Promise<void> {
     const [started, validated] = [performance.now(), this.seconds.validate];
     await work();
-    const seconds = (performance.now() - started) / 1000 - (this.seconds.validate - validated);
-    this.seconds.train += seconds;
-    return seconds;
+    this.seconds.train += (performance.now() - started) / 1000 - (this.seconds.validate - validated);
   }
 
   #signals(): ArmResult['signals'] {

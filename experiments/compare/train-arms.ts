@@ -95,7 +95,7 @@ async function trainArm(
     },
   });
   await run.end();
-  const timing = timed ? { ...run.timing, disturbance: meter.othersShare() ?? 0 } : null;
+  const timing = timed ? { seconds: { ...run.seconds }, disturbance: meter.othersShare() ?? 0 } : null;
   const result = await run.describe(name, length, part);
   run.release();
   return { ...result, timing };

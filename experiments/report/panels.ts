@@ -9,6 +9,7 @@ import {
   PICTURE_WIDTH,
   type PictureOptions,
   plotMarkup,
+  textWidth,
 } from './picture.ts';
 
 /** A scale with the two ends of its numbers, or all of its names. */
@@ -29,7 +30,7 @@ export interface PanelsOptions extends PictureOptions {
   columns?: number;
   /** Every panel has a vertical axis of its own; else the first of a row speaks for all. */
   ownAxes?: boolean;
-  /** Room for the labels of the vertical axis, and for what the marks write to the right of a panel. */
+  /** Room for the labels of the vertical axis, by default as names need it, and for what the marks write to the right of a panel. */
   left?: number;
   right?: number;
   /** What the axes count, in words. */
@@ -59,13 +60,15 @@ export const overSteps = {
 };
 
 /** Up to five side by side; three or four where there are more, as leaves the last row least empty. */
-export function panelColumns(count: number): number {
+function panelColumns(count: number): number {
   if (count <= 5) return Math.max(1, count);
   return Math.ceil(count / 3) * 3 - count < Math.ceil(count / 4) * 4 - count ? 3 : 4;
 }
 
 export function drawPanels(options: PanelsOptions): string {
-  const { panels, palette, ownAxes = false, left = 52, right = 0, xLabel, yLabel } = options;
+  const { panels, palette, ownAxes = false, right = 0, xLabel, yLabel } = options;
+  const names = panels.flatMap(({ y }) => y.domain.filter((value) => typeof value === 'string'));
+  const left = options.left ?? Math.max(52, ...names.map((name) => 12 + textWidth(name)));
   const columns = options.columns ?? panelColumns(panels.length);
   const rows = Array.from({ length: Math.ceil(panels.length / columns) }, (_, row) =>
     panels.slice(row * columns, (row + 1) * columns),

@@ -11,8 +11,11 @@ export const PICTURE_FONT_SIZE = 12;
 export const EDGE = 16;
 const TITLE_HEIGHT = 34;
 const LEGEND_ROW = 20;
-/** Width of a letter of the legend, on the safe side: nothing measures text where pictures are drawn. */
-const LETTER = 6.6;
+
+/** Of a text of the size of a picture's, on the safe side: nothing measures text where pictures are drawn. */
+export function textWidth(words: string): number {
+  return 6.6 * words.length;
+}
 
 export interface LegendEntry {
   colour: string;
@@ -77,7 +80,7 @@ function legendMarkup(entries: readonly LegendEntry[], palette: Palette): { mark
   let x = EDGE;
   let row = 0;
   const markup = entries.map((entry) => {
-    const width = 32 + LETTER * entry.words.length + 18;
+    const width = 32 + textWidth(entry.words) + 18;
     if (x > EDGE && x + width > PICTURE_WIDTH - EDGE) {
       x = EDGE;
       row++;

@@ -148,7 +148,6 @@ export function drawAlive(
     ],
     ...overSteps,
     ...(tasks.length === 1 && { xTicks: 8 }),
-    left: 104,
     palette,
     panels: tasks.map(({ name, runs }) => {
       const totalSteps = Math.max(...runs.map(({ scheduleSteps }) => scheduleSteps));

@@ -1,11 +1,14 @@
-/** Forest plots: a row a difference, its mean and its 95 % interval; a panel with its own axis a family of arms. */
+/** Forest plots: a row a difference, its mean and its 95 % interval, and at which operations; a panel with its own axis a family of arms. */
 
 import { dot, gridX, link, rect, ruleX, text } from '@observablehq/plot';
 import { armLabel, armLegend, armStyle } from '../../report/arms.ts';
-import { signed } from '../../report/numbers.ts';
+import { fixed, signed } from '../../report/numbers.ts';
 import type { Palette } from '../../report/palette.ts';
 import { drawPanels } from '../../report/panels.ts';
+import { textWidth } from '../../report/picture.ts';
 import { type Difference, margin, type NoiseFloor } from '../statistics.ts';
+
+const TEXT_GAP = 14;
 
 interface IntervalGroup {
   heading: string;
@@ -48,8 +51,7 @@ export function drawIntervals(
     ],
     columns: 1,
     ownAxes: true,
-    left: 150,
-    right: 230,
+    right: TEXT_GAP + Math.max(...panels.flatMap(({ rows }) => rows.map(({ words }) => textWidth(words)))),
     xLabel: 'points of accuracy',
     xTicks: 8,
     palette,
@@ -83,7 +85,7 @@ export function drawIntervals(
             y: 'name',
             frameAnchor: 'right',
             textAnchor: 'start',
-            dx: 14,
+            dx: TEXT_GAP,
             fill: palette.muted,
             text: 'words',
           }),
@@ -93,10 +95,10 @@ export function drawIntervals(
   });
 }
 
-function inFigures({ estimate, pairs, missing }: Difference): string {
+function inFigures({ estimate, pairs, missing, operations }: Difference): string {
   if (!estimate) return 'not run';
   const { mean, low, high, hasInterval } = estimate;
-  return hasInterval
-    ? `${signed(mean, 2)} [${signed(low, 2)}, ${signed(high, 2)}]${missing > 0 ? `, only ${pairs.length} pairs` : ''}`
-    : `${signed(mean, 2)}  one pair, no interval`;
+  const interval = hasInterval ? `[${signed(low, 2)}, ${signed(high, 2)}]` : '(one pair)';
+  const few = hasInterval && missing > 0 ? `, only ${pairs.length} pairs` : '';
+  return `${signed(mean, 2)} ${interval} at ${fixed(operations ?? Number.NaN, 2)}${few}`;
 }

@@ -5,6 +5,7 @@ import { armLabel, armLegend, armStyle, byTaskAndFamily } from '../../report/arm
 import { signed } from '../../report/numbers.ts';
 import type { Palette } from '../../report/palette.ts';
 import { drawPanels } from '../../report/panels.ts';
+import { textWidth } from '../../report/picture.ts';
 
 interface TradeOff {
   arm: string;
@@ -31,7 +32,7 @@ export function drawTradeOff(
     legend: armLegend(points, palette),
     columns: 1,
     ownAxes: true,
-    right: 210,
+    right: 8 + Math.max(...points.map((point) => textWidth(sideLabel(point)))),
     xLabel,
     yLabel: `points of accuracy, minus ${base}`,
     palette,
@@ -65,7 +66,7 @@ export function drawTradeOff(
             textAnchor: 'start',
             dx: 8,
             fill: colour,
-            text: ({ arm, points: gained }: TradeOff) => `${armLabel(arm)}  ${signed(gained, 2)}`,
+            text: sideLabel,
           }),
         ],
       };
@@ -75,6 +76,10 @@ export function drawTradeOff(
 
 function isGradES({ arm }: TradeOff): boolean {
   return arm.includes('grades') && !arm.endsWith('plain-stop');
+}
+
+function sideLabel({ arm, points }: TradeOff): string {
+  return `${armLabel(arm)}  ${signed(points, 2)}`;
 }
 
 function inWords({ arm, cost, points }: TradeOff): string {

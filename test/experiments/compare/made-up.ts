@@ -72,7 +72,7 @@ export function madeUpComparison({
     timings: arms
       .filter(({ seed, length }) => seed === 1 && length === 1)
       .filter(({ arm }) => ['full', 'full+stopping', 'full+grades', 'lora', 'lora+grades', 'plain-stop'].includes(arm))
-      .map((run) => timed(run, blocks)),
+      .map(timed),
     sweep: tasks.flatMap(({ name: task }) =>
       [500, 1000].map((scheduleSteps) => arm({ task, scheduleSteps, seed: 101, arm: 'full' })),
     ),
@@ -159,8 +159,7 @@ function run(
     validation: at(5).map((step) => ({ step, accuracy: 0.7, loss: 1, operations: 1e9 * step })),
     memory: at(25).map((step) => ({
       step,
-      live: (adapters ? 4e6 : 9e6) - (1e6 / blocks / 2) * froze.filter(({ freezeStep }) => freezeStep <= step).length,
-      reserved: adapters ? 6e6 : 12e6,
+      value: (adapters ? 4e6 : 9e6) - (1e6 / blocks / 2) * froze.filter(({ freezeStep }) => freezeStep <= step).length,
     })),
     signals: watches
       ? matrices.map(({ name, kind, block, freezeStep }) => ({
@@ -194,24 +193,10 @@ function followers(blocks: number, step: number): Freeze[] {
   ];
 }
 
-function timed(run: ArmResult, blocks: number): ArmResult {
+function timed(run: ArmResult): ArmResult {
   const { arm } = run;
-  const watches = arm.includes('grades');
-  const changes = watches ? [0, 250, 400, 600, run.steps] : [0, run.steps];
-  const base = (arm.startsWith('lora') ? 2600 : 2000) * (watches ? 0.97 : 1);
-  return {
-    ...run,
-    timing: {
-      seconds: { train: 100 * invented[arm].share, validate: arm.includes('stopping') ? 10 : 0 },
-      speeds: changes.slice(1).map((toStep, index) => ({
-        fromStep: changes[index]!,
-        toStep,
-        frozen: Math.round((index * 7 * blocks) / 3),
-        tokensPerSecond: base * (1 + 0.15 * index),
-      })),
-      disturbance: 0.01,
-    },
-  };
+  const seconds = { train: 100 * invented[arm].share, validate: arm.includes('stopping') ? 10 : 0 };
+  return { ...run, timing: { seconds, disturbance: 0.01 } };
 }
 
 /** An ablation that nobody ran: the higher the threshold and the shorter the grace, the cheaper and the worse. */
@@ -238,7 +223,7 @@ export function madeUpAblation(kind: Ablation['kind'] = 'full'): Ablation {
         ...{ ...full, arm, seed, accuracy, steps: 800 },
         operations: { ...full.operations, ...operations },
         signals: [{ name: 'a', kind: 'query', block: 0, samples: [] }],
-        timing: { seconds: { train: 100 * cost, validate: 0 }, speeds: [], disturbance: 0 },
+        timing: { seconds: { train: 100 * cost, validate: 0 }, disturbance: 0 },
       };
     }),
   );

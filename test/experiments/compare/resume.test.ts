@@ -52,7 +52,7 @@ function found(name: string): Comparison {
   const roughly = (bytes: number) => Math.round(bytes / 4096);
   const arms = read.arms.map((arm) => ({
     ...arm,
-    memory: arm.memory.map(({ step, live }) => ({ step, live: roughly(live), reserved: 0 })),
+    memory: arm.memory.map(({ step, value }) => ({ step, value: roughly(value) })),
   }));
   return { ...read, date: '', timings: [], arms };
 }

@@ -152,9 +152,8 @@ describe('all weights', () => {
 
 test('a timed arm runs alone, and the time of its validation is told apart', async () => {
   const options = await optionsFor(false, ['full+stopping']);
-  const [{ arm, steps, timing }, ...others] = await trainArms({ ...options, task: whole, timed: true });
+  const [{ arm, timing }, ...others] = await trainArms({ ...options, task: whole, timed: true });
   expect([arm, others]).toEqual(['full+stopping', []]);
-  expect(timing?.speeds).toMatchObject([{ fromStep: 1, toStep: steps, frozen: 0 }]);
   expect(timing?.seconds.validate).toBeGreaterThan(0);
   expect(timing?.seconds.train).toBeGreaterThan(0);
 }, 240_000);
