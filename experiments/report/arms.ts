@@ -26,7 +26,7 @@ const groups: readonly Group[] = [
     words: 'GradES',
     colour: 'live',
     symbol: 'star',
-    holds: (arm) => /(^|\+)grades(-from-below|-without-cache)?$/i.test(arm),
+    holds: (arm) => /(^|\+)grades(-from-below|-by-block|-without-cache)?$/i.test(arm),
   },
   { words: 'the paper’s rules', colour: 'violet', symbol: 'diamond', holds: (arm) => /paper|released/.test(arm) },
   { words: 'another rule', colour: 'green', symbol: 'wye', holds: () => true },

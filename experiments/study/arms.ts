@@ -14,6 +14,7 @@ import {
   ReleasedCode,
 } from '../../src/index.ts';
 import type { PolicyContext } from '../policy-file.ts';
+import { gradesByBlock } from './by-block.ts';
 import type { StudyResult } from './results.ts';
 
 type Context = PolicyContext<Decoder>;
@@ -159,6 +160,12 @@ export const arms: readonly StudyArm[] = [
     ...{ role: 'rule', policy: grades(true) },
   },
   {
+    name: 'grades-by-block',
+    about: 'whole blocks freeze, the lowest first, by the mean signal of their matrices',
+    role: 'rule',
+    policy: (context) => gradesByBlock(context, Math.max(1, warmupSteps(context.steps))),
+  },
+  {
     name: 'grades-without-cache',
     about: 'GradES as recommended, frozen blocks run again: bit for bit the same weights',
     ...{ role: 'rule', policy: grades(false), runsPrefix: true, once: true },
@@ -169,6 +176,7 @@ export const arms: readonly StudyArm[] = [
   { name: 'early-stopping', about: 'classic early stopping on the validation set', role: 'trunk', stops: 'early' },
   ...plainStops('grades'),
   ...plainStops('grades-from-below'),
+  ...plainStops('grades-by-block'),
   {
     name: 'freeze-out',
     about: 'one block after the other from below, at times fixed beforehand (FreezeOut)',

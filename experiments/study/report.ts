@@ -19,7 +19,7 @@ import { arms } from './arms.ts';
 import type { MethodName, Study, StudyResult } from './results.ts';
 
 const whole = 'to-the-end';
-const rules = ['grades', 'grades-from-below'];
+const rules = ['grades', 'grades-from-below', 'grades-by-block'];
 
 interface Pair {
   readonly arm: StudyResult;

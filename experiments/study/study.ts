@@ -55,8 +55,7 @@ const declared = {
     methods: listOf(oneOf(methods, {}), { default: methods, help: 'what trains: adapters, all weights' }),
     arms: listOf(oneOf(armNames, {}), { placeholder: 'A,B', help: 'of those below   (default: all)' }),
     seeds: listOf(wholeNumber({ from: 0, to: 2 ** 32 - 1 }), {
-      default: [1, 2, 3],
-      help: 'whole seeds are done one after the other',
+      help: 'whole seeds are done one after the other   (default: 1,2,3; of --quick 1)',
     }),
     steps: wholeNumber({ from: 20, to: 1e6, help: 'length of the schedule', defaultText: '160, of --quick 60' }),
     batch: wholeNumber({ from: 2, to: 1e5, default: 8, help: 'samples of a step' }),
@@ -110,7 +109,7 @@ await runCommand(async () => {
   }
   if (merge && options.shard) throw new OptionError('--merge and --shard contradict each other', command);
   if (options.partial && !merge) throw new OptionError('--partial needs --merge', command);
-  const seeds = quick ? [1] : options.seeds;
+  const seeds = options.seeds ?? (quick ? [1] : [1, 2, 3]);
   const settings: StudySettings = {
     ...{ steps: options.steps ?? (quick ? 60 : 160), batch: options.batch, rank: options.rank },
     learningRate: quick ? { lora: 2e-2, full: 5e-3 } : { lora: options['rate-lora'], full: options['rate-full'] },
@@ -313,7 +312,8 @@ function isArm(done: Done): done is StudyResult {
 function withFollowed(names: readonly string[]): StudyArm[] {
   const wanted = new Set(names);
   for (const { name, follows } of arms.toReversed()) if (wanted.has(name) && follows) wanted.add(follows);
-  if (wanted.has('short-cosine')) wanted.add('to-the-end');
+  // Everything is told beside it.
+  wanted.add('to-the-end');
   return arms.filter(({ name }) => wanted.has(name));
 }
 
