@@ -37,6 +37,7 @@ export class Controls {
   #settings: Settings = usualSettings;
   #isPaused = false;
   #state: StepState | null = null;
+  #failed = false;
   #checkpoints: readonly number[] = [];
 
   constructor(form: HTMLElement, steering: Steering) {
@@ -105,6 +106,10 @@ export class Controls {
     switch (message.type) {
       case 'started':
         this.#state = null;
+        this.#failed = false;
+        return;
+      case 'error':
+        this.#failed = true;
         return;
       case 'step':
         this.#state = message.state;
@@ -133,12 +138,14 @@ export class Controls {
       );
     }
     checkpoint.value = '';
-    this.#outside('status').textContent = this.#state ? this.#statusOf(this.#state) : 'It is being prepared.';
+    this.#outside('status').textContent = this.#status();
   }
 
-  #statusOf({ step, full, rule }: StepState): string {
-    const ran = ({ milliseconds, dispatches, ended }: RunState) =>
-      ended ? 'has ended' : `${milliseconds.toFixed(1)} ms, ${dispatches} dispatches`;
+  #status(): string {
+    if (!this.#state) return this.#failed ? 'Nothing trains.' : 'It is being prepared.';
+    const { step, full, rule } = this.#state;
+    const ran = ({ step, milliseconds, dispatches, ended }: RunState) =>
+      ended ? `ended after ${step} steps` : `${milliseconds.toFixed(1)} ms, ${dispatches} dispatches`;
     return `Step ${step} of ${this.#settings.steps}. Everything trains: ${ran(full)}. With the rule: ${ran(rule)}.`;
   }
 
@@ -158,6 +165,10 @@ export class Controls {
     const changed: RuleSettings = isOther ? { rule, ...rules[rule].usual } : { rule, threshold, grace, patience };
     this.#settings = { ...this.#settings, ...changed };
     this.#showRule();
+    if (this.#state) {
+      const from = ` In this run from step ${this.#state.step} on; a link has it from the start.`;
+      this.#element('rule-explanation').append(from);
+    }
     this.#steering.remember(this.#settings);
     this.#steering.send({ type: 'rule', rule: changed });
   }

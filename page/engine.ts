@@ -23,8 +23,9 @@ import { Run, sizes } from './run.ts';
 import { makeTask, type Task } from './tasks.ts';
 
 const shownSamples = 4;
-/** How often in a run these are measured, shown and kept. */
+/** How often in a run these are measured, shown and kept, but not more often than every so many steps. */
 const [accuracies, samplings, checkpoints] = [80, 32, 16];
+const fewestBetween = 5;
 
 interface Checkpoint {
   step: number;
@@ -212,7 +213,7 @@ export class Engine {
 
   /** How many steps lie between two of so many in a run. */
   #every(times: number): number {
-    return Math.ceil(this.#settings.steps / times);
+    return Math.max(fewestBetween, Math.ceil(this.#settings.steps / times));
   }
 
   #matrix(name: string): RegistryEntry {

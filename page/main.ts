@@ -19,9 +19,13 @@ const data: { text: string; files: TaskData['files'] } = { text: readme, files: 
 const controls = new Controls(element('controls'), {
   send,
   /** Everything but the rule: training begins anew. */
-  restart: begin,
+  restart(settings) {
+    notices.replaceChildren();
+    begin(settings);
+  },
   remember,
   useText(text) {
+    notices.replaceChildren();
     data.text = text.slice(0, mostCharacters);
     if (data.text.length < text.length) {
       tell(`The text has ${text.length} characters: the first ${mostCharacters} are used.`);
@@ -39,16 +43,16 @@ function element(id: string): HTMLElement {
   return found;
 }
 
-/** What the user should know stays until the next start. */
+/** What the user should know stays until training begins anew. */
 function tell(text: string): void {
-  const line = document.createElement('span');
+  const line = document.createElement('p');
   line.textContent = text;
   notices.append(line);
 }
 
-function begin(settings: Settings, paused = false): void {
+function begin(settings: Settings): void {
   remember(settings);
-  send({ type: 'start', settings, data, paused });
+  send({ type: 'start', settings, data, paused: false });
 }
 
 /** Puts the settings into the address, from where a link takes them. */
@@ -86,28 +90,30 @@ async function useFiles(files: readonly File[]): Promise<void> {
   begin(settings);
 }
 
-let isDrawn = true;
+let willDraw = false;
 
 function hear(message: Message): void {
-  if (message.type === 'started') notices.querySelectorAll('.error').forEach((each) => void each.remove());
   if (message.type === 'notice') tell(message.text);
-  if (message.type === 'error') tell(`Training has stopped: ${message.text}.`);
+  if (message.type === 'error') tell(`Nothing trains: ${message.text}.`);
   controls.receive(message);
   for (const view of views) view.receive(message);
 }
 
 /** Hidden, a page is asked for no frame: what comes meanwhile is kept, and drawn once. */
 function draw(): void {
-  isDrawn = true;
+  willDraw = false;
   controls.draw();
   for (const view of views) view.draw();
 }
 
+function drawSoon(): void {
+  if (!willDraw) requestAnimationFrame(draw);
+  willDraw = true;
+}
+
 worker.onmessage = ({ data: parcel }: MessageEvent<Message[]>) => {
   for (const message of parcel) hear(message);
-  if (!isDrawn) return;
-  isDrawn = false;
-  requestAnimationFrame(draw);
+  drawSoon();
 };
 worker.onerror = (event) => tell(`The worker that trains has failed: ${event.message || 'it could not be loaded'}.`);
 
@@ -120,3 +126,4 @@ addEventListener('drop', (event) => {
 });
 
 beginFromAddress();
+drawSoon();

@@ -9,7 +9,6 @@ const betweenParcels = 16;
 const commands: Command[] = [];
 let wake = () => {};
 let parcel: Message[] = [];
-let lastParcel = 0;
 
 let device: Device | null = null;
 let engine: Engine | null = null;
@@ -19,14 +18,13 @@ let stepsPerSecond: number | null = null;
 let due = 0;
 
 function emit(message: Message): void {
+  if (parcel.length === 0) setTimeout(send, betweenParcels);
   parcel.push(message);
 }
 
 function send(): void {
-  if (parcel.length === 0) return;
   postMessage(parcel);
   parcel = [];
-  lastParcel = performance.now();
 }
 
 self.onmessage = ({ data }: MessageEvent<Command>) => {
@@ -118,7 +116,6 @@ async function carryOut(command: Command): Promise<void> {
       return engine?.lookAt(command.look);
     case 'shut-down':
       engine?.release();
-      send();
       self.close();
   }
 }
@@ -153,16 +150,10 @@ async function work(): Promise<never> {
     }
     const running = !isPaused && engine && !engine.finished ? engine : null;
     const now = performance.now();
-    if (!running) {
-      send();
-      await wait(null);
-    } else if (now < due) {
-      send();
-      await wait(due - now);
-    } else {
+    if (!running || now < due) await wait(running ? due - now : null);
+    else {
       due = stepsPerSecond === null ? 0 : Math.max(now, due + 1000 / stepsPerSecond);
       await attempt(() => running.advance());
-      if (performance.now() - lastParcel >= betweenParcels) send();
     }
   }
 }
