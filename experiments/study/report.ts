@@ -4,7 +4,7 @@ import { formatBytes } from '../../command/format.ts';
 import { hierarchicalBootstrap, type Interval, mean, standardDeviation } from '../compare/bootstrap.ts';
 import { drawTradeOff } from '../compare/report/trade-off.ts';
 import { grouped } from '../compare/statistics.ts';
-import { armLabel } from '../report/arms.ts';
+import { armLabel as nameOf } from '../report/arms.ts';
 import { counted, fixed, signed } from '../report/numbers.ts';
 import {
   beginning,
@@ -102,6 +102,12 @@ export function studyDocument(study: Study): Document {
   return study.kind === 'smoke' ? markedAsSmoke(document) : document;
 }
 
+/** The name of an arm, with or without that of its method before it. */
+function armLabel(arm: string): string {
+  const [, rule, limit] = /^(.*)-(operations|time)-plain-stop$/.exec(arm.replace(/^(lora|full)\+/, '')) ?? [];
+  return rule ? `stop at the ${limit} of ${nameOf(rule)}` : nameOf(arm.replace(/^(lora|full)\+/, ''));
+}
+
 const inWords: Readonly<Record<MethodName, string>> = { lora: 'Adapters', full: 'All weights' };
 
 function interval({ low, high }: Interval): string {
@@ -185,7 +191,10 @@ function picture({ methods, results }: Study, cost: 'operations' | 'seconds', xL
       file: `accuracy-and-${cost}.svg`,
       heading: cost === 'operations' ? 'Accuracy against operations' : 'Accuracy against time',
       caption: 'Mean over seeds, beside the run to the end. Left is cheaper, up is more accurate.',
-      draw: (title, palette) => drawTradeOff(title, shown, palette, { xLabel, base: 'the run to the end' }),
+      draw: (title, palette) =>
+        drawTradeOff(title, shown, palette, {
+          ...{ xLabel, base: 'the run to the end', labelOf: armLabel },
+        }),
     },
   ];
 }

@@ -204,6 +204,7 @@ await runCommand(async () => {
   writeReport(run, studyDocument(study));
   run.writeJson(resultsFile, study);
   if (options.json !== null) writeResults(options.json, study);
+  run.close();
 });
 
 interface Performing {

@@ -20,7 +20,7 @@ export function drawTradeOff(
   title: string,
   points: readonly TradeOff[],
   palette: Palette,
-  { xLabel = 'operations, over those of “full”', base = '“full”' } = {},
+  { xLabel = 'operations, over those of “full”', base = '“full”', labelOf = armLabel } = {},
 ): string {
   const x = padded([0.5, 1, ...points.map(({ cost }) => cost)]);
   const colour = ({ arm }: TradeOff) => armStyle(arm, palette).colour;
@@ -28,11 +28,11 @@ export function drawTradeOff(
   const ordered = [...points].sort((a, b) => Number(isGradES(a)) - Number(isGradES(b)));
   return drawPanels({
     title,
-    description: points.map(inWords).join('; '),
+    description: points.map((point) => inWords(point, labelOf)).join('; '),
     legend: armLegend(points, palette),
     columns: 1,
     ownAxes: true,
-    right: 8 + Math.max(...points.map((point) => textWidth(sideLabel(point)))),
+    right: 8 + Math.max(...points.map((point) => textWidth(sideLabel(point, labelOf)))),
     xLabel,
     yLabel: `points of accuracy, minus ${base}`,
     palette,
@@ -58,7 +58,7 @@ export function drawTradeOff(
             fill: colour,
             stroke: palette.paper,
             strokeWidth: 0.8,
-            title: inWords,
+            title: (point: TradeOff) => inWords(point, labelOf),
           }),
           text(labels, {
             y: 'at',
@@ -66,7 +66,7 @@ export function drawTradeOff(
             textAnchor: 'start',
             dx: 8,
             fill: colour,
-            text: sideLabel,
+            text: (point: TradeOff) => sideLabel(point, labelOf),
           }),
         ],
       };
@@ -78,12 +78,12 @@ function isGradES({ arm }: TradeOff): boolean {
   return arm.includes('grades') && !arm.endsWith('plain-stop');
 }
 
-function sideLabel({ arm, points }: TradeOff): string {
-  return `${armLabel(arm)}  ${signed(points, 2)}`;
+function sideLabel({ arm, points }: TradeOff, labelOf: (arm: string) => string): string {
+  return `${labelOf(arm)}  ${signed(points, 2)}`;
 }
 
-function inWords({ arm, cost, points }: TradeOff): string {
-  return `${armLabel(arm)}: ${signed(points, 2)} points at ${cost.toFixed(2)}`;
+function inWords({ arm, cost, points }: TradeOff, labelOf: (arm: string) => string): string {
+  return `${labelOf(arm)}: ${signed(points, 2)} points at ${cost.toFixed(2)}`;
 }
 
 function padded(values: readonly number[]): [number, number] {
