@@ -262,10 +262,10 @@ function parseJson(bytes: Uint8Array): object {
 
 function readMetadata(value: unknown): Record<string, string> {
   const entries = Object.entries(value ?? {});
-  if (typeof value === 'object' && !Array.isArray(value) && entries.every(([, text]) => typeof text === 'string')) {
-    return Object.fromEntries(entries);
-  }
-  throw broken(`${metadataKey} is ${JSON.stringify(value)} (allowed: texts by name)`);
+  const other = entries.find(([, text]) => typeof text !== 'string');
+  if (typeof value === 'object' && !Array.isArray(value) && !other) return Object.fromEntries(entries);
+  // Not what it is: that may be as deep as the header is long.
+  throw broken(`${metadataKey} ${other ? `has no text at ${other[0]}` : 'is no object'} (allowed: texts by name)`);
 }
 
 function readEntry(name: string, value: unknown): StoredTensor {

@@ -8,7 +8,7 @@ import { platform } from '../tensor/platform/platform.ts';
 import { Random } from '../tensor/random.ts';
 import { scope } from '../tensor/scope.ts';
 import { formatShape, sameShape } from '../tensor/shape.ts';
-import { isObject, type JsonObject, readJsonFile, writeJsonFile } from './folder.ts';
+import { isObject, type JsonObject, readJsonFile, shown, writeJsonFile } from './folder.ts';
 import type { Pretrained } from './load.ts';
 import { fillParts, fuse } from './stored.ts';
 import { WeightFiles } from './weights.ts';
@@ -258,7 +258,7 @@ function targetNames(pretrained: Pretrained, stored: readonly StoredAdapter[]): 
 function readSettings(path: string, config: JsonObject) {
   const { r, lora_alpha, lora_dropout, use_rslora, rank_pattern, alpha_pattern, ...others } = config;
   const refuse = (key: string, value: unknown, supported: string): never => {
-    throw new UnsupportedModelError(`${path}: the option ${key} is ${JSON.stringify(value)} (supported: ${supported})`);
+    throw new UnsupportedModelError(`${path}: the option ${key} is ${shown(value)} (supported: ${supported})`);
   };
   if (config.peft_type !== 'LORA') refuse('peft_type', config.peft_type, '"LORA"');
   for (const [key, value] of Object.entries(others)) {
@@ -270,7 +270,7 @@ function readSettings(path: string, config: JsonObject) {
   }
   const number = (key: string, value: unknown, isAllowed: (value: number) => boolean, allowed: string): number => {
     if (typeof value === 'number' && isAllowed(value)) return value;
-    throw new FileFormatError(`${path}: ${key} is ${JSON.stringify(value) ?? 'missing'} (allowed: ${allowed})`);
+    throw new FileFormatError(`${path}: ${key} is ${shown(value)} (allowed: ${allowed})`);
   };
   const rank = (key: string, value: unknown) =>
     number(key, value, (each) => Number.isInteger(each) && each > 0, 'whole numbers of at least 1');

@@ -1,7 +1,7 @@
 /** Reads config.json of a Hugging Face folder key by key, and refuses what nobody read. */
 import type { RotaryPositions } from '../nn/decoder.ts';
 import { FileFormatError, UnsupportedModelError } from '../tensor/errors.ts';
-import { isObject, type JsonObject } from './folder.ts';
+import { isObject, type JsonObject, shown } from './folder.ts';
 
 /** Keys that do not change what the model computes, or only while it is trained (dropout is not carried over). */
 const withoutEffect = new Set(
@@ -38,9 +38,7 @@ export class ConfigReader {
   size(key: string, standard?: number, largest = 2 ** 31): number {
     const value = this.get(key) ?? standard;
     if (typeof value === 'number' && Number.isInteger(value) && value > 0 && value <= largest) return value;
-    throw new FileFormatError(
-      `config.json: ${key} is ${JSON.stringify(value) ?? 'missing'} (allowed: whole numbers from 1 to ${largest})`,
-    );
+    throw new FileFormatError(`config.json: ${key} is ${shown(value)} (allowed: whole numbers from 1 to ${largest})`);
   }
 
   /** The number of blocks, which is what lists are made of before any file is opened. */
@@ -62,7 +60,7 @@ export class ConfigReader {
   flag(key: string, standard: boolean): boolean {
     const value = this.get(key) ?? standard;
     if (typeof value === 'boolean') return value;
-    throw new FileFormatError(`config.json: ${key} is ${JSON.stringify(value)} (allowed: true, false)`);
+    throw new FileFormatError(`config.json: ${key} is ${shown(value)} (allowed: true, false)`);
   }
 
   /** @throws UnsupportedModelError where the key has another value than those that are supported; missing is the first. */
@@ -73,9 +71,7 @@ export class ConfigReader {
 
   /** @throws UnsupportedModelError that names the option, its value and what is supported. */
   refuse(key: string, value: unknown, supported: string): never {
-    throw new UnsupportedModelError(
-      `${this.#family}: the option ${key} is ${JSON.stringify(value)} (supported: ${supported})`,
-    );
+    throw new UnsupportedModelError(`${this.#family}: the option ${key} is ${shown(value)} (supported: ${supported})`);
   }
 
   /** @throws UnsupportedModelError for a key that nobody read, unless it is null, false, or known to change nothing. */
@@ -155,11 +151,11 @@ export class ConfigReader {
 
 function positiveNumber(key: string, value: unknown): number {
   if (typeof value === 'number' && Number.isFinite(value) && value > 0) return value;
-  throw new FileFormatError(`config.json: ${key} is ${JSON.stringify(value) ?? 'missing'} (allowed: numbers above 0)`);
+  throw new FileFormatError(`config.json: ${key} is ${shown(value)} (allowed: numbers above 0)`);
 }
 
 function asObject(key: string, value: unknown): JsonObject {
   if (value === undefined) return {};
   if (isObject(value)) return value;
-  throw new FileFormatError(`config.json: ${key} is ${JSON.stringify(value)} (allowed: an object)`);
+  throw new FileFormatError(`config.json: ${key} is ${shown(value)} (allowed: an object)`);
 }

@@ -2,6 +2,9 @@
 import { FileFormatError } from '../tensor/errors.ts';
 import { platform } from '../tensor/platform/platform.ts';
 
+/** Characters of a value that a message shows. */
+const longestShown = 200;
+
 export type JsonObject = Readonly<Record<string, unknown>>;
 
 export function isObject(value: unknown): value is JsonObject {
@@ -20,6 +23,16 @@ export async function readJsonFile(path: string): Promise<JsonObject | null> {
   }
   if (isObject(value)) return value;
   throw new FileFormatError(`${path}: is not the JSON of an object`);
+}
+
+/** A value of a file as a message shows it, however long and deep it is. */
+export function shown(value: unknown): string {
+  try {
+    const text = JSON.stringify(value) ?? 'missing';
+    return text.length <= longestShown ? text : `${text.slice(0, longestShown)} …`;
+  } catch {
+    return 'nested too deep';
+  }
 }
 
 /** Writes a value as JSON, indented. */

@@ -8,7 +8,7 @@ import { scope } from '../tensor/scope.ts';
 import { formatShape, sameShape, sizeOf } from '../tensor/shape.ts';
 import { ConfigReader } from './config.ts';
 import type { Family, StoredWeight } from './family.ts';
-import { type JsonObject, readJsonFile } from './folder.ts';
+import { type JsonObject, readJsonFile, shown } from './folder.ts';
 import { gpt2 } from './gpt2.ts';
 import { llama } from './llama.ts';
 import { mistral } from './mistral.ts';
@@ -98,7 +98,7 @@ export function familyOf(path: string, config: JsonObject): Family {
   const family = families.find(({ architecture }) => architecture === name);
   if (family) return family;
   throw new UnsupportedModelError(
-    `${path}: the architecture is ${JSON.stringify(name) ?? 'missing'} ` +
+    `${path}: the architecture is ${shown(name)} ` +
       `(supported: ${families.map(({ architecture }) => architecture).join(', ')})`,
   );
 }

@@ -3,7 +3,7 @@ import { Template } from '@huggingface/jinja';
 import { Tokenizer } from '@huggingface/tokenizers';
 import { ArgumentError, ChatTemplateError, FileFormatError } from '../tensor/errors.ts';
 import { platform } from '../tensor/platform/platform.ts';
-import { isObject, type JsonObject, readJsonFile, readTextFile } from './folder.ts';
+import { isObject, type JsonObject, readJsonFile, readTextFile, shown } from './folder.ts';
 
 export interface ChatMessage {
   /** `system`, `user`, `assistant`, or what else the template knows. */
@@ -231,7 +231,7 @@ function decoderSteps(decoder: unknown): DecoderStep[] | null {
     if (type === 'Strip' && typeof content === 'string' && typeof start === 'number' && typeof stop === 'number') {
       return (texts) => texts.map((text) => strip(text, content, start, stop));
     }
-    throw new FileFormatError(`the step ${JSON.stringify(step)} of the decoder is not known`);
+    throw new FileFormatError(`the step ${shown(step)} of the decoder is not known`);
   });
 }
 

@@ -4,7 +4,7 @@ import type { NumericArray } from '../tensor/dtype.ts';
 import { FileFormatError } from '../tensor/errors.ts';
 import type { OpenFile } from '../tensor/platform/interface.ts';
 import { platform } from '../tensor/platform/platform.ts';
-import { isMissing, isObject, readJsonFile } from './folder.ts';
+import { isMissing, isObject, readJsonFile, shown } from './folder.ts';
 
 /** An open file and the place of a tensor in it. */
 interface Place {
@@ -125,9 +125,7 @@ function readWeightMap(path: string, value: unknown): Map<string, string> {
   return new Map(
     entries.map(([tensor, file]): [string, string] => {
       if (typeof file === 'string' && /^[^/\\]+\.safetensors$/.test(file)) return [tensor, file];
-      throw new FileFormatError(
-        `${path}: ${tensor} is in ${JSON.stringify(file)} (allowed: a .safetensors file beside it)`,
-      );
+      throw new FileFormatError(`${path}: ${tensor} is in ${shown(file)} (allowed: a .safetensors file beside it)`);
     }),
   );
 }

@@ -27,8 +27,9 @@ export async function readCheckpoint(path: string): Promise<Saved> {
   try {
     return decode(JSON.parse(metadata.state ?? ''), path, state);
   } catch (cause) {
-    if (!(cause instanceof SyntaxError)) throw cause;
-    throw new FileFormatError(`${path}: the state of the checkpoint is no JSON`, { cause });
+    if (!(cause instanceof SyntaxError || cause instanceof RangeError)) throw cause;
+    const what = cause instanceof SyntaxError ? 'no JSON' : 'nested too deep';
+    throw new FileFormatError(`${path}: the state of the checkpoint is ${what}`, { cause });
   }
 }
 
