@@ -106,7 +106,7 @@ export class RunFolder {
         throw cannot(`cannot write ${path}`, cause);
       throw new RunFolderError(`${this.path} was taken by another process at this moment`);
     }
-    this.#sweep();
+    this.sweep();
   }
 
   /** What `config.json` holds. */
@@ -178,6 +178,20 @@ export class RunFolder {
     }
   }
 
+  /**
+   * Removes what processes that are gone had begun to write, in this folder or another. Not while other machines write there:
+   * whose process that was cannot be told.
+   */
+  sweep(folder = this.path): void {
+    if (!existsSync(folder)) return;
+    onDisk(`cannot read ${folder}`, () => {
+      for (const name of readdirSync(folder, { recursive: true, encoding: 'utf8' })) {
+        const writer = writerOf(name);
+        if (writer !== null && !isOther(writer)) rmSync(join(folder, name), { force: true });
+      }
+    });
+  }
+
   /** Closes the log and lets others claim the folder. May be called again; the next line opens the log anew. */
   close(): void {
     if (this.#log !== null) closeSync(this.#log);
@@ -185,16 +199,6 @@ export class RunFolder {
     const lock = join(this.path, lockFile);
     const holder = readLock(lock);
     if (holder?.process === process.pid && holder.machine === hostname()) rmSync(lock, { force: true });
-  }
-
-  /** Removes what processes that are gone had begun to write. */
-  #sweep(): void {
-    onDisk(`cannot read ${this.path}`, () => {
-      for (const name of readdirSync(this.path, { recursive: true, encoding: 'utf8' })) {
-        const writer = writerOf(name);
-        if (writer !== null && !isOther(writer)) rmSync(join(this.path, name), { force: true });
-      }
-    });
   }
 
   #openLog(): number {

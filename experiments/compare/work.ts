@@ -25,17 +25,24 @@ type Command = keyof typeof resultsFiles;
 /** The folder of a run, new or to be gone on with. */
 export function openFolder(
   command: Command,
-  { out, resume, quick }: { out: string | null; resume: boolean; quick: boolean },
+  { out, resume, quick, shard }: { out: string | null; resume: boolean; quick: boolean; shard?: object | null },
   { kind, adapter }: Device,
   settings: object,
   joins = resume,
 ): RunFolder {
   const path = out ?? (resume ? newestUnfinishedRun(command, resultsFiles[command]) : newRunPath(command));
   const folder = RunFolder[joins ? 'join' : 'create'](path, { ...settings, device: kind, adapter });
+  // Parts may run at once, on several machines.
+  if (resume && !shard) for (const each of [path, basesBeside(path)]) folder.sweep(each);
   console.log(`Run folder: ${path}. Ctrl-C keeps what is done; --resume goes on from there.`);
   console.log(`Device: ${kind} (${adapter})`);
   if (quick) console.log('This is a smoke run: it shows that everything works, and is no evidence of anything.');
   return folder;
+}
+
+/** Where bases are kept: beside the run's folder, so that the next run finds them. */
+function basesBeside(path: string): string {
+  return join(dirname(path), 'bases');
 }
 
 /** Writes the report, then the results. */
@@ -43,6 +50,7 @@ export function finish(command: Command, folder: RunFolder, document: Document, 
   writeReport(folder, document);
   folder.writeJson(resultsFiles[command], results);
   if (json !== null) writeResults(json, results);
+  folder.close();
 }
 
 interface WorkOptions {
@@ -64,8 +72,7 @@ export class Work {
     const { store, smokeSteps } = options;
     this.#options = options;
     this.#bases = {
-      // Beside the run's folder, so that the next run finds them.
-      folder: join(dirname(store.folder.path), 'bases'),
+      folder: basesBeside(store.folder.path),
       steps: smokeSteps === null ? pretrainingSteps : Math.min(pretrainingSteps, 5 * smokeSteps),
     };
   }

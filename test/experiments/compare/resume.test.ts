@@ -81,6 +81,7 @@ test('an undisturbed run holds every arm, and its page', () => {
   for (const name of ['report.html', 'tables.md', 'plan.json']) {
     expect(existsSync(join(folder, 'whole', name)), name).toBe(true);
   }
+  expect(existsSync(join(folder, 'whole', 'lock.json'))).toBe(false);
 });
 
 test('killed in the middle and resumed, it is the undisturbed one', async () => {
@@ -94,7 +95,11 @@ test('killed in the middle and resumed, it is the undisturbed one', async () => 
     code: 1,
     printed: expect.stringContaining('go on with it'),
   });
+  // What a killed process had begun to write goes.
+  const unfinished = join(folder, 'bases', 'sequences.safetensors.99999999.unfinished');
+  writeFileSync(unfinished, '');
   expect((await run(...options, '--out', 'killed', '--resume')).code).toBe(0);
+  expect(existsSync(unfinished)).toBe(false);
   expect(found('killed')).toEqual(undisturbed);
 });
 
