@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { randomBelow } from '../../../experiments/data/random.ts';
 import { temporaryFolder, writeFiles } from '../../temporary-folder.ts';
+import { differences, outcome, startTarget, torment } from '../../torture/kills.ts';
 
 const script = fileURLToPath(new URL('../../../experiments/fragments/start.ts', import.meta.url));
 
@@ -24,31 +25,6 @@ async function start(options: readonly string[], watch?: (child: ChildProcess) =
   return { printed, code, killedBy };
 }
 
-/** What a run left, without its command line and the times and the memory that it took. */
-function leftIn(folder: string) {
-  const read = (name: string) => readFileSync(join(folder, name), 'utf8');
-  const timeless = (_: string, value: unknown) => {
-    const {
-      arguments: line,
-      seconds,
-      milliseconds,
-      peakBytes,
-      reservedBytes,
-      reservedBuffers,
-      ...rest
-    } = Object(value);
-    return typeof value === 'object' && value !== null && !Array.isArray(value) ? rest : value;
-  };
-  return {
-    config: JSON.parse(read('config.json'), timeless),
-    summary: JSON.parse(read('summary.json'), timeless),
-    log: read('log.jsonl')
-      .trimEnd()
-      .split('\n')
-      .map((line) => JSON.parse(line, timeless)),
-  };
-}
-
 function madeUpFiles(): string {
   const folder = temporaryFolder();
   for (const [name, letters] of Object.entries({ ada: 'abcdefgh \n', basic: 'efghijkl{}', cobol: 'ghijklmn01' })) {
@@ -63,35 +39,33 @@ function madeUpFiles(): string {
   return folder;
 }
 
-test('a run that is interrupted, killed and resumed ends like an undisturbed one, bit for bit', async () => {
+test('runs that are killed or interrupted, and resumed, end like an undisturbed one, bit for bit', async () => {
   const [data, folder] = [madeUpFiles(), temporaryFolder()];
-  const [whole, broken] = [join(folder, 'whole'), join(folder, 'broken')];
-  const options = ['--data', data, '--steps', '60', '--seed', '3', '--device', 'cpu'];
-  expect((await start([...options, '--out', whole])).code).toBe(0);
-  const expected = leftIn(whole);
-  expect(expected.summary.grades.freezes.length).toBeGreaterThan(0);
-  expect(expected.summary.full.curve.length).toBeGreaterThan(9);
+  const target = startTarget('--data', data, '--steps', '60', '--seed', '3');
+  const found = await torment(target, { folder, kills: 3, seed: 1 });
+  expect(found).toMatchObject({ faults: [], kills: [{}, {}, {}] });
+  const expected = outcome(join(folder, 'undisturbed', 'run'));
+  const { grades, full } = JSON.parse(readFileSync(join(folder, 'undisturbed', 'run', 'summary.json'), 'utf8'));
+  expect(grades.freezes.length).toBeGreaterThan(0);
+  expect(full.curve.length).toBeGreaterThan(9);
 
-  const endAfterLogged = (arm: string, signal: NodeJS.Signals) => (child: ChildProcess) => {
+  const [broken, json] = [join(folder, 'broken'), join(folder, 'results.json')];
+  const interrupted = await start(target.begin(broken), (child) => {
     const log = join(broken, 'log.jsonl');
-    if (!child.killed && existsSync(log) && readFileSync(log, 'utf8').includes(`"arm":"${arm}","step":20,`)) {
-      child.kill(signal);
+    if (!child.killed && existsSync(log) && readFileSync(log, 'utf8').includes('"arm":"full","step":20,')) {
+      child.kill('SIGINT');
     }
-  };
-  const interrupted = await start([...options, '--out', broken], endAfterLogged('grades', 'SIGINT'));
+  });
   expect(interrupted.code).toBe(130);
   expect(interrupted.printed).toContain(`Interrupted. Go on with: npm start -- --resume ${broken}`);
-  const killed = await start(['--resume', broken], endAfterLogged('full', 'SIGKILL'));
-  expect(killed.killedBy).toBe('SIGKILL');
-  const json = join(folder, 'results.json');
   const resumed = await start(['--resume', broken, '--json', json]);
   expect(resumed.code).toBe(0);
   expect(resumed.printed).not.toMatch(/^grades {2}\d/m);
-  expect(leftIn(broken)).toEqual(expected);
-  expect(JSON.parse(readFileSync(json, 'utf8'))).toEqual(
-    JSON.parse(readFileSync(join(broken, 'summary.json'), 'utf8')),
-  );
-});
+  // The checkpoint of the interruption stands among the last two.
+  const others = differences(expected, outcome(broken)).filter((each) => !each.startsWith('checkpoint-full-'));
+  expect(others).toEqual([]);
+  expect(readFileSync(json, 'utf8')).toBe(readFileSync(join(broken, 'summary.json'), 'utf8'));
+}, 120_000);
 
 test('what a command line cannot mean is said at once', async () => {
   const folder = temporaryFolder();

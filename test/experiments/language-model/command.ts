@@ -21,9 +21,8 @@ const tokenizer = {
   model: { type: 'BPE', vocab: Object.fromEntries([...characters].map((each, i) => [each, i])), merges: [] },
 };
 
-/** A folder with the small llama and that tokenizer. */
-export function smallModel(): string {
-  const folder = temporaryFolder();
+/** A folder with the small llama and that tokenizer; by default one that goes with the test. */
+export function smallModel(folder = temporaryFolder()): string {
   cpSync(fixture('models/llama'), folder, { recursive: true });
   writeFiles(folder, {
     'tokenizer.json': JSON.stringify(tokenizer),
