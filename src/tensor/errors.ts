@@ -24,7 +24,7 @@ export class ArgumentError extends FrostgradError {}
 /** A tensor used after its buffer went back to the pool. */
 export class ReleasedTensorError extends FrostgradError {}
 
-/** Steps opened inside one another or side by side. */
+/** A step opened inside another one. */
 export class StepError extends FrostgradError {}
 
 /** The device cannot serve what a shape needs: a binding, workgroup memory, a workgroup count. */

@@ -47,15 +47,19 @@ export class Scope {
 let innermost: Scope | null = null;
 /** The outermost of them, while a step is open. */
 let openStep: Scope | null = null;
+/** Steps take turns: settled when the one that is open is over. */
+let turn: Promise<void> | null = null;
+/** Tells the code of a step, across its awaits, from what else runs meanwhile. */
+const chains = platform.chains?.<Scope>() ?? null;
 
 /** The scope that owns what is made now; null outside every step and scope. */
 export function currentScope(): Scope | null {
-  return innermost;
+  return innermost === openStep ? currentStep() : innermost;
 }
 
-/** The step that is open, for what must outlive the scopes inside it. */
+/** The step that is open, for what must outlive the scopes inside it; null for code that is no part of it. */
 export function currentStep(): Scope | null {
-  return openStep;
+  return openStep !== null && chains !== null && chains.current() !== openStep ? null : openStep;
 }
 
 /**
@@ -64,7 +68,8 @@ export function currentStep(): Scope | null {
  * the backward pass is free again at once.
  */
 export function scope<T>(name: string, body: () => T): T {
-  const own = new Scope(name, innermost);
+  const own = new Scope(name, currentScope());
+  const enclosing = innermost;
   innermost = own;
   let survivors: Set<unknown> = new Set();
   try {
@@ -75,7 +80,7 @@ export function scope<T>(name: string, body: () => T): T {
     survivors = collect(result);
     return result;
   } finally {
-    innermost = own.parent;
+    innermost = enclosing;
     own.close(survivors);
   }
 }
@@ -83,7 +88,7 @@ export function scope<T>(name: string, body: () => T): T {
 /** Runs `body` such that what it makes belongs to the step, whatever scope it was called from. */
 export function inStep<T>(body: () => T): T {
   const enclosing = innermost;
-  innermost = openStep;
+  innermost = currentStep();
   try {
     return body();
   } finally {
@@ -98,16 +103,35 @@ export function inStep<T>(body: () => T): T {
  * The end of a step is where work is submitted. At most two steps are in flight (none on a software adapter), and the
  * event loop gets a turn, so a loop that never reads a value neither queues without bound nor misses Ctrl-C.
  *
- * @throws StepError where another step is open: steps follow one another.
+ * Steps follow one another. Where several loops run side by side a step waits for the one that is open, so that none disturbs
+ * another, whatever their devices.
+ *
+ * @throws StepError inside another step, for which it would wait for ever; in a browser, which cannot tell, beside one too.
  */
 export async function step<T>(body: () => T | Promise<T>): Promise<T> {
-  if (openStep) throw new StepError('a step was opened while another one is open: await the first before the next');
+  if (openStep !== null && (chains === null || chains.current() === openStep)) {
+    throw new StepError('a step was opened while another one is open: await the first before the next');
+  }
+  while (turn !== null) await turn;
+  let end = () => {};
+  turn = new Promise((resolve) => {
+    end = resolve;
+  });
+  try {
+    return await runStep(body);
+  } finally {
+    turn = null;
+    end();
+  }
+}
+
+async function runStep<T>(body: () => T | Promise<T>): Promise<T> {
   const own = new Scope('step', null);
   openStep = own;
   innermost = own;
   let result: T;
   try {
-    result = await body();
+    result = await (chains === null ? body() : chains.run(own, body));
   } catch (error) {
     closeStep(own);
     // The error of the body is the one to report; what the devices say of work cut short is not.

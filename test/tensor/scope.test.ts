@@ -80,20 +80,50 @@ onEachDevice(
         expect(await step(() => numbers(4).item())).toBe(4);
       });
 
-      test('stands alone: neither inside another nor beside it', async () => {
+      test('refuses another one inside it, also after an await', async () => {
         const before = live(device);
-        let nested: Promise<unknown> = Promise.resolve();
         await step(async () => {
           const x = numbers(1, 2);
-          nested = step(() => numbers(3));
-          await expect(nested).rejects.toThrow(StepError);
-          await expect(nested).rejects.toThrow('a step was opened while another one is open');
+          for (const nested of [step(() => numbers(3)), x.data().then(() => step(() => numbers(3)))]) {
+            await expect(nested).rejects.toThrow(StepError);
+            await expect(nested).rejects.toThrow('a step was opened while another one is open');
+          }
           // The one that was open goes on.
           expect(await x.mul(2).toArray()).toEqual([2, 4]);
         });
-        const results = await Promise.allSettled([step(() => numbers(1).item()), step(() => numbers(2).item())]);
-        expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'rejected']);
         expect(live(device)).toEqual(before);
+      });
+
+      test('waits for those that were asked for before it, also where they fail', async () => {
+        const before = live(device);
+        const order: string[] = [];
+        const one = (name: string) =>
+          step(async () => {
+            order.push(`${name} begins`);
+            await numbers(1).mul(2).item();
+            order.push(`${name} ends`);
+            if (name === 'b') throw new Error('in the body');
+          });
+        const ends = await Promise.allSettled(['a', 'b', 'c'].map(one));
+        expect(ends.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
+        expect(order).toEqual(['a', 'b', 'c'].flatMap((name) => [`${name} begins`, `${name} ends`]));
+        expect(live(device)).toEqual(before);
+      });
+
+      test('owns nothing of what other code makes while it waits', async () => {
+        let open = () => {};
+        const waiting = step(
+          () =>
+            new Promise<void>((resolve) => {
+              open = resolve;
+            }),
+        );
+        const x = numbers(1, 2);
+        const y = scope('outside', () => x.mul(2));
+        open();
+        await waiting;
+        expect(await y.add(x).toArray()).toEqual([3, 6]);
+        for (const each of [x, y]) each.release();
       });
 
       test('leaves alone what was made before it, and what is made after it', async () => {

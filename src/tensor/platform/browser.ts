@@ -83,6 +83,7 @@ export const platform: Platform = {
       channel.port2.postMessage(null);
     }),
   politely: (pending) => pending,
+  chains: null,
 
   async loadGpu() {
     const { gpu } = self.navigator;

@@ -16,6 +16,8 @@ export interface Platform {
   collectGarbage(): void;
   /** Gives the event loop a turn: messages, timers and signals arrive there. */
   eventLoopTurn(): Promise<void>;
+  /** Marks chains of awaits, so that code can tell which one it is part of; null where the engine does not follow them. */
+  readonly chains: (<Mark extends object>() => Chains<Mark>) | null;
   /** Awaits what a software adapter works on, without taking a core from it. */
   politely<T>(pending: Promise<T>): Promise<T>;
 
@@ -34,6 +36,12 @@ export interface Platform {
   readonly startHelper: ((data: HelperData, onLost: (reason: unknown) => void) => void) | null;
 
   readonly files: Files;
+}
+
+export interface Chains<Mark> {
+  /** Runs `body`; whatever it calls and awaits finds `mark`. */
+  run<T>(mark: Mark, body: () => T): T;
+  current(): Mark | undefined;
 }
 
 /** What a thread of the cpu device needs. */

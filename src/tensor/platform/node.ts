@@ -1,4 +1,5 @@
 /** The library in Node. */
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { copyFile, mkdir, open, readdir, readFile, rm } from 'node:fs/promises';
@@ -9,7 +10,7 @@ import { runInNewContext } from 'node:vm';
 import { Worker } from 'node:worker_threads';
 import { simdForms } from '../cpu/simd-form.ts';
 import { ArgumentError, NoAdapterError } from '../errors.ts';
-import type { Files, OpenFile, Platform } from './interface.ts';
+import type { Chains, Files, OpenFile, Platform } from './interface.ts';
 import { eventLoopTurn, politely } from './polite-wait.ts';
 import { kernelFolder, vectorLoopsPath } from './repository.ts';
 import { scratchFile } from './scratch-file.ts';
@@ -86,6 +87,11 @@ export const platform: Platform = {
   },
   eventLoopTurn,
   politely,
+
+  chains<Mark extends object>(): Chains<Mark> {
+    const storage = new AsyncLocalStorage<Mark>();
+    return { run: (mark, body) => storage.run(mark, body), current: () => storage.getStore() };
+  },
 
   async loadGpu() {
     try {

@@ -5,7 +5,7 @@ import { dirname } from 'node:path';
 import { FileWriteError } from '../errors.ts';
 
 /** The process stands in the name, so that two that write the same file do not write into one another. */
-const unfinishedName = (path: string) => `${path}.${process.pid}.unfinished`;
+export const unfinishedName = (path: string) => `${path}.${process.pid}.unfinished`;
 
 /** The process that wrote an unfinished file, by its name; null for any other file. */
 export function writerOf(name: string): number | null {
