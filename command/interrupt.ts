@@ -16,8 +16,24 @@ export class Interrupted extends Error {
 export interface Interrupt {
   /** Aborted at the first request; a loop looks at it between two steps. */
   readonly signal: AbortSignal;
-  /** Gives both signals their usual meaning back. */
+  /** Gives both signals their usual meaning back, unless one came: then the command is about to end, and a repeated one must not cut that short. */
   release(): void;
+}
+
+/** What a signal does before a command listens for it; null once one does. */
+let early: (() => void) | null = null;
+
+/** Until a command listens itself, or calls what this returns, a signal ends it with a word. */
+export function endOnInterrupt(): () => void {
+  const end = () => {
+    console.log('\nInterrupted. Nothing was begun that could be kept.');
+    process.exit(interruptedExitCode);
+  };
+  early = end;
+  for (const name of signals) process.on(name, end);
+  return () => {
+    for (const name of signals) process.off(name, end);
+  };
 }
 
 /**
@@ -28,7 +44,7 @@ export interface Interrupt {
 export function listenForInterrupt(): Interrupt {
   const controller = new AbortController();
   let first = 0;
-  const release = () => {
+  const stopListening = () => {
     for (const name of signals) process.off(name, onSignal);
   };
   const onSignal = (name: NodeJS.Signals) => {
@@ -36,10 +52,16 @@ export function listenForInterrupt(): Interrupt {
       first = performance.now();
       controller.abort();
     } else if (performance.now() - first > repeatMilliseconds) {
-      release();
+      stopListening();
       process.kill(process.pid, name);
     }
   };
-  for (const name of signals) process.on(name, onSignal);
+  for (const name of signals) {
+    process.on(name, onSignal);
+    if (early) process.off(name, early);
+  }
+  const release = () => {
+    if (!controller.signal.aborted) stopListening();
+  };
   return { signal: controller.signal, release };
 }

@@ -2,7 +2,7 @@
 
 import { FrostgradError } from '../src/index.ts';
 import { CommandError } from './error.ts';
-import { Interrupted, interruptedExitCode } from './interrupt.ts';
+import { endOnInterrupt, Interrupted, interruptedExitCode } from './interrupt.ts';
 import { OptionError } from './options.ts';
 
 /**
@@ -16,6 +16,7 @@ export async function runCommand(main: () => Promise<void>): Promise<void> {
     if ('code' in error && error.code === 'EPIPE') process.exit();
     throw error;
   });
+  const stopListening = endOnInterrupt();
   try {
     await main();
   } catch (error) {
@@ -26,5 +27,7 @@ export async function runCommand(main: () => Promise<void>): Promise<void> {
       console.error(error.message);
       process.exitCode = error instanceof OptionError ? 2 : 1;
     } else throw error;
+  } finally {
+    stopListening();
   }
 }

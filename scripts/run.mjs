@@ -18,5 +18,6 @@ createInterface({ input: child.stderr }).on('line', (line) => {
 for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP']))
   process.on(signal, () => child.kill(signal));
 child.on('close', (code, signal) => {
+  if (signal) console.error(`\nEnded at once by ${signal}: nothing more was written.`);
   process.exitCode = code ?? 128 + (signal ? constants.signals[signal] : 0);
 });
