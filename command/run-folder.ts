@@ -5,6 +5,7 @@ import {
   existsSync,
   fstatSync,
   ftruncateSync,
+  linkSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -16,7 +17,7 @@ import {
 import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import { writeAsideSync, writerOf } from '../src/tensor/platform/write-aside.ts';
+import { unfinishedName, writeAsideSync, writerOf } from '../src/tensor/platform/write-aside.ts';
 import { CommandError } from './error.ts';
 
 /** The run's folder or a file in it cannot be read or written, or holds another run. The message names it. */
@@ -100,10 +101,9 @@ export class RunFolder {
       );
     }
     try {
-      writeFileSync(path, toJson(own), { flag: 'wx' });
+      createWhole(path, toJson(own));
     } catch (cause) {
-      if (!isObject(cause) || !('code' in cause) || cause.code !== 'EEXIST')
-        throw cannot(`cannot write ${path}`, cause);
+      if (!hasCode(cause, 'EEXIST')) throw cannot(`cannot write ${path}`, cause);
       throw new RunFolderError(`${this.path} was taken by another process at this moment`);
     }
     this.sweep();
@@ -267,8 +267,27 @@ function isOther(pid: number): boolean {
     return true;
   } catch (error) {
     // It runs, and belongs to somebody else.
-    return isObject(error) && 'code' in error && error.code === 'EPERM';
+    return hasCode(error, 'EPERM');
   }
+}
+
+/** Writes a file that is not there yet. It appears together with its content: an empty lock would be taken for what a crash left. */
+function createWhole(path: string, content: string): void {
+  const unfinished = unfinishedName(path);
+  try {
+    writeFileSync(unfinished, content);
+    linkSync(unfinished, path);
+  } catch (error) {
+    if (hasCode(error, 'EEXIST')) throw error;
+    // Some file systems have no links.
+    writeFileSync(path, content, { flag: 'wx' });
+  } finally {
+    rmSync(unfinished, { force: true });
+  }
+}
+
+function hasCode(error: unknown, code: string): boolean {
+  return isObject(error) && 'code' in error && error.code === code;
 }
 
 function isObject(value: unknown): value is object {
