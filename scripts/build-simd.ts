@@ -1,11 +1,12 @@
 /** Compiles the vector loops of the cpu device, kernels/simd/, to WebAssembly, unless it is done already. */
 
 import { spawnSync } from 'node:child_process';
-import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { basename, dirname, join } from 'node:path';
 import { type SimdForm, simdForms } from '../src/tensor/cpu/simd-form.ts';
 import { simdSources, vectorLoopsPath } from '../src/tensor/platform/repository.ts';
+import { customSection, isWhole, seal } from './sealed-module.ts';
 
 /** What the compiler is told for each form, beside what it is told for all. The code of `wide` is joined later, by the engine. */
 const options: Readonly<Record<SimdForm, readonly string[]>> = {
@@ -14,23 +15,29 @@ const options: Readonly<Record<SimdForm, readonly string[]>> = {
   wide: ['--use', 'WIDE=1', '--enable', 'relaxed-simd'],
 };
 
-const missing = simdForms.filter((form) => !existsSync(vectorLoopsPath(form)));
-if (missing.every(build) && missing.length > 0) {
-  // Modules of earlier sources are of no use any more.
-  const [current, folder] = [
-    simdForms.map((form) => basename(vectorLoopsPath(form))),
-    dirname(vectorLoopsPath('plain')),
-  ];
-  for (const name of readdirSync(folder)) {
-    if (/^simd-.*\.wasm$/.test(name) && !current.includes(name)) rmSync(join(folder, name));
+const folder = dirname(vectorLoopsPath('plain'));
+try {
+  const missing = simdForms.filter((form) => !isWhole(vectorLoopsPath(form)));
+  if (missing.every(build) && missing.length > 0) {
+    // Modules of earlier sources are of no use any more.
+    const current = simdForms.map((form) => basename(vectorLoopsPath(form)));
+    for (const name of readdirSync(folder)) {
+      if (/^simd-.*\.wasm$/.test(name) && !current.includes(name)) rmSync(join(folder, name));
+    }
+    console.log('setup: compiled the vector loops of the cpu device');
   }
-  console.log('setup: compiled the vector loops of the cpu device');
+} catch (error) {
+  if (!(error instanceof Error && 'code' in error)) throw error;
+  console.error(`setup: ${folder} cannot be used (${error.message})`);
+  process.exitCode = 1;
 }
 
 function build(form: SimdForm): boolean {
   const path = vectorLoopsPath(form);
-  mkdirSync(dirname(path), { recursive: true });
-  const unfinished = join(dirname(path), `unfinished-${process.pid}.wasm`);
+  mkdirSync(folder, { recursive: true });
+  const unfinished = join(folder, `unfinished-${process.pid}.wasm`);
+  // The compiler would not tell that it cannot write there.
+  writeFileSync(unfinished, '');
   // The compiler as a program of its own: its types would replace those of the platform.
   const compiler = createRequire(import.meta.url).resolve('assemblyscript/bin/asc.js');
   const memory = ['--importMemory', '--sharedMemory', '--initialMemory', '16', '--maximumMemory', '65536'];
@@ -45,15 +52,20 @@ function build(form: SimdForm): boolean {
     ],
     { stdio: ['ignore', 'inherit', 'inherit'] },
   );
-  if (status !== 0) {
-    process.exitCode = 1;
-    return false;
+  try {
+    if (status !== 0) {
+      process.exitCode = 1;
+      return false;
+    }
+    // All forms export the same; `plain` is one that every Node can read.
+    const parameters = parametersOf(form === 'plain' ? unfinished : vectorLoopsPath('plain'));
+    const code = Buffer.concat([readFileSync(unfinished), customSection('parameters', JSON.stringify(parameters))]);
+    writeFileSync(unfinished, Buffer.concat([code, seal(code)]));
+    renameSync(unfinished, path);
+    return true;
+  } finally {
+    rmSync(unfinished, { force: true });
   }
-  // All forms export the same; `plain` is one that every Node can read.
-  const parameters = parametersOf(form === 'plain' ? unfinished : vectorLoopsPath('plain'));
-  appendFileSync(unfinished, customSection('parameters', JSON.stringify(parameters)));
-  renameSync(unfinished, path);
-  return true;
 }
 
 /** The names of the parameters of each function that a module exports, as its source has them. */
@@ -68,15 +80,4 @@ function parametersOf(modulePath: string): Record<string, string[]> {
       return [name, [...list.matchAll(/(\w+):/g)].map(([, parameter]) => parameter)];
     }),
   );
-}
-
-/** A section that WebAssembly hands to the host as it is (core specification, 5.5.3). */
-function customSection(name: string, content: string): Uint8Array {
-  const text = (value: string) => [...leb128(Buffer.byteLength(value)), ...Buffer.from(value)];
-  const body = [...text(name), ...Buffer.from(content)];
-  return Uint8Array.from([0, ...leb128(body.length), ...body]);
-}
-
-function leb128(value: number): number[] {
-  return value < 128 ? [value] : [(value & 127) | 128, ...leb128(value >>> 7)];
 }

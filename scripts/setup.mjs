@@ -1,13 +1,14 @@
 // Makes a fresh clone ready: the npm packages, then an adapter to run on. Plain JavaScript, as nothing is installed yet.
 
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, realpathSync } from 'node:fs';
+import { existsSync, linkSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describeAdapter, findAdapter } from './find-adapter.mjs';
 import { findAptSystem, installCommand, installSoftwareDriver } from './software-driver.mjs';
 
 const repositoryRoot = fileURLToPath(new URL('..', import.meta.url));
+const lookEvery = 200;
 
 const help = `node scripts/setup.mjs
 
@@ -34,6 +35,89 @@ export function packagesMatch(wanted, installed) {
   });
 }
 
+/**
+ * Runs `work` while no other set-up of this folder does: two `npm ci` at once would take each other's files away.
+ *
+ * @template T
+ * @param {string} root
+ * @param {() => T} work
+ * @returns {T}
+ */
+export function alone(root, work) {
+  const lock = join(root, '.setup-lock');
+  let holder = take(lock);
+  if (holder !== null)
+    console.log(`setup: waiting for process ${holder}, which sets this folder up (if it does not, remove ${lock})`);
+  while (holder !== null) {
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, lookEvery);
+    holder = take(lock);
+  }
+  try {
+    return work();
+  } finally {
+    rmSync(lock, { force: true });
+  }
+}
+
+/**
+ * Takes the lock, or says which process has it. The lock appears together with what it says, and one that a kill left behind
+ * holds nobody.
+ *
+ * @param {string} lock
+ * @returns {number | null}
+ */
+function take(lock) {
+  const own = `${lock}.${process.pid}`;
+  try {
+    writeFileSync(own, String(process.pid));
+    for (;;) {
+      try {
+        linkSync(own, lock);
+        return null;
+      } catch (error) {
+        if (!hasCode(error, 'EEXIST')) throw error;
+      }
+      const holder = holderOf(lock);
+      if (runs(holder)) return holder;
+      rmSync(lock, { force: true });
+    }
+  } catch {
+    // In a folder that cannot be written to nobody sets anything up: the work will say so.
+    return null;
+  } finally {
+    rmSync(own, { force: true });
+  }
+}
+
+/** @param {string} lock */
+function holderOf(lock) {
+  try {
+    return Number(readFileSync(lock, 'utf8'));
+  } catch {
+    return 0;
+  }
+}
+
+/** @param {number} pid */
+function runs(pid) {
+  if (pid === process.pid || !(pid > 0)) return false;
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    // It runs, and belongs to somebody else.
+    return hasCode(error, 'EPERM');
+  }
+}
+
+/**
+ * @param {unknown} error
+ * @param {string} code
+ */
+function hasCode(error, code) {
+  return error instanceof Error && 'code' in error && error.code === code;
+}
+
 function packagesAreInstalled() {
   const installedLock = join(repositoryRoot, 'node_modules', '.package-lock.json');
   if (!existsSync(installedLock)) return false;
@@ -45,8 +129,8 @@ function packagesAreInstalled() {
 
 function installPackages() {
   console.log('setup: installing the npm packages (npm ci)');
-  // Included by name, since NODE_ENV=production or a user's own npm settings would leave them out.
-  const commandArguments = ['ci', '--include=dev', '--include=optional'];
+  // Included by name, since NODE_ENV=production or a user's own npm settings would leave them out. No package needs its scripts.
+  const commandArguments = ['ci', '--include=dev', '--include=optional', '--ignore-scripts'];
   const npmScript = process.env.npm_execpath ?? '';
   const child = npmScript.endsWith('npm-cli.js')
     ? spawnSync(process.execPath, [npmScript, ...commandArguments], { cwd: repositoryRoot, stdio: 'inherit' })
@@ -73,7 +157,7 @@ function adapterOrDriver() {
     return { adapter, hint: `to install a software driver: ${installCommand(system)}` };
   }
   console.log('setup: no WebGPU adapter (FROSTGRAD_NO_DRIVER_INSTALL=1 skips what follows)');
-  const failure = installSoftwareDriver(system);
+  const failure = alone(repositoryRoot, () => installSoftwareDriver(system));
   return { adapter: findAdapter(), hint: failure ?? 'the software driver is installed, but WebGPU refuses it' };
 }
 
@@ -94,7 +178,7 @@ function setup() {
     console.error(`setup: Node 20 or newer is needed, this is ${process.version}`);
     return 1;
   }
-  if (!packagesAreInstalled() && !installPackages()) {
+  if (!packagesAreInstalled() && !alone(repositoryRoot, () => packagesAreInstalled() || installPackages())) {
     console.error('setup: npm ci failed, its own message is above; nothing was started');
     return 1;
   }

@@ -1,6 +1,12 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { nodeHint, packagesMatch } from '../../scripts/setup.mjs';
+import { isWhole, seal } from '../../scripts/sealed-module.ts';
+import { alone, nodeHint, packagesMatch } from '../../scripts/setup.mjs';
 import { deriveBackportsEntry, installCommand, readSystem } from '../../scripts/software-driver.mjs';
+import { temporaryFolder } from '../temporary-folder.ts';
 
 const bookworm = { codename: 'bookworm', backports: 'bookworm-backports' };
 const sources = (text: string) => [{ name: '/etc/apt/sources.list.d/debian.sources', text }];
@@ -100,4 +106,66 @@ test('a Node whose engine does not join vectors is told of the one that does', (
   );
   expect(nodeHint('24.21.0', 'x64')).toBe('');
   expect(nodeHint('20.20.2', 'arm64')).toBe('');
+});
+
+test('of two set-ups at once one waits; a lock that a kill left, or that was never whole, holds nobody', async () => {
+  const folder = temporaryFolder();
+  const done = join(folder, 'done');
+  const script = `
+    import { existsSync, writeFileSync } from 'node:fs';
+    import { alone } from ${JSON.stringify(new URL('../../scripts/setup.mjs', import.meta.url).href)};
+    alone(${JSON.stringify(folder)}, () => {
+      console.log('begins');
+      while (!existsSync(${JSON.stringify(done)})) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20);
+      writeFileSync(${JSON.stringify(done)}, 'twice', { flag: 'a' });
+    });`;
+  const first = spawn(process.execPath, ['--input-type=module', '--eval', script], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  await once(first.stdout, 'data');
+  const second = spawn(process.execPath, ['--input-type=module', '--eval', script], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  let printed = '';
+  second.stdout.on('data', (chunk) => {
+    printed += chunk;
+  });
+  await once(second.stdout, 'data');
+  expect(printed).toContain(`setup: waiting for process ${first.pid}, which sets this folder up`);
+  first.kill('SIGKILL');
+  await once(first, 'exit');
+  writeFileSync(done, 'once ');
+  await once(second, 'close');
+  expect(printed).toMatch(/begins\n$/);
+  expect(readFileSync(done, 'utf8')).toBe('once twice');
+  for (const left of ['', '{', '0', String(process.pid)]) {
+    writeFileSync(join(folder, '.setup-lock'), left);
+    expect(alone(folder, () => existsSync(join(folder, '.setup-lock')))).toBe(true);
+  }
+  expect(() =>
+    alone(folder, () => {
+      throw new Error('no network');
+    }),
+  ).toThrow('no network');
+  expect(readdirSync(folder)).toEqual(['done']);
+  // Where nothing can be written nobody is locked out.
+  expect(alone(join(folder, 'none'), () => 'done')).toBe('done');
+});
+
+test('a compiled module that is missing, cut short or changed is built anew', () => {
+  const path = join(temporaryFolder(), 'simd.wasm');
+  const code = Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0);
+  const whole = Buffer.concat([code, seal(code)]);
+  expect(WebAssembly.validate(Uint8Array.from(whole))).toBe(true);
+  expect(isWhole(path)).toBe(false);
+  for (const [content, expected] of [
+    [whole, true],
+    [whole.subarray(0, -1), false],
+    [code, false],
+    [Buffer.alloc(0), false],
+    [Uint8Array.from(whole).with(7, 1), false],
+  ] as const) {
+    writeFileSync(path, content);
+    expect(isWhole(path)).toBe(expected);
+  }
 });

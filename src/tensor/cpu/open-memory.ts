@@ -11,6 +11,10 @@ const opened = new Map<SimdForm, LinearMemory>();
 /** The fastest form that this engine runs. */
 let preferred: LinearMemory | null | undefined;
 
+const cannotRead =
+  'cpu device: this engine cannot read the compiled vector loops, so plain loops run, many times slower (where the file is ' +
+  'damaged, node scripts/setup.mjs builds it anew)';
+
 /** The form that FROSTGRAD_CPU names; null where it names none. @throws ArgumentError for another word. */
 export function formFromEnvironment(): SimdForm | null {
   const named = platform.environment('FROSTGRAD_CPU');
@@ -32,7 +36,11 @@ export function linearMemory(asked: SimdForm | null = formFromEnvironment()): Li
 function openPreferred(): LinearMemory | null {
   for (const form of platform.preferredForms) {
     const bytes = platform.readVectorLoops(form);
-    if (!bytes || !WebAssembly.validate(bytes)) continue;
+    if (!bytes) continue;
+    if (!WebAssembly.validate(bytes)) {
+      if (form === 'plain') platform.warn(cannotRead);
+      continue;
+    }
     try {
       return getOrCreate(opened, form, () => openForm(form));
     } catch (error) {

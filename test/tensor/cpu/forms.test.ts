@@ -1,7 +1,7 @@
 /** The forms of the vector loops: each against sums in float64, and how one is chosen. */
 import { spawnSync } from 'node:child_process';
 import fc from 'fast-check';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import {
   ArgumentError,
   attention,
@@ -188,6 +188,18 @@ describe('the choice', () => {
   test('is the fastest form that this engine runs', () => {
     expect(open({}).stdout).toContain(`WebAssembly vectors (${platform.preferredForms[0]}) on one thread`);
     expect(runnable).toEqual(expect.arrayContaining([...platform.preferredForms]));
+  });
+
+  test('falls on the plain loops where the modules are damaged, and says so', async () => {
+    vi.resetModules();
+    const { platform: fresh } = await import('../../../src/tensor/platform/platform.ts');
+    const warn = vi.spyOn(fresh, 'warn').mockImplementation(() => {});
+    const half = (bytes: Uint8Array<ArrayBuffer> | null) => bytes?.slice(0, bytes.length / 2) ?? null;
+    vi.spyOn(fresh, 'readVectorLoops').mockImplementation((form) => half(platform.readVectorLoops(form)));
+    const { linearMemory } = await import('../../../src/tensor/cpu/open-memory.ts');
+    expect(linearMemory(null)).toBe(null);
+    expect(warn.mock.calls).toEqual([[expect.stringContaining('plain loops run, many times slower')]]);
+    vi.resetModules();
   });
 
   test('is what FROSTGRAD_CPU names', () => {
