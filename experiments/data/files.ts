@@ -1,16 +1,6 @@
 /** Files with a class each: those of installed packages by their kind, or a user's folder with one sub-folder a class. */
 
-import {
-  closeSync,
-  type Dirent,
-  existsSync,
-  openSync,
-  readdirSync,
-  readSync,
-  realpathSync,
-  type Stats,
-  statSync,
-} from 'node:fs';
+import { closeSync, openSync, readdirSync, readSync, realpathSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { CommandError } from '../../command/error.ts';
@@ -60,8 +50,7 @@ export function installedPackages(): Source {
  * @throws {DatasetError} the folder is missing or unreadable.
  */
 export function packageSource(nodeModules: string): Source {
-  requireFolder(nodeModules, 'the installed packages (npm install makes it)');
-  const files = filesBelow(nodeModules, { followLinks: false }).flatMap((file): LabelledFile[] => {
+  const files = filesBelow(nodeModules).flatMap((file): LabelledFile[] => {
     const className = packageClass(file);
     return className === undefined ? [] : [{ ...file, className, group: packageOf(file.name) }];
   });
@@ -72,24 +61,18 @@ export function packageSource(nodeModules: string): Source {
  * A folder with one sub-folder a class, whose files, however deep, belong to it. Loose files beside the sub-folders are
  * ignored.
  *
- * @throws {DatasetError} the folder is missing, no folder, empty, has one class only, or anything in it is unreadable.
+ * @throws {DatasetError} the folder is missing, no folder, has one class only, or anything in it is unreadable.
  */
 export function folderSource(directory: string): Source {
-  requireFolder(directory, 'a folder with one sub-folder a class');
-  const classes = visibleEntries(directory)
-    .map(({ name }) => name)
-    .filter((name) => statsOf(join(directory, name)).isDirectory())
-    .sort();
+  const files = filesBelow(directory).flatMap((file): LabelledFile[] => {
+    const [className, ...below] = file.name.split('/');
+    return below.length > 0 ? [{ ...file, className, group: file.name }] : [];
+  });
+  const classes = [...new Set(files.map(({ className }) => className))].sort();
   if (classes.length < 2) {
     const came = classes.length === 0 ? 'none' : `only '${classes[0]}'`;
-    throw new DatasetError(`${directory}: at least two classes (sub-folders) are needed, found ${came}`);
+    throw new DatasetError(`${directory}: at least two classes (sub-folders with files) are needed, found ${came}`);
   }
-  const files = classes.flatMap((className) =>
-    filesBelow(join(directory, className), { followLinks: true }).map((file) => {
-      const name = `${className}/${file.name}`;
-      return { ...file, name, className, group: name };
-    }),
-  );
   return { title: directory, classes, files, groupedBy: 'file' };
 }
 
@@ -126,28 +109,22 @@ function isExecutable({ name, path, bytes }: FoundFile): boolean {
   return executableStarts.includes(Buffer.from(readAt(path, 4)).toString('hex'));
 }
 
-/**
- * All regular files below a folder, sorted by name; those whose name starts with a dot are ignored. Links are followed when
- * asked, each folder once, so a link to a parent does not go round for ever.
- */
-function filesBelow(folder: string, { followLinks }: { followLinks: boolean }): FoundFile[] {
-  const found: FoundFile[] = [];
-  const visited = new Set<string>();
-  const walk = (below: string, prefix: string) => {
-    const real = reading(below, () => realpathSync(below));
-    if (visited.has(real)) return;
-    visited.add(real);
-    for (const entry of visibleEntries(below)) {
-      if (entry.isSymbolicLink() && !followLinks) continue;
-      const path = join(below, entry.name);
-      const name = prefix + entry.name;
-      const stats = statsOf(path);
-      if (stats.isDirectory()) walk(path, `${name}/`);
-      else if (stats.isFile()) found.push({ name, path, bytes: stats.size });
-    }
-  };
-  walk(folder, '');
-  return found.sort((a, b) => (a.name < b.name ? -1 : 1));
+/** All files below a folder, by name. Names that start with a dot are passed over; links are followed, but into each folder once. */
+function filesBelow(folder: string): FoundFile[] {
+  return walked(folder, '', new Set()).sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+function walked(folder: string, prefix: string, visited: Set<string>): FoundFile[] {
+  const real = reading(folder, () => realpathSync(folder));
+  if (visited.has(real)) return [];
+  visited.add(real);
+  const names = reading(folder, () => readdirSync(folder)).filter((name) => !name.startsWith('.'));
+  return names.flatMap((own) => {
+    const [path, name] = [join(folder, own), prefix + own];
+    const stats = reading(path, () => statSync(path));
+    if (stats.isDirectory()) return walked(path, `${name}/`, visited);
+    return stats.isFile() ? [{ name, path, bytes: stats.size }] : [];
+  });
 }
 
 /**
@@ -175,26 +152,11 @@ function readAt(path: string, length: number, position = 0): Uint8Array {
   });
 }
 
-function statsOf(path: string): Stats {
-  return reading(path, () => statSync(path));
-}
-
-function visibleEntries(folder: string): Dirent[] {
-  const entries = reading(folder, () => readdirSync(folder, { withFileTypes: true }));
-  return entries.filter(({ name }) => !name.startsWith('.'));
-}
-
-function requireFolder(path: string, wanted: string): void {
-  if (!existsSync(path)) throw new DatasetError(`${path} does not exist; wanted: ${wanted}`);
-  if (!statsOf(path).isDirectory()) throw new DatasetError(`${path} is a file; wanted: ${wanted}`);
-  if (visibleEntries(path).length === 0) throw new DatasetError(`${path} is empty; wanted: ${wanted}`);
-}
-
 function reading<T>(path: string, read: () => T): T {
   try {
     return read();
   } catch (cause) {
     const reason = cause instanceof Error && 'code' in cause ? cause.code : cause;
-    throw new DatasetError(`cannot read ${path} (${reason}): every file of a class must be readable`, { cause });
+    throw new DatasetError(`cannot read ${path} (${reason})`, { cause });
   }
 }

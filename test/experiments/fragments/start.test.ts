@@ -79,6 +79,6 @@ test('what a command line cannot mean is said at once', async () => {
   const [noRun, contradiction, noData, help] = ends.map(({ code, printed }) => `${code}: ${printed}`);
   expect(noRun).toContain(`1: ${folder} holds no run`);
   expect(contradiction).toContain('2: --steps and --resume contradict each other');
-  expect(noData).toContain('none does not exist; wanted: a folder with one sub-folder');
+  expect(noData).toMatch(/^1: cannot read .*none \(ENOENT\)/);
   expect(help).toMatch(/^0: .*0\.45.*0\.3/s);
 });
