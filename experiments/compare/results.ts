@@ -3,6 +3,7 @@
 import type { Circumstances } from '../report/sections.ts';
 import type { Sample, WatchedRun } from '../report/watched.ts';
 import type { RuleSetting } from './protocol.ts';
+import type { Task } from './tasks/task.ts';
 
 /** Floating-point operations counted from what was dispatched. */
 export interface Operations {
@@ -43,12 +44,7 @@ export interface Timing {
   disturbance: number;
 }
 
-export interface TaskDescription {
-  name: string;
-  base: string;
-  character: string;
-  description: string;
-  classes: readonly string[];
+export interface TaskDescription extends Pick<Task, 'name' | 'base' | 'character' | 'description' | 'classes'> {
   /** Steps of the schedule and learning rates fixed by the sweep. */
   steps: number;
   learningRate: { full: number; lora: number };

@@ -93,10 +93,12 @@ export class Work {
   /**
    * Results of all units in their order, those that were done before included.
    *
+   * @param workers processes that train side by side: null for one a core on the cpu, one on webgpu.
    * @throws Interrupted, and CommandError where units failed; what is done is kept.
    */
-  async perform(label: string, units: readonly Unit[], workers: number): Promise<ArmResult[]> {
+  async perform(label: string, units: readonly Unit[], workers: number | null): Promise<ArmResult[]> {
     const { device, store } = this.#options;
+    const sideBySide = workers ?? (device.kind === 'cpu' ? availableParallelism() : 1);
     const results = new Map<Unit, readonly ArmResult[]>();
     for (const unit of units) {
       const known = store.load(unit);
@@ -124,7 +126,7 @@ export class Work {
       ]);
     };
     const failures = await performUnits(open, {
-      ...{ deviceKind: device.kind, bases: this.#bases, workers, signal: this.#interrupt.signal },
+      ...{ deviceKind: device.kind, bases: this.#bases, workers: sideBySide, signal: this.#interrupt.signal },
       onSteps: (unit, steps) => {
         underWay.set(unit, (underWay.get(unit) ?? 0) + steps);
         show();
@@ -153,9 +155,4 @@ export class Work {
       throw new Interrupted(`Go on with: npm run ${this.#options.command} -- --resume (and the same options)`);
     }
   }
-}
-
-/** Processes that train side by side. */
-export function workerCount(workers: number | null, { kind }: Device): number {
-  return workers ?? (kind === 'cpu' ? availableParallelism() : 1);
 }

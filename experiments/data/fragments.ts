@@ -21,7 +21,7 @@ export interface FragmentOptions {
   readonly directory: string | null;
   /** Length of a fragment in bytes; each byte is one token from 0 to 255. */
   readonly windowBytes: number;
-  /** At least so many test fragments in all, the same number for each class. */
+  /** So many test fragments in all, rounded up to the same number for each class; fewer where a class does not give them. */
   readonly testFragments: number;
 }
 
@@ -41,35 +41,29 @@ export function loadFragments({ directory, ...options }: FragmentOptions): Fragm
 /** The same for files listed by the caller. */
 export function fragmentsOf(source: Source, { windowBytes, testFragments }: Omit<FragmentOptions, 'directory'>) {
   const { classes, leftOut } = loadTexts(source, windowBytes);
-  const training = classes.flatMap((each) => each.training);
-  let remaining = classes;
-  // Fewer classes mean more fragments of each, which another class may not have: repeat until all have enough.
-  for (;;) {
-    if (remaining.length < 2) {
-      const reasons = leftOut.map(({ name, reason }) => `\n  ${name}: ${reason}`).join('');
-      throw new DatasetError(
-        `${source.title}: at least two classes are needed, ${remaining.length} can be used. Left out:${reasons}`,
-      );
-    }
-    const perClass = Math.ceil(testFragments / remaining.length);
-    const texts = remaining;
-    const drawn = drawHeldOut({
-      ...{ classes: texts.length, perClass, rounds: 8, training },
-      draw: (label, missing, round) =>
-        Array.from({ length: Math.ceil(missing * 1.25) + 32 }, (_, draw) => {
-          const { className, heldOut } = texts[label];
-          return drawWindow(heldOut, windowBytes, Stream.test, splitSeed, textKey(className), round, draw);
-        }).filter((window) => !isConstant(window)),
-    });
-    const enough = remaining.filter(({ className: name }, label) => {
-      const { length } = drawn[label];
-      const reason = `its held-out files give ${length} distinct fragments that no training file holds; ${perClass} are needed`;
-      if (length < perClass) leftOut.push({ name, reason });
-      return length === perClass;
-    });
-    if (enough.length === remaining.length) return dataset(source.title, windowBytes, remaining, drawn, leftOut);
-    remaining = enough;
+  const perClass = Math.ceil(testFragments / Math.max(1, classes.length));
+  const drawn = drawHeldOut({
+    ...{ classes: classes.length, perClass, rounds: 8, training: classes.flatMap((each) => each.training) },
+    draw: (label, missing, round) =>
+      Array.from({ length: Math.ceil(missing * 1.25) + 32 }, (_, draw) => {
+        const { className, heldOut } = classes[label];
+        return drawWindow(heldOut, windowBytes, Stream.test, splitSeed, textKey(className), round, draw);
+      }).filter((window) => !isConstant(window)),
+  });
+  const isEnough = drawn.map(({ length }) => length === perClass);
+  for (const [label, { className: name }] of classes.entries()) {
+    const reason = `its held-out files give ${drawn[label].length} distinct fragments that no training file holds; ${perClass} are needed`;
+    if (!isEnough[label]) leftOut.push({ name, reason });
   }
+  const usable = classes.filter((_, label) => isEnough[label]);
+  if (usable.length < 2) {
+    const reasons = leftOut.map(({ name, reason }) => `\n  ${name}: ${reason}`).join('');
+    throw new DatasetError(
+      `${source.title}: at least two classes are needed, ${usable.length} can be used. Left out:${reasons}`,
+    );
+  }
+  const fragments = drawn.filter((_, label) => isEnough[label]);
+  return dataset(source.title, windowBytes, usable, fragments, leftOut);
 }
 
 export type FragmentDataset = ReturnType<typeof dataset>;

@@ -96,8 +96,8 @@ const circumstances = {
 function describe(index: number, tuning: boolean): TaskDescription {
   return {
     name: tuning ? 'tuned-task' : `made-up-${index + 1}`,
-    base: 'made-up base',
-    character: 'made up',
+    base: 'files',
+    character: 'plain',
     description: 'A task that does not exist.',
     classes: ['yes', 'no'],
     steps: scheduleSteps,
