@@ -1,4 +1,4 @@
-/** Every suite by name. A module is loaded only where it is used, so that a child process holds nothing else. */
+/** Every suite by the name of its folder. A module is loaded only where it is used, so that a child process holds nothing else. */
 
 import type { Suite } from './suite.ts';
 
@@ -23,27 +23,11 @@ export const suiteTitles = {
 
 export type SuiteName = keyof typeof suiteTitles;
 
-const modules: Readonly<Record<SuiteName, () => Promise<{ suite: Suite }>>> = {
-  matmul: () => import('./matmul/suite.ts'),
-  attention: () => import('./attention/suite.ts'),
-  step: () => import('./step/suite.ts'),
-  freeze: () => import('./freeze/suite.ts'),
-  watch: () => import('./watch/suite.ts'),
-  memory: () => import('./memory/suite.ts'),
-  overhead: () => import('./overhead/suite.ts'),
-  growth: () => import('./growth/suite.ts'),
-  precision: () => import('./precision/suite.ts'),
-  model: () => import('./model/suite.ts'),
-  prefix: () => import('./prefix/suite.ts'),
-  large: () => import('./large/suite.ts'),
-  lesson: () => import('./lesson/suite.ts'),
-  tune: () => import('./tune/suite.ts'),
-};
-
-export async function loadSuite(name: SuiteName): Promise<Suite> {
-  return (await modules[name]()).suite;
-}
-
 export function isSuiteName(name: string): name is SuiteName {
   return Object.hasOwn(suiteTitles, name);
+}
+
+export async function loadSuite(name: SuiteName): Promise<Suite> {
+  const { suite }: { suite: Suite } = await import(`./${name}/suite.ts`);
+  return suite;
 }

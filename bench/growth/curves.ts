@@ -24,7 +24,7 @@ export function nameOf(size: Size, value: number): string {
 export interface Curve {
   device: string;
   size: Size;
-  points: { value: number; milliseconds: number; bytes: number }[];
+  points: { value: number; milliseconds: number; mebibytes: number }[];
   timeExponent: number;
   memoryExponent: number;
 }
@@ -36,13 +36,13 @@ export function curvesOf(rows: readonly Row[]): Curve[] {
       const points = variations[size].flatMap((value) =>
         rows
           .filter((row) => row.device === device && row.case === nameOf(size, value))
-          .map(({ min, peakBytes = 0 }) => ({ value, milliseconds: min, bytes: peakBytes })),
+          .map(({ min, peakBytes = 0 }) => ({ value, milliseconds: min, mebibytes: peakBytes / 2 ** 20 })),
       );
       const [before, last] = points.slice(-2);
       if (!last) return [];
-      const slope = (from: number, to: number) => Math.log(to / from) / Math.log(last.value / before.value);
-      const timeExponent = slope(before.milliseconds, last.milliseconds);
-      return [{ device, size, points, timeExponent, memoryExponent: slope(before.bytes, last.bytes) }];
+      const slope = (of: 'milliseconds' | 'mebibytes') =>
+        Math.log(last[of] / before[of]) / Math.log(last.value / before.value);
+      return [{ device, size, points, timeExponent: slope('milliseconds'), memoryExponent: slope('mebibytes') }];
     }),
   );
 }

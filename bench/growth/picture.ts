@@ -1,8 +1,8 @@
 /** The picture of growth: time above, memory below, over each size. */
 
 import { dot, line, text } from '@observablehq/plot';
-import { PAPER, type Palette } from '../../experiments/report/palette.ts';
-import { drawPanels, type Panel } from '../../experiments/report/panels.ts';
+import { PAPER as palette } from '../../experiments/report/palette.ts';
+import { drawPanels } from '../../experiments/report/panels.ts';
 import { benchDevices } from '../suite.ts';
 import { type Curve, type Size, sizes } from './curves.ts';
 
@@ -10,52 +10,49 @@ const words: Readonly<Record<Size, string>> = {
   ...{ time: 'positions', width: 'width', blocks: 'blocks', batch: 'rows of the batch' },
 };
 
-const powersOfTwo = Array.from({ length: 16 }, (_, i) => 2 ** i);
+const quantities = [
+  { name: 'ms over', of: 'milliseconds', exponent: 'timeExponent' },
+  { name: 'MiB over', of: 'mebibytes', exponent: 'memoryExponent' },
+] as const;
 
-/** What a row of panels shows. */
-interface Quantity {
-  name: string;
-  of(point: Curve['points'][number]): number;
-  exponent(curve: Curve): number;
-}
-
-const quantities: readonly Quantity[] = [
-  { name: 'ms over', of: ({ milliseconds }) => milliseconds, exponent: ({ timeExponent }) => timeExponent },
-  { name: 'MiB over', of: ({ bytes }) => bytes / 2 ** 20, exponent: ({ memoryExponent }) => memoryExponent },
-];
+const colours: Readonly<Record<string, string>> = { webgpu: palette.live, cpu: palette.frozen };
 
 /** Both axes are logarithmic, so that a slope is an exponent. */
-export function drawGrowth(curves: readonly Curve[], palette: Palette = PAPER): string {
-  const colours: Readonly<Record<string, string>> = { webgpu: palette.live, cpu: palette.frozen };
-  const present = benchDevices.filter((device) => curves.some((curve) => curve.device === device));
-  const drawPanel = ({ name, of, exponent }: Quantity, size: Size): Panel => {
-    const own = curves.filter((curve) => curve.size === size);
-    const points = own.flatMap(({ device, points }) =>
-      points.map((point) => ({ device, x: point.value, y: of(point) })),
-    );
-    const values = points.map(({ x }) => x);
-    const all = curves.flatMap((curve) => curve.points.map(of));
-    const slopes = own.map((curve) => `${curve.device} ${exponent(curve).toFixed(2)}`);
-    return {
-      name: `${name} ${words[size]}`,
-      x: { type: 'log', base: 2, domain: [Math.min(...values), Math.max(...values)] },
-      y: { type: 'log', domain: [Math.min(...all) / 1.6, Math.max(...all) * 1.2] },
-      height: 160,
-      marks: [
-        line(points, { x: 'x', y: 'y', z: 'device', stroke: ({ device }) => colours[device], strokeWidth: 2 }),
-        dot(points, { x: 'x', y: 'y', fill: ({ device }) => colours[device], r: 3 }),
-        text([slopes.join(', ')], { frameAnchor: 'bottom-right', dx: -4, dy: -4, fill: palette.muted }),
-      ],
-    };
-  };
+export function drawGrowth(curves: readonly Curve[]): string {
   return drawPanels({
     title: 'How time and peak memory of one training step of a GPT grow (exponents: between the last two sizes)',
-    legend: present.map((device) => ({ colour: colours[device], words: device, sample: 'line' })),
-    panels: quantities.flatMap((quantity) => sizes.map((size) => drawPanel(quantity, size))),
+    legend: benchDevices
+      .filter((device) => curves.some((curve) => curve.device === device))
+      .map((device) => ({ colour: colours[device], words: device, sample: 'line' })),
+    panels: quantities.flatMap(({ name, of, exponent }) => {
+      const all = curves.flatMap(({ points }) => points.map((point) => point[of]));
+      return sizes.map((size) => {
+        const own = curves.filter((curve) => curve.size === size);
+        const points = own.flatMap(({ device, points }) => points.map((each) => ({ ...each, device })));
+        const values = points.map(({ value }) => value);
+        const place = { x: 'value', y: of } as const;
+        return {
+          name: `${name} ${words[size]}`,
+          x: { type: 'log', base: 2, domain: [Math.min(...values), Math.max(...values)] },
+          y: { type: 'log', domain: [Math.min(...all) / 1.6, Math.max(...all) * 1.2] },
+          height: 160,
+          marks: [
+            line(points, { ...place, z: 'device', stroke: ({ device }) => colours[device], strokeWidth: 2 }),
+            dot(points, { ...place, fill: ({ device }) => colours[device], r: 3 }),
+            text([own.map((curve) => `${curve.device} ${curve[exponent].toFixed(2)}`).join(', ')], {
+              ...{ frameAnchor: 'bottom-right', dx: -4, dy: -4, fill: palette.muted },
+            }),
+          ],
+        };
+      });
+    }),
     columns: sizes.length,
     ownAxes: true,
     xLabel: 'size',
-    xTicks: ({ x }) => powersOfTwo.filter((tick) => tick >= Number(x.domain[0]) && tick <= Number(x.domain[1])),
+    xTicks: ({ x }) =>
+      Array.from({ length: 16 }, (_, i) => 2 ** i).filter(
+        (tick) => tick >= Number(x.domain[0]) && tick <= Number(x.domain[1]),
+      ),
     xFormat: String,
     yFormat: String,
     palette,

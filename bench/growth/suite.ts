@@ -5,7 +5,7 @@ import type { Device } from '../../src/index.ts';
 import type { MeasuredCase } from '../child-report.ts';
 import { Gpt } from '../gpt.ts';
 import { measureSteps } from '../measure-steps.ts';
-import { mebibytes, milliseconds, table } from '../report.ts';
+import { milliseconds, table } from '../report.ts';
 import type { Row } from '../row.ts';
 import type { Suite } from '../suite.ts';
 import { curvesOf, nameOf, sizes, start, variations } from './curves.ts';
@@ -25,6 +25,7 @@ async function measure(device: Device, quick: boolean): Promise<MeasuredCase[]> 
 }
 
 async function report(rows: readonly Row[]): Promise<string[]> {
+  // Here alone: a child that measures draws nothing.
   const { drawGrowth } = await import('./picture.ts');
   const curves = curvesOf(rows);
   const points = curves.flatMap((curve) =>
@@ -41,7 +42,7 @@ async function report(rows: readonly Row[]): Promise<string[]> {
         on: ({ device }) => device,
         to: ({ value }) => `${value}`,
         'fastest step ms': (point) => milliseconds(point.milliseconds),
-        'peak MiB': ({ bytes }) => mebibytes(bytes),
+        'peak MiB': (point) => point.mebibytes.toFixed(2),
         'exponent of time': ({ isLast, timeExponent }) => (isLast ? timeExponent.toFixed(2) : ''),
         'of memory': ({ isLast, memoryExponent }) => (isLast ? memoryExponent.toFixed(2) : ''),
       },

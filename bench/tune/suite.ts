@@ -1,4 +1,4 @@
-/** Tile sizes of the matrix product: those in use, and others. */
+/** Tile sizes of the matrix product, fastest first: those in use, which src/autograd/operations/matmul/kernels.ts names, and others. */
 
 import { type MatmulTile, matmulTiles, matmulWithTile } from '../../src/autograd/operations/matmul/kernels.ts';
 import type { Device, KernelSet } from '../../src/tensor/device.ts';
@@ -6,7 +6,6 @@ import { measureOperations } from '../measure-operations.ts';
 import { type ProductShape, productOperation } from '../product.ts';
 import { gigaflops, table, times } from '../report.ts';
 import type { Row } from '../row.ts';
-import { median } from '../statistics.ts';
 import type { Suite } from '../suite.ts';
 
 /** A square product, a weight's gradient and the product of a layer of the small GPT. */
@@ -38,10 +37,7 @@ export const candidates: Readonly<Record<KernelSet, readonly MatmulTile[]>> = {
   'software-subgroups': [subgroups(8, 32), subgroups(16, 32), subgroups(32, 32), subgroups(8, 64), subgroups(16, 64)],
 };
 
-/** What another tile must gain over the one in use, in the median over the shapes, before it is worth a change. */
-const worthChanging = 1.1;
-const where = 'src/autograd/operations/matmul/kernels.ts';
-const inUse = ' (in use)';
+const separator = ' | ';
 
 export const suite: Suite = {
   devices: ['webgpu'],
@@ -52,7 +48,7 @@ export const suite: Suite = {
 function measure(device: Device, quick: boolean) {
   const cases = (quick ? shapes.slice(1, 2) : shapes).flatMap((shape) =>
     candidates[device.kernelSet].map((tile) => ({
-      name: `${shape.join(' x ')} | ${nameOf(tile)}${isInUse(tile, device.kernelSet) ? inUse : ''}`,
+      name: `${shape.join(' x ')}${separator}${nameOf(tile)}${isInUse(tile, device.kernelSet) ? ' (in use)' : ''}`,
       flops: 2 * shape[0] * shape[1] * shape[2],
       build: () => productOperation(device, shape, (s) => matmulWithTile(tile, device, s)),
     })),
@@ -71,26 +67,9 @@ export function isInUse(tile: MatmulTile, kernelSet: KernelSet): boolean {
 }
 
 function report(rows: readonly Row[]): string[] {
-  const measured = rows.map((row) => {
-    const [shape, tile] = row.case.split(' | ');
-    return { ...row, shape, tile };
+  return shapes.map((shape) => {
+    const name = shape.join(' x ');
+    const group = rows.filter((row) => row.case.startsWith(name)).toSorted((a, b) => a.median - b.median);
+    return table(group, { [name]: (row) => row.case.slice(name.length + separator.length), ...gigaflops, ...times });
   });
-  const tables = [...new Set(measured.map(({ shape }) => shape))].map((shape) => {
-    const group = measured.filter((row) => row.shape === shape).toSorted((a, b) => a.median - b.median);
-    return table(group, { [shape]: ({ tile }) => tile, ...gigaflops, ...times });
-  });
-  const used = measured.filter(({ tile }) => tile.endsWith(inUse));
-  const gains = [...new Set(measured.map(({ tile }) => tile))].map((tile) => {
-    const ratios = measured.flatMap((row) => {
-      const own = used.find(({ shape }) => shape === row.shape);
-      return own && row.tile === tile ? [own.median / row.median] : [];
-    });
-    return { tile, gain: median(ratios) };
-  });
-  const best = gains.reduce((a, b) => (b.gain > a.gain ? b : a));
-  const verdict =
-    best.gain < worthChanging
-      ? `The tile in ${where} stands: none is faster by more than ${((worthChanging - 1) * 100).toFixed(0)} % here.`
-      : `${best.tile} is ${best.gain.toFixed(2)} times as fast as the tile in use here. For adapters of this kind, change ${where}.`;
-  return [...tables, verdict];
 }
