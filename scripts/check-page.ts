@@ -231,8 +231,9 @@ async function checkInput(browser: Browser, address: string): Promise<void> {
       return globalThis.device;
     };`);
   await lost.selectOption('#device', 'webgpu');
-  await lost.evaluate('globalThis.heard = []');
-  await untilStep(lost, 1, 120_000);
+  const trains = `globalThis.heard.slice(globalThis.heard.findLastIndex(({ type }) => type === 'device'))`;
+  const onGpu = `${trains}[0].device.kind === 'webgpu' && ${trains}.some(({ type }) => type === 'step')`;
+  await lost.waitForFunction(onGpu, null, { timeout: 240_000 });
   await lost.workers()[0].evaluate('globalThis.device.destroy()');
   await untilTold(lost, 'The processor goes on from the last checkpoint');
   await untilEnded(lost, 60_000);
