@@ -182,7 +182,7 @@ async function checkDevices(browser: Browser, withoutGpu: Browser, isolated: str
 
   const onGpu = await ended(isolated, '&device=webgpu', 400_000);
   const apart = Math.max(...onGpu.losses.map((loss, i) => Math.abs(loss / alone.losses[i] - 1)));
-  expectThat(apart < 1e-3, `WebGPU: ${onGpu.line} Its losses differ by ${apart.toExponential(1)}`);
+  expectThat(apart < 1e-3, `WebGPU: ${onGpu.line} Its losses, ${onGpu.losses}, differ by ${apart.toExponential(1)}`);
   expectThat(onGpu.frozen >= 3, `and ${onGpu.frozen} matrices freeze`);
   const [before, after] = [onGpu.graphs[0], onGpu.graphs[onGpu.graphs.length - 1]];
   expectThat(after < before, `and the graph falls from ${before} to ${after} nodes`);

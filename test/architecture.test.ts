@@ -14,7 +14,7 @@ const texts = new Map(
     .flatMap((folder) =>
       readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' }).map((name) => join(folder, name)),
     )
-    .filter((path) => /\.m?[jt]s$/.test(path) && !/node_modules|^bench\/peers/.test(path))
+    .filter((path) => /\.m?[jt]s$/.test(path) && !/node_modules|^bench\/peers|^page\/dist/.test(path))
     .map((path) => [path, readFileSync(join(root, path), 'utf8')]),
 );
 

@@ -59,6 +59,11 @@ test.runIf(chromium || process.env.CI === 'true')('in Chromium the page trains a
     expect(statesOf(inPage)).toEqual(JSON.parse(JSON.stringify(statesOf(inNode))));
     const last = statesOf(inPage)[settings.steps - 1];
     expect(last.matrices.filter(({ frozen }) => frozen).length).toBeGreaterThanOrEqual(3);
+    const graphs = inPage.flatMap((message) => (message.type === 'graph' ? [message.graph.nodes.length] : []));
+    const left = graphs[graphs.length - 1];
+    expect(left).toBeLessThan(graphs[0]);
+    await tab.waitForFunction(`document.querySelectorAll('#graph [data-node]').length === ${left}`);
+    expect(await tab.locator('#graph .node.gone').count()).toBe(graphs[0] - left);
     expect(complaints).toEqual([]);
   } finally {
     await browser.close();
