@@ -1,8 +1,8 @@
 /** The small language models that tasks are fine-tuned from, and the classifiers built on them. */
 
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { extname, join } from 'node:path';
 import {
   AdamW,
   addLoRA,
@@ -10,12 +10,15 @@ import {
   type Device,
   FileFormatError,
   Random,
+  readCheckpoint,
   readSafetensors,
+  type Saved,
   type StateDict,
   Training,
   Transformer,
   tensor,
   warmupCosine,
+  writeCheckpoint,
   writeSafetensors,
 } from '../../src/index.ts';
 import { writeAsideSync } from '../../src/tensor/platform/write-aside.ts';
@@ -97,7 +100,7 @@ export interface Bases {
 
 /**
  * The weights of a small language model that a task is fine-tuned from: trained once with a fixed seed, then kept in a file. Its
- * name is a hash of what it was made of, the first rows of the data among it.
+ * name is a hash of what it was made of, the first rows of the data among it. Killed on the way, it goes on from its last tenth.
  */
 export async function loadBase(
   name: BaseName,
@@ -112,9 +115,11 @@ export async function loadBase(
   const file = join(folder, `${name}-${hash.digest('hex').slice(0, 16)}.safetensors`);
   const known = readBase(file, onProgress);
   if (known) return known;
-  const { state, loss } = await pretrain(name, device, steps, onProgress);
   mkdirSync(folder, { recursive: true });
+  const checkpoint = `${file.slice(0, -extname(file).length)}.checkpoint`;
+  const { state, loss } = await pretrain(name, device, { steps, checkpoint }, onProgress);
   writeAsideSync(file, writeSafetensors(state, { base: name, loss: loss.toFixed(4) }));
+  rmSync(checkpoint, { force: true });
   return state;
 }
 
@@ -129,7 +134,24 @@ function readBase(file: string, onProgress: (message: string) => void): StateDic
   }
 }
 
-async function pretrain(name: BaseName, device: Device, steps: number, onProgress: (message: string) => void) {
+/** Null where there is none, or a failing disk has damaged it. */
+async function newest(checkpoint: string, onProgress: (message: string) => void): Promise<Saved | null> {
+  if (!existsSync(checkpoint)) return null;
+  try {
+    return await readCheckpoint(checkpoint);
+  } catch (error) {
+    if (!(error instanceof FileFormatError)) throw error;
+    onProgress(`${checkpoint} cannot be used, the base is trained from its first step (${error.message})`);
+    return null;
+  }
+}
+
+async function pretrain(
+  name: BaseName,
+  device: Device,
+  { steps, checkpoint }: { steps: number; checkpoint: string },
+  onProgress: (message: string) => void,
+) {
   const { batch, learningRate } = pretraining;
   const model = buildBase(name, device);
   const optimizer = new AdamW(model.parameters(), { learningRate, weightDecay: 0.01, maxGradientNorm: 1 });
@@ -142,11 +164,14 @@ async function pretrain(name: BaseName, device: Device, steps: number, onProgres
       return crossEntropy(model.call(rows.slice([0, 0], [batch, windowLength])), targets);
     },
   });
+  const saved = await newest(checkpoint, onProgress);
+  if (saved !== null) await training.restore(saved);
   let loss = Number.NaN;
   await training.run({
     async onStep({ step }) {
-      if (step % 250 !== 0 && step !== steps) return;
+      if (step % Math.ceil(steps / 10) !== 0 && step !== steps) return;
       loss = await training.loss();
+      if (step < steps) await writeCheckpoint(checkpoint, await training.save());
       onProgress(`pretraining the base '${name}': step ${step} of ${steps}, loss ${loss.toFixed(3)}`);
     },
   });

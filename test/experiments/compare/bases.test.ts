@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, expect, test } from 'vitest';
 import { buildClassifier, loadBase } from '../../../experiments/compare/bases.ts';
@@ -31,6 +31,19 @@ test('a base is pretrained once and read from then on, the same weights', async 
   const longer = await load(4);
   expect(longer.state['head.weight']).not.toEqual(made.state['head.weight']);
   expect(files()).toHaveLength(2);
+});
+
+test('a base that was killed on its way goes on, to the same weights', async () => {
+  const { state } = await load(4);
+  rmSync(folder, { recursive: true });
+  const killed = loadBase('sequences', device, { folder, steps: 4 }, (line) => {
+    if (line.includes('step 2 of 4')) throw new Error('killed');
+  });
+  await expect(killed).rejects.toThrow('killed');
+  const again = await load(4);
+  expect(again.told.map((line) => /step \d/.exec(line)?.[0])).toEqual(['step 3', 'step 4']);
+  expect(again.state).toEqual(state);
+  expect(files()).toHaveLength(1);
 });
 
 test('a file that is damaged is said to be, and made again', async () => {
