@@ -104,3 +104,18 @@ test('extents one by one, and operands that are no tensors, are told', () => {
   expect(() => Reflect.apply(library.add, undefined, [1, [1]])).toThrow('add: operand 2 is an array');
   expect(() => Reflect.apply(library.sum, undefined, [[1]])).toThrow('sum: operand 1 is an array');
 });
+
+test('what may be left out is null, and nothing else that counts as false', () => {
+  const [matrix, targets] = [library.eye(2, { device: cpu }), library.arange(2, { device: cpu })];
+  for (const none of [Number.NaN, 0, '', false]) {
+    const calls = [
+      () => Reflect.apply(library.matmul, undefined, [matrix, matrix, none]),
+      () => Reflect.apply(library.matmul, undefined, [matrix, matrix, null, { residual: none }]),
+      () => Reflect.apply(library.layerNorm, undefined, [matrix, gain, none]),
+      () => Reflect.apply(library.attention, undefined, [x, x, x, { mask: none }]),
+      () => Reflect.apply(library.attention, undefined, [x, x, x, { lengths: none }]),
+      () => Reflect.apply(library.linearCrossEntropy, undefined, [matrix, matrix, targets, { bias: none }]),
+    ];
+    for (const call of calls) expect(call).toThrow(ArgumentError);
+  }
+});

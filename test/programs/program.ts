@@ -180,7 +180,13 @@ const entries: readonly [string, Entry][] = [
   entry('crossEntropy', 2, [undefined, { reduction: 'sum' }, { reduction: 'none' }, { labelSmoothing: 0.1 }]),
   entry('meanSquaredError', 2, [undefined, { reduction: 'sum' }]),
   entry('binaryCrossEntropy', 2, [undefined, { reduction: 'none' }]),
-  entry('attention', 3, [undefined, { causal: true }, { scale: 0.5 }, { causal: true, window: 2 }]),
+  entry('attention', 3, [
+    undefined,
+    { causal: true },
+    { scale: 0.5 },
+    { causal: true, window: 2 },
+    { mask: Number.NaN },
+  ]),
   entry('rotary', 1, [undefined]),
   entry('dropout', 1, [0, 0.5], [1, 7]),
 ];

@@ -72,7 +72,7 @@ export function linearCrossEntropy(
 ): Tensor {
   checkOptions(operation, options, [...crossEntropyOptions, 'bias', 'lowRank', 'isTransposed', 'chunkRows'], 'bias');
   const { bias = null, lowRank = null, isTransposed = false } = options;
-  const others = [...(bias ? [bias] : []), ...(lowRank ?? [])];
+  const others = [...(bias === null ? [] : [bias]), ...(lowRank ?? [])];
   beginWithStored(operation, x, weight, ...others);
   refuseStored(operation, x, ...others);
   const settings = crossEntropySettings(operation, options);

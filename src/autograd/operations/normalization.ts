@@ -153,7 +153,7 @@ function normalize(
   checkOptions(operation, options, ['epsilon']);
   const { epsilon = defaultEpsilon } = options;
   const isCentered = operation === 'layerNorm';
-  begin(operation, x, gain, ...(bias ? [bias] : []));
+  begin(operation, x, gain, ...(bias === null ? [] : [bias]));
   const { rows, columns } = rowsOf(operation, x);
   for (const [name, parameter] of Object.entries({ gain, bias })) {
     if (parameter === null || (parameter.rank === 1 && parameter.size === columns)) continue;

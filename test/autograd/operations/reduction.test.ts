@@ -269,6 +269,10 @@ onEachDevice((device) => {
       const same = requireGradient(tensor([2, 2], { device }));
       same.standardDeviation().backward();
       expect(await same.gradient?.toArray()).toEqual([0, 0]);
+      // Their mean lies between two numbers of f32.
+      const near = requireGradient(tensor([1e4, 1e4 + 2 ** -10], { device }));
+      near.standardDeviation().backward();
+      expect(await near.gradient?.data()).toEqual(Float32Array.of(-Math.SQRT1_2, Math.SQRT1_2));
     });
     for (const [name, operation] of Object.entries(withCorrection)) {
       expect(() => operation(tensor([1], { device }))).toThrow(

@@ -166,7 +166,7 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOpt
     );
   }
   checkLengths(lengths, q);
-  if (mask) return attentionWithMask({ q, k, v, mask }, { causal, window, lengths, scale });
+  if (mask !== null) return attentionWithMask({ q, k, v, mask }, { causal, window, lengths, scale });
 
   const tile = chooseAttentionTile(q.device, headSize);
   const kernels = kernelsFor(headSize, tile);
@@ -229,7 +229,7 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOpt
 }
 
 function checkLengths(lengths: Tensor | null, q: Tensor): void {
-  if (!lengths) return;
+  if (lengths === null) return;
   beginView('attention', q, lengths);
   if (lengths.dtype !== 'i32') throw new DTypeError(`attention: lengths have dtype ${lengths.dtype} (allowed: i32)`);
   if (!sameShape(lengths.shape, [q.shape[0]])) {

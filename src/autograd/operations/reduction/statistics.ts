@@ -54,7 +54,9 @@ function squaredDeviation(name: string, x: Tensor, options: VarianceOptions) {
         '(allowed: less than these)',
     );
   }
-  const deviation = evaluate(sub.forward, [x, reduceAxes('sum', x, axes, 1 / count)]);
+  const centered = (values: Tensor) => evaluate(sub.forward, [values, reduceAxes('sum', values, axes, 1 / count)]);
+  // The mean is rounded as numbers of its size are. What that left in the deviations is a mean of theirs.
+  const deviation = centered(centered(x));
   const result = reduceAxes('sum', evaluate(mul.forward, [deviation, deviation]), axes, 1 / divisor);
   return { kept, shape, divisor, deviation, result };
 }
