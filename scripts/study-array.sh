@@ -7,7 +7,7 @@
 
 #SBATCH --job-name=frostgrad-study
 #SBATCH --cpus-per-task=1
-#SBATCH --mem=8G
+#SBATCH --mem=12G
 #SBATCH --requeue
 #SBATCH --open-mode=append
 #SBATCH --output=study-%a.log

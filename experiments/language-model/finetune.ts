@@ -1,7 +1,5 @@
 /** `npm run finetune`: a language model goes on learning from a folder of examples. */
 
-import { createHash } from 'node:crypto';
-import { createReadStream, readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { formatBytes, formatCount, formatPercent, formatSeconds } from '../../command/format.ts';
 import { Interrupted, listenForInterrupt } from '../../command/interrupt.ts';
@@ -38,6 +36,7 @@ import { type MakePolicy, readPolicyFile } from '../policy-file.ts';
 import { writeReport } from '../report/sections.ts';
 import { FineTuning, type Method, type PrefixSavings, prepare, type Scores, type Settings } from './fine-tuning.ts';
 import { type FineTuningResults, fineTuningDocument } from './fine-tuning-report.ts';
+import { fingerprintOfData, fingerprintOfModel } from './fingerprint.ts';
 import { readSplits, type Splits, splitFiles } from './samples.ts';
 import { templateNames } from './templates.ts';
 
@@ -181,10 +180,10 @@ await runCommand(async () => {
   );
 
   const settings = settingsOf(options, splits, method);
-  const base = await fingerprint(folder, (name) => name === 'config.json' || name.endsWith('.safetensors'));
+  const base = await fingerprintOfModel(folder);
   const config = {
     ...{ model: folder, data, method, settings, base },
-    dataFingerprint: await fingerprint(data, (name) => Object.values(splitFiles).some((each) => each === name)),
+    dataFingerprint: await fingerprintOfData(data),
     ...{ device: { kind: device.kind, adapter: device.adapter }, arguments: line },
   };
   await sayMemory(model, splits, settings);
@@ -447,14 +446,4 @@ function prefixInWords({ block, share, bytes }: PrefixSavings): string {
 function scoresInWords({ loss, acc, accNorm }: Scores): string {
   const accuracy = acc && accNorm ? `, acc ${formatPercent(acc.value)}, acc_norm ${formatPercent(accNorm.value)}` : '';
   return `loss ${loss.toFixed(4)} on test (perplexity ${Math.exp(loss).toPrecision(4)})${accuracy}`;
-}
-
-/** Of the files of a folder that are chosen by their names. */
-async function fingerprint(folder: string, isChosen: (name: string) => boolean): Promise<string> {
-  const hash = createHash('sha256');
-  for (const name of readdirSync(folder).filter(isChosen).sort()) {
-    hash.update(name);
-    for await (const chunk of createReadStream(join(folder, name))) hash.update(chunk);
-  }
-  return hash.digest('hex').slice(0, 32);
 }

@@ -41,6 +41,8 @@ interface State {
 
 /** Steps that compile what the first arm needs. */
 const warmUpSteps = 3;
+/** Steps that a branch leaves ahead of what sets it apart: its rule may compare with the step before. */
+const stepsAhead = 3;
 
 export class Cell {
   readonly #options: CellOptions;
@@ -77,10 +79,10 @@ export class Cell {
   /** A training of its own, or a branch of the run to the end. */
   async train(arm: StudyArm, given: Given): Promise<StudyResult> {
     const { steps, prefixBytes } = this.#options.settings;
-    const leaves = arm.role === 'branch' ? Math.floor((arm.leavesAt ?? 0) * steps) - warmUpSteps : 0;
+    const [leaves = 0] = this.branchSteps([arm]);
     if (leaves > 0 && !this.#states.has(leaves)) await this.trunk([], [leaves]);
     const { policy } = arm;
-    const run = await this.#begin(arm.name, Math.max(0, leaves), (context) => policy?.(context, given) ?? {}, {
+    const run = await this.#begin(arm.name, leaves, (context) => policy?.(context, given) ?? {}, {
       steps: arm.steps?.(steps, given) ?? steps,
       prefixBytes: arm.runsPrefix ? 0 : prefixBytes,
     });
@@ -93,7 +95,7 @@ export class Cell {
   /**
    * The run to the end, and on the way each arm that is a point of it.
    *
-   * @param done with what the arms that they follow came to.
+   * @param wanted each with what the arm that it follows came to.
    * @param branches steps at which its state is kept, for the arms that leave there.
    * @param onResult called as soon as an arm is known.
    */
@@ -129,7 +131,7 @@ export class Cell {
     const { steps } = this.#options.settings;
     return arms
       .filter(({ role }) => role === 'branch')
-      .map(({ leavesAt = 0 }) => Math.floor(leavesAt * steps) - warmUpSteps)
+      .map(({ leavesAt = 0 }) => Math.floor(leavesAt * steps) - stepsAhead)
       .filter((step) => step > 0);
   }
 

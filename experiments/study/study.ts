@@ -28,6 +28,7 @@ import { shard } from '../compare/options.ts';
 import { shardOf } from '../compare/plan.ts';
 import { calibration } from '../compare/protocol.ts';
 import { type UnitKind, UnitStore } from '../compare/store.ts';
+import { fingerprintOfData, fingerprintOfModel } from '../language-model/fingerprint.ts';
 import { readSplits, type Splits } from '../language-model/samples.ts';
 import { templateNames } from '../language-model/templates.ts';
 import { writeReport } from '../report/sections.ts';
@@ -117,12 +118,14 @@ await runCommand(async () => {
     prefixBytes: options['prefix-cache'] * 2 ** 20,
   };
   const opened = await openForRuns(options.device);
-  const tasks = quick ? [smallTask()] : await readTasks(taskFolders ?? [], folder ?? '', template);
+  const tasks = quick
+    ? [{ ...smallTask(), fingerprint: null }]
+    : await readTasks(taskFolders ?? [], folder ?? '', template);
   const { kind, adapter } = opened;
   // Seeds and arms stay out: they only add to what is done, so a run can be given more of them.
   const config = {
-    model: folder && basename(folder),
-    tasks: tasks.map(({ name }) => name),
+    model: quick || folder === null ? null : { name: basename(folder), fingerprint: await fingerprintOfModel(folder) },
+    tasks: tasks.map(({ name, fingerprint }) => ({ name, fingerprint })),
     settings,
     quick,
     device: { kind, adapter },
@@ -320,7 +323,7 @@ function withFollowed(names: readonly string[]): StudyArm[] {
 
 async function readTasks(folders: readonly string[], model: string, template: (typeof templateNames)[number] | null) {
   const tokenizer = await loadTokenizer(model);
-  return folders.map((folder) => {
+  const read = folders.map(async (folder) => {
     const splits = readSplits(folder, { tokenizer, contextLength: 512, template });
     if (splits.kind !== 'choice') {
       throw new OptionError(
@@ -328,8 +331,9 @@ async function readTasks(folders: readonly string[], model: string, template: (t
         command,
       );
     }
-    return { name: basename(folder), splits };
+    return { name: basename(folder), fingerprint: await fingerprintOfData(folder), splits };
   });
+  return Promise.all(read);
 }
 
 function circumstancesOf({ kind, adapter }: Device, isQuick: boolean, folder: string | null) {
