@@ -175,6 +175,7 @@ class Run {
   readonly #tuning: FineTuning;
   #seconds = 0;
   readonly #validation = { operations: 0, seconds: 0 };
+  #answered: { step: number; loss: number; byLikelihood: readonly boolean[] } | null = null;
 
   constructor(
     options: CellOptions,
@@ -235,7 +236,11 @@ class Run {
     const { cost } = this;
     const savings = this.#tuning.prefixSavings;
     await training.prefix?.close();
-    const { loss, byLikelihood } = await this.#tuning.answerTest(signal);
+    // Several arms may end at the same step.
+    if (this.#answered?.step !== this.step) {
+      this.#answered = { step: this.step, ...(await this.#tuning.answerTest(signal)) };
+    }
+    const { loss, byLikelihood } = this.#answered;
     const none = { operations: 0, seconds: 0 };
     return {
       ...{ arm, task: task.name, method, seed, steps: this.step, scheduleSteps: settings.steps },
