@@ -1,7 +1,6 @@
 /** Runs a measuring script in a process of its own. */
 
-import { fork } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
+import { Child } from '../command/child.ts';
 import { type ChildReport, isChildMessage } from './child-report.ts';
 
 /** Something that one child process measures. */
@@ -34,38 +33,20 @@ export type ChildOutcome =
  * No child inherits another's compiled code or heap, a crash takes only itself, and the time each has is bounded. Figures come
  * as messages, because Dawn writes warnings to both streams.
  */
-export function runChild(
+export async function runChild(
   { script, arguments: argv, environment }: Measurement,
   onProgress: (line: string) => void,
 ): Promise<ChildOutcome> {
-  const child = fork(fileURLToPath(script), argv, {
-    env: { ...process.env, ...environment },
-    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-  });
+  const child = new Child<unknown>(script, argv, environment);
+  const timeout = AbortSignal.timeout(secondsAllowed * 1000);
   let outcome: ChildOutcome | null = null;
-  let printed = '';
-  let timedOut = false;
-  const timer = setTimeout(() => {
-    timedOut = true;
-    child.kill('SIGKILL');
-  }, secondsAllowed * 1000);
-  for (const stream of [child.stdout, child.stderr]) {
-    stream?.on('data', (chunk: Buffer) => {
-      printed = `${printed}${chunk}`.slice(-2000);
-    });
-  }
-  child.on('message', (message) => {
+  // To the end of the process, so that it disturbs nothing that is measured next.
+  for await (const message of child.messages(timeout)) {
     if (!isChildMessage(message)) outcome = { kind: 'failed', reason: 'it sent a message that cannot be read' };
     else if ('progress' in message) onProgress(message.progress);
     else if ('report' in message) outcome = { kind: 'report', report: message.report };
     else outcome = { kind: 'unavailable', reason: message.unavailable };
-  });
-  return new Promise((resolve) => {
-    child.on('error', (error) => resolve({ kind: 'failed', reason: error.message }));
-    child.on('close', (code, signal) => {
-      clearTimeout(timer);
-      const end = timedOut ? `it took more than ${secondsAllowed} s` : `it ended with ${signal ?? `code ${code}`}`;
-      resolve(outcome ?? { kind: 'failed', reason: `${end}\n${printed}`.trim() });
-    });
-  });
+  }
+  const late = timeout.aborted ? `it took more than ${secondsAllowed} s; ` : '';
+  return outcome ?? { kind: 'failed', reason: late + child.lastWords };
 }

@@ -1,7 +1,6 @@
 /** Trains units in processes of their own, a few at a time. */
 
-import { type ChildProcess, fork } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
+import { Child } from '../../command/child.ts';
 import type { Bases } from './bases.ts';
 import type { ArmResult } from './results.ts';
 import { type Unit, unitKey } from './units.ts';
@@ -31,6 +30,10 @@ interface Failure {
   reason: string;
 }
 
+type Worker = Child<FromWorker>;
+
+const script = new URL('worker.ts', import.meta.url);
+
 type Outcome = { results: ArmResult[] } | { reason: string };
 
 /**
@@ -44,20 +47,20 @@ export async function performUnits(units: readonly Unit[], options: WorkOptions)
   const broken = new AbortController();
   const signal = AbortSignal.any([options.signal, broken.signal]);
   const work = async () => {
-    let worker: ChildProcess | null = null;
+    let worker: Worker | null = null;
     try {
       for (let unit = waiting.shift(); unit && !signal.aborted; unit = waiting.shift()) {
-        worker ??= startWorker(options);
+        worker ??= new Child<FromWorker>(script, [options.deviceKind, JSON.stringify(options.bases)]);
         const outcome = await performOne(worker, unit, signal, options.onSteps);
         if ('results' in outcome) options.onDone(unit, outcome.results);
         else if (!signal.aborted) failures.push({ unit, reason: outcome.reason });
-        if (!worker.connected) worker = null;
+        if (!worker.isConnected) worker = null;
       }
     } catch (error) {
       broken.abort();
       throw error;
     } finally {
-      if (worker?.connected) worker.disconnect();
+      worker?.disconnect();
     }
   };
   const ended = await Promise.allSettled(Array.from({ length: Math.min(options.workers, units.length) }, work));
@@ -65,42 +68,17 @@ export async function performUnits(units: readonly Unit[], options: WorkOptions)
   return failures;
 }
 
-function startWorker({ deviceKind, bases }: WorkOptions): ChildProcess {
-  const script = fileURLToPath(new URL('worker.ts', import.meta.url));
-  return fork(script, [deviceKind, JSON.stringify(bases)], { stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
-}
-
-function performOne(
-  worker: ChildProcess,
+async function performOne(
+  worker: Worker,
   unit: Unit,
   signal: AbortSignal,
   onSteps: WorkOptions['onSteps'],
 ): Promise<Outcome> {
-  return new Promise((resolve) => {
-    let printed = '';
-    const onPrinted = (chunk: Buffer) => {
-      printed = `${printed}${chunk}`.slice(-2000);
-    };
-    const finish = (outcome: Outcome) => {
-      signal.removeEventListener('abort', onAbort);
-      worker.off('message', onMessage);
-      worker.off('exit', onExit);
-      worker.stderr?.off('data', onPrinted);
-      resolve(outcome);
-    };
-    const onMessage = (message: FromWorker) => {
-      if (message.type === 'steps') onSteps(unit, message.steps);
-      else finish(message.type === 'done' ? { results: message.results } : { reason: message.reason });
-    };
-    const onExit = (code: number | null, killedBy: string | null) =>
-      finish({ reason: `the worker at ${unitKey(unit)} ended with ${killedBy ?? `code ${code}`}\n${printed}`.trim() });
-    const onAbort = () => worker.kill('SIGTERM');
-    if (signal.aborted) onAbort();
-    signal.addEventListener('abort', onAbort);
-    worker.on('message', onMessage);
-    worker.on('exit', onExit);
-    worker.stderr?.on('data', onPrinted);
-    const message: ToWorker = { unit };
-    worker.send(message);
-  });
+  const message: ToWorker = { unit };
+  worker.send(message);
+  for await (const message of worker.messages(signal)) {
+    if (message.type === 'steps') onSteps(unit, message.steps);
+    else return message.type === 'done' ? { results: message.results } : { reason: message.reason };
+  }
+  return { reason: `the worker at ${unitKey(unit)}: ${worker.lastWords}` };
 }
