@@ -37,7 +37,8 @@ export class Controls {
   #settings: Settings = usualSettings;
   #isPaused = false;
   #state: StepState | null = null;
-  #failed = false;
+  /** What the status line says while there is no step to tell of. */
+  #idle = 'It is being prepared.';
   #checkpoints: readonly number[] = [];
 
   constructor(form: HTMLElement, steering: Steering) {
@@ -106,10 +107,15 @@ export class Controls {
     switch (message.type) {
       case 'started':
         this.#state = null;
-        this.#failed = false;
+        this.#idle = 'It is being prepared.';
         return;
       case 'error':
-        this.#failed = true;
+        this.#state = null;
+        this.#idle = 'Nothing trains.';
+        return;
+      case 'restored':
+        this.#state = null;
+        this.#idle = `Back at step ${message.step} of ${this.#settings.steps}.`;
         return;
       case 'step':
         this.#state = message.state;
@@ -142,7 +148,7 @@ export class Controls {
   }
 
   #status(): string {
-    if (!this.#state) return this.#failed ? 'Nothing trains.' : 'It is being prepared.';
+    if (!this.#state) return this.#idle;
     const { step, full, rule } = this.#state;
     const ran = ({ step, milliseconds, dispatches, ended }: RunState) =>
       ended ? `ended after ${step} steps` : `${milliseconds.toFixed(1)} ms, ${dispatches} dispatches`;

@@ -126,7 +126,7 @@ export const graphView: MakeView = (place) => {
     svg.replaceChildren(...lines, ...boxes);
     const node = here.get(chosen);
     const gone = whole.nodes.find(({ id }) => id === chosen);
-    if (node) describe(node);
+    if (node) describe(node, whole);
     else if (gone)
       details.replaceChildren(
         make('p', '', `${labelsOf(gone).join(' ')} has left the graph: no gradient has to pass it any more.`),
@@ -134,18 +134,22 @@ export const graphView: MakeView = (place) => {
     else details.replaceChildren();
   }
 
-  function describe(node: DrawnNode): void {
+  function describe(node: DrawnNode, whole: DrawnGraph): void {
+    const target = (id: string) => {
+      const input = whole.nodes.find((each) => each.id === id);
+      return input ? `the result of ${labelsOf(input)[0]}` : spoken(id);
+    };
     const saved = node.saved.map(({ origin, shape, bytes, neededFor }) =>
       make(
         'li',
         '',
-        `${spoken(origin)} [${shape.join(', ')}], ${bytes === 0 ? 'which is kept anyway' : formatBytes(bytes)}, for the gradient of ${neededFor.map(spoken).join(' and ')}`,
+        `${spoken(origin)} [${shape.join(', ')}], ${bytes === 0 ? 'which is kept anyway' : formatBytes(bytes)}, for the gradient of ${neededFor.map(target).join(' and ')}`,
       ),
     );
     details.replaceChildren(
       make('h3', '', `${node.operation}${node.module === '' ? '' : ` in ${node.module}`}`),
       make('p', '', `Computes ${node.computes}. Its result has the shape [${node.shape.join(', ')}].`),
-      make('p', '', `Backward, it gives the gradient of ${node.gradientsOf.map(spoken).join(', and of ')}.`),
+      make('p', '', `Backward, it gives the gradient of ${node.gradientsOf.map(target).join(', and of ')}.`),
       make('p', '', saved.length === 0 ? 'It keeps nothing for that.' : 'For that it keeps:'),
       make('ul', '', ...saved),
     );
