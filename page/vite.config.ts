@@ -11,6 +11,8 @@ export default defineConfig({
   plugins: [browserSide()],
   worker: { format: 'es', plugins: () => [browserSide()] },
   server: { headers: isolation, fs: { allow: [fileURLToPath(new URL('..', import.meta.url))] } },
+  // Found late, they would have the page load anew.
+  optimizeDeps: { include: ['@huggingface/jinja', '@huggingface/tokenizers'] },
   preview: { headers: isolation },
   build: { target: 'es2022', emptyOutDir: true, chunkSizeWarningLimit: 1000 },
 });

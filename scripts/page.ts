@@ -26,5 +26,5 @@ await runCommand(async () => {
   }
   const server = await createServer({ configFile, server: { port: options.port } });
   await server.listen();
-  server.printUrls();
+  console.log(`The page is at ${server.resolvedUrls?.local[0]} (Ctrl-C ends this)`);
 });
