@@ -1,6 +1,7 @@
 /** The form that steers training, and the lines that tell how far it is. */
 import {
   type Command,
+  type Description,
   deviceNames,
   type Message,
   type RuleSettings,
@@ -108,6 +109,7 @@ export class Controls {
       case 'started':
         this.#state = null;
         this.#idle = 'It is being prepared.';
+        this.#element('task-explanation').textContent = explained(message.description);
         return;
       case 'error':
         this.#state = null;
@@ -243,6 +245,10 @@ export class Controls {
   #text(): HTMLTextAreaElement {
     return found(this.#form.querySelector<HTMLTextAreaElement>('textarea#text'), 'text');
   }
+}
+
+function explained({ task, model: { blocks, width, parameters } }: Description): string {
+  return `${task} The model: ${blocks} blocks of width ${width}, ${parameters.toLocaleString('en')} parameters.`;
 }
 
 function found<Element>(element: Element | null, id: string): Element {

@@ -73,14 +73,13 @@ export class Engine {
   /** Tells what there is to see before the first step. */
   async begin(): Promise<void> {
     const { model, matrices } = this.#runs.rule;
-    const { title, explanation, length: inputLength } = this.#task;
     const parameters = model.parameters().reduce((sum, { size }) => sum + size, 0);
     this.#emit({
       type: 'started',
       description: {
         settings: this.#settings,
-        task: { title, explanation },
-        model: { ...sizes, parameters, inputLength },
+        task: this.#task.explanation,
+        model: { ...sizes, parameters },
         matrices: matrices.map(({ name, block, kind, parameters: [{ shape }] }) => {
           const matrixKind = matrixKinds.find((each) => each === kind);
           if (block === null || !matrixKind) throw new ArgumentError(`${name} stands in no block`);

@@ -52,7 +52,7 @@ function tell(text: string): void {
 
 function begin(settings: Settings): void {
   remember(settings);
-  send({ type: 'start', settings, data, paused: false });
+  send({ type: 'start', settings, data });
 }
 
 /** Puts the settings into the address, from where a link takes them. */

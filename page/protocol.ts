@@ -44,7 +44,7 @@ export interface TaskData {
 
 export type Command =
   /** Ends what runs, and begins anew. */
-  | { type: 'start'; settings: Settings; data: TaskData; paused: boolean }
+  | { type: 'start'; settings: Settings; data: TaskData }
   | { type: 'pause' }
   | { type: 'resume' }
   /** One step of both runs; paused from then on. */
@@ -58,8 +58,7 @@ export type Command =
   /** Back to a checkpoint, by its step. */
   | { type: 'restore'; step: number }
   /** What is shown of attention, from now on. */
-  | { type: 'attention'; look: AttentionLook }
-  | { type: 'shut-down' };
+  | { type: 'attention'; look: AttentionLook };
 
 export interface AttentionLook {
   block: number;
@@ -98,8 +97,9 @@ export type Message =
 
 export interface Description {
   settings: Settings;
-  task: { title: string; explanation: string };
-  model: { blocks: number; heads: number; width: number; parameters: number; inputLength: number };
+  /** What the task is, in words. */
+  task: string;
+  model: { blocks: number; heads: number; width: number; parameters: number };
   /** What rules watch, block after block; `StepState.matrices` has the same order. */
   matrices: readonly MatrixDescription[];
 }
@@ -155,8 +155,7 @@ export interface RunState {
   milliseconds: number;
   /** Kernels dispatched by this step. */
   dispatches: number;
-  /** Floating-point operations of this step, and of all so far. */
-  operations: number;
+  /** Floating-point operations of all steps so far. */
   operationsSoFar: number;
   /** Of this step's backward graph. */
   nodes: number;

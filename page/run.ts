@@ -61,7 +61,7 @@ export class Run {
   #looking = 0;
   state: RunState = {
     ...{ step: 0, loss: Number.NaN, accuracy: null, milliseconds: 0, dispatches: 0 },
-    ...{ operations: 0, operationsSoFar: 0, nodes: 0, savedBytes: 0, ended: false },
+    ...{ operationsSoFar: 0, nodes: 0, savedBytes: 0, ended: false },
   };
 
   constructor(options: RunOptions) {
@@ -101,7 +101,6 @@ export class Run {
     const operationsSoFar = forward + backward + optimizer;
     this.state = {
       ...{ step: this.#training.step, loss, accuracy: this.state.accuracy, milliseconds, dispatches, operationsSoFar },
-      operations: operationsSoFar - this.state.operationsSoFar,
       nodes: this.#summary?.nodes ?? 0,
       savedBytes: this.#summary?.savedBytes ?? 0,
       ended: this.#training.finished,

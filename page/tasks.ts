@@ -12,7 +12,6 @@ export interface Example {
 }
 
 export interface Task {
-  title: string;
   explanation: string;
   vocabulary: number;
   head: TransformerConfig['head'];
@@ -32,7 +31,6 @@ export function makeTask(name: TaskName, data: TaskData): Task {
   switch (name) {
     case 'sort':
       return rewriting({
-        title: 'Put letters in order',
         explanation: `${sortedLetters} letters of ${alphabetOfSort.length} go in at random; the model writes them in order.`,
         alphabet: alphabetOfSort,
         draw: (random) => Array.from({ length: sortedLetters }, () => random.integer(alphabetOfSort.length)),
@@ -40,7 +38,6 @@ export function makeTask(name: TaskName, data: TaskData): Task {
       });
     case 'reverse':
       return rewriting({
-        title: 'Reverse words',
         explanation: `A made-up word of ${reversedLetters} letters goes in; the model writes it from its end.`,
         alphabet: alphabetOfReverse,
         draw: (random) =>
@@ -65,7 +62,6 @@ const vowels = 'aeiou';
 const consonants = [...alphabetOfReverse].filter((letter) => !vowels.includes(letter)).join('');
 
 interface Rewriting {
-  title: string;
   explanation: string;
   alphabet: string;
   draw(random: Random): number[];
@@ -73,11 +69,11 @@ interface Rewriting {
 }
 
 /** Letters, a sign, and the letters as they should become: what follows the sign is to be told in advance, one after the other. */
-function rewriting({ title, explanation, alphabet, draw, rewrite }: Rewriting): Task {
+function rewriting({ explanation, alphabet, draw, rewrite }: Rewriting): Task {
   const sign = alphabet.length;
   const { length: letters } = draw(new Random(0));
   return {
-    ...{ title, explanation, vocabulary: alphabet.length + 1, head: 'language-model' },
+    ...{ explanation, vocabulary: alphabet.length + 1, head: 'language-model' },
     length: 2 * letters,
     given: letters + 1,
     example(random, part) {
@@ -119,7 +115,6 @@ function nextLetters(text: string): Task {
   const numbers = new Map(alphabet.map((each, i) => [each, i]));
   const tokens = characters.map((each) => numbers.get(each) ?? alphabet.length - 1);
   return {
-    title: 'Continue a text',
     explanation: `${windowLength} characters of your text go in; after each the model says which comes next. The last tenth is held out.`,
     vocabulary: alphabet.length,
     head: 'language-model',
@@ -147,7 +142,6 @@ function whichFile(files: TaskData['files']): Task {
     throw new ArgumentError(`${short.name} has ${short.bytes.length} bytes: at least ${fewestBytes} are needed`);
   }
   return {
-    title: 'Tell files apart',
     explanation: `${windowLength} bytes go in; the model says which of your ${files.length} files they come from. The last tenth of each is held out.`,
     vocabulary: 256,
     head: { classes: files.length },

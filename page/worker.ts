@@ -90,7 +90,7 @@ async function carryOut(command: Command): Promise<void> {
       if (device?.kind !== command.settings.device) device = await open(command.settings.device);
       engine = new Engine(device, command.settings, command.data, emit);
       await engine.begin();
-      return pause(command.paused);
+      return pause(false);
     }
     case 'pause':
       return pause(true);
@@ -114,9 +114,6 @@ async function carryOut(command: Command): Promise<void> {
       return engine?.restore(command.step);
     case 'attention':
       return engine?.lookAt(command.look);
-    case 'shut-down':
-      engine?.release();
-      self.close();
   }
 }
 
@@ -129,6 +126,8 @@ async function attempt(work: () => Promise<void>): Promise<void> {
     const isOfRun = error instanceof NonFiniteGradientError;
     if (device?.kind === 'webgpu' && engine && !isOfRun) return replaceDevice(error, engine);
     if (!(error instanceof FrostgradError)) console.error(error);
+    // Another try gets another one.
+    if (!(error instanceof ArgumentError)) device = null;
     emit({ type: 'error', text: textOf(error) });
     pause(true);
   }
