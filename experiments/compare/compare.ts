@@ -9,7 +9,6 @@ import { readFileSync } from 'node:fs';
 import { runCommand } from '../../command/run.ts';
 import { RunFolder, RunFolderError, toJson } from '../../command/run-folder.ts';
 import type { Device } from '../../src/index.ts';
-import { armNames } from './arms.ts';
 import { circumstances, openForRuns } from './circumstances.ts';
 import { type CompareOptions, parseOptions } from './options.ts';
 import {
@@ -116,19 +115,14 @@ async function compare(
   }
 }
 
-/** What a reader has to know was left out. */
-function omissions({ quick, seeds, lengths, tasks, arms }: CompareOptions): string[] {
+/** What was left out and no table shows. */
+function omissions({ quick, lengths, tasks }: CompareOptions): string[] {
   if (quick) return ['Smoke run: schedules, learning rates and the rule were not chosen from data.'];
-  const { tuningTasks, reportSeeds, lengthFactors } = protocol;
-  const missing = lengthFactors.filter((factor) => !lengths.includes(factor));
+  const missing = protocol.lengthFactors.filter((factor) => !lengths.includes(factor));
+  const tuned = protocol.tuningTasks.some((name) => tasks.includes(name));
   return [
-    'The costly validation set was tried with the first seed alone.',
-    ...(tuningTasks.some((name) => tasks.some((task) => task === name))
-      ? []
-      : ['No tuning task took part, so the rule ran with its default setting.']),
-    ...(seeds.length < reportSeeds.length ? [`Only ${seeds.length} seeds.`] : []),
+    ...(tuned ? [] : ['No tuning task took part, so the rule ran with its default setting.']),
     ...(missing.length > 0 ? [`Schedules of ${missing.join(' and ')} times the task's own length were not run.`] : []),
-    ...(armNames.every((name) => arms.includes(name)) ? [] : ['Some arms were not run.']),
     "The controls, the paper's rules and the null arm were not run on the tuning tasks.",
   ];
 }

@@ -205,6 +205,11 @@ export function grouped<T, Key>(items: readonly T[], keyOf: (item: T) => Key): [
   return [...groups];
 }
 
+/** Points of accuracy, the mean over pairs. */
+export function meanPoints(pairs: readonly Pair[]): number {
+  return mean(pairs.map(pointsBetween));
+}
+
 function pointsBetween({ arm, base }: Pair): number {
   return 100 * (arm.accuracy - base.accuracy);
 }

@@ -14,6 +14,7 @@ import {
   type Difference,
   grouped,
   margin,
+  meanPoints,
   operationsShare,
   pairsOf,
   ratioOf,
@@ -100,6 +101,12 @@ export function summarySections({
   ];
 }
 
+/** `87.1 ± 0.4`, without the second part for a single value. */
+export function meanAndDeviation(values: readonly number[], decimals: number): string {
+  const deviation = standardDeviation(values);
+  return `${fixed(mean(values), decimals)}${deviation === null ? '' : ` ± ${fixed(deviation, decimals)}`}`;
+}
+
 /** A column a task, those of the evaluation first. */
 export function accuracySections(comparison: Comparison): Section[] {
   const { length: seeds } = comparison.seeds;
@@ -108,8 +115,7 @@ export function accuracySections(comparison: Comparison): Section[] {
     const runs = runsOf(comparison.arms, arm, [task]).filter(({ accuracy }) => Number.isFinite(accuracy));
     const values = runs.map(({ accuracy }) => 100 * accuracy);
     if (values.length === 0) return null;
-    const deviation = standardDeviation(values);
-    const number = `${fixed(mean(values), 1)}${deviation === null ? '' : ` ± ${fixed(deviation, 1)}`}`;
+    const number = meanAndDeviation(values, 1);
     return values.length < seeds ? `${number} (${values.length})` : number;
   };
   const table = columnsOf<string>(
@@ -134,9 +140,8 @@ export function protocolSections(comparison: Comparison): Section[] {
   const tunedOn = [...new Set(tuning.map(({ task }) => task))];
   const points = (on: readonly string[]) => (arm: string) => {
     const pairs = pairsOf(tuning, arm, 'full', on);
-    const difference = 100 * mean(pairs.map((pair) => pair.arm.accuracy - pair.base.accuracy));
     const operations = mean(pairs.map((pair) => totalOperations(pair.arm) / totalOperations(pair.base)));
-    return pairs.length > 0 ? `${signed(difference, 2)} at ${fixed(operations, 2)}` : null;
+    return pairs.length > 0 ? `${signed(meanPoints(pairs), 2)} at ${fixed(operations, 2)}` : null;
   };
   const settings = columnsOf<string>(tried, 1, {
     setting: (arm) => arm,
