@@ -191,7 +191,7 @@ export function writeReport(folder: RunFolder, document: Document): void {
   console.log(`\n${documentText(document)}\n`);
   for (const [name, svg] of Object.entries(documentPictures(document))) folder.write(name, svg);
   folder.write('tables.md', documentMarkdown(document));
-  console.log(`The page with all pictures: ${folder.write('report.html', documentPage(document))}`);
+  console.log(`The whole report as a page: ${folder.write('report.html', documentPage(document))}`);
 }
 
 /** Each picture as a file on a white ground, by its file name. */
