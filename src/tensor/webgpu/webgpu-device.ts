@@ -5,6 +5,7 @@ import { bytesPerElement, type DType, type NumericArray } from '../dtype.ts';
 import { DeviceError, DeviceLimitError, OutOfMemoryError } from '../errors.ts';
 import { platform } from '../platform/platform.ts';
 import { describeAdapter, findAdapter } from './adapter.ts';
+import { BindGroupCache } from './bind-groups.ts';
 import { type Pipeline, PipelineCache } from './pipelines.ts';
 
 /** Known to browsers' types and to those of WebGPU: named here for programs that have neither. */
@@ -17,7 +18,6 @@ declare global {
  * that record, and a step then takes longer (38 instead of 32 ms for the small GPT on two cores).
  */
 const stepsInFlight = { hardware: 2, software: 0 } as const;
-const maxBindGroups = 8192;
 /**
  * Lanes with which the subgroup form of the product pays on a software adapter: llvmpipe computes 512 × 512 × 512 with 4, 8 and 16 lanes at 8.8,
  * 21 and 2.8 GFLOP/s, the plain form at 8.9, 4.4 and 6.5 (LP_NATIVE_VECTOR_WIDTH of 128, 256 and 512, two cores).
@@ -72,8 +72,7 @@ export class WebGpuDevice implements Device {
   #boundPipeline: Pipeline | null = null;
   /** Buffers that the open encoder uses: an upload into one must wait for its submission. */
   readonly #recorded = new Set<number>();
-  readonly #bindGroups = new Map<string, GPUBindGroup>();
-  readonly #bindGroupsOfBuffer = new Map<number, string[]>();
+  readonly #bindGroups = new BindGroupCache<GPUBindGroup>();
   readonly #inFlight: Promise<unknown>[] = [];
   #failure: Error | null = null;
 
@@ -257,7 +256,7 @@ export class WebGpuDevice implements Device {
         return this.gpu.createBuffer({ label: `${label} ${id} of ${operation}`, size, usage });
       },
       destroy: (buffer, id) => {
-        if (label === 'tensor') this.#forgetBindGroups(id);
+        if (label === 'tensor') this.#bindGroups.forget(id);
         buffer.destroy();
       },
       budget,
@@ -283,23 +282,8 @@ export class WebGpuDevice implements Device {
       })),
     });
     this.made.bindGroups++;
-    // A loop over slices of one big tensor binds it at ever new offsets.
-    if (this.#bindGroups.size >= maxBindGroups) {
-      this.#bindGroups.clear();
-      this.#bindGroupsOfBuffer.clear();
-    }
-    this.#bindGroups.set(key, group);
-    for (const { storage } of operands) {
-      const keys = this.#bindGroupsOfBuffer.get(storage.buffer.id);
-      if (keys) keys.push(key);
-      else this.#bindGroupsOfBuffer.set(storage.buffer.id, [key]);
-    }
+    this.#bindGroups.set(key, group, new Set(operands.map(({ storage }) => storage.buffer.id)));
     return group;
-  }
-
-  #forgetBindGroups(bufferId: number): void {
-    for (const key of this.#bindGroupsOfBuffer.get(bufferId) ?? []) this.#bindGroups.delete(key);
-    this.#bindGroupsOfBuffer.delete(bufferId);
   }
 
   #endPass(): void {
