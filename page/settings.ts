@@ -32,7 +32,7 @@ const gradesRanges = {
   grace: share,
   patience: { lowest: 0, highest: 0.3, step: 0.005 },
 };
-const sum: Range = { lowest: 0.1, highest: 20, step: 0.1 };
+const sum: Range = { lowest: 0.05, highest: 10, step: 0.05 };
 
 export const rules: Readonly<Record<RuleName, RuleDescription>> = {
   'grades-below': {
@@ -50,7 +50,7 @@ export const rules: Readonly<Record<RuleName, RuleDescription>> = {
   'paper-1': {
     label: 'The paper, version 1',
     explanation: 'The magnitude of the gradient, ‖∇W‖₁, is below τ, once.',
-    usual: { threshold: 1, grace: 0.5, patience: 0 },
+    usual: { threshold: 0.2, grace: 0.5, patience: 0 },
     threshold: sum,
     grace: share,
     patience: null,
@@ -58,7 +58,7 @@ export const rules: Readonly<Record<RuleName, RuleDescription>> = {
   'paper-3': {
     label: 'The paper, version 3',
     explanation: 'The change of the gradient from step to step, ‖∇Wₜ − ∇Wₜ₋₁‖₁, is below τ, once.',
-    usual: { threshold: 2, grace: 0.5, patience: 0 },
+    usual: { threshold: 0.5, grace: 0.5, patience: 0 },
     threshold: sum,
     grace: share,
     patience: null,
@@ -66,7 +66,7 @@ export const rules: Readonly<Record<RuleName, RuleDescription>> = {
   'released-code': {
     label: 'The code that the paper released',
     explanation: 'The weights changed by less than τ since the step before, ‖ΔW‖₁: it never looks at a gradient.',
-    usual: { threshold: 0.1, grace: 0.5, patience: 0 },
+    usual: { threshold: 0.05, grace: 0.5, patience: 0 },
     threshold: { lowest: 0.005, highest: 1, step: 0.005 },
     grace: share,
     patience: null,
