@@ -35,8 +35,9 @@ export class BufferPool<Resource> {
   readonly #create: (size: number, id: number, operation: string) => Resource;
   readonly #destroy: (resource: Resource, id: number) => void;
   readonly #reclaim: () => void;
-  readonly #resources: (Resource | undefined)[] = [];
-  readonly #sizes: number[] = [];
+  /** By id. An id is never given twice, so that a handle of what was destroyed is told. */
+  readonly #reserved = new Map<number, { resource: Resource; size: number }>();
+  #made = 0;
   /** Free ids of one size, ascending. */
   readonly #free = new Map<number, number[]>();
   readonly #report: MemoryReport = { liveBuffers: 0, liveBytes: 0, reservedBuffers: 0, reservedBytes: 0, peakBytes: 0 };
@@ -71,8 +72,7 @@ export class BufferPool<Resource> {
   }
 
   giveBack(buffer: DeviceBuffer): void {
-    const size = this.#sizes[buffer.id];
-    const free = getOrCreate(this.#free, size, () => []);
+    const free = getOrCreate(this.#free, this.#entry(buffer).size, () => []);
     let low = 0;
     let high = free.length;
     while (low < high) {
@@ -86,19 +86,23 @@ export class BufferPool<Resource> {
   }
 
   resource(buffer: DeviceBuffer): Resource {
-    const resource = this.#resources[buffer.id];
-    if (resource === undefined) throw new Error(`buffer ${buffer.id} was destroyed`);
-    return resource;
+    return this.#entry(buffer).resource;
+  }
+
+  #entry({ id }: DeviceBuffer) {
+    const entry = this.#reserved.get(id);
+    if (entry === undefined) throw new Error(`buffer ${id} was destroyed`);
+    return entry;
   }
 
   /** Destroys every free buffer. The device must have no recorded work that uses one. */
   trim(): void {
     for (const [size, ids] of this.#free) {
       for (const id of ids) {
-        const resource = this.#resources[id];
-        if (resource === undefined) continue;
-        this.#destroy(resource, id);
-        this.#resources[id] = undefined;
+        const entry = this.#reserved.get(id);
+        if (entry === undefined) continue;
+        this.#destroy(entry.resource, id);
+        this.#reserved.delete(id);
         this.#report.reservedBuffers--;
         this.#report.reservedBytes -= size;
       }
@@ -130,14 +134,14 @@ export class BufferPool<Resource> {
     // Free buffers of other sizes may be all that is in the way.
     if (!fits()) this.#reclaim();
     if (!fits()) throw this.#outOfMemory(size, operation, `and the budget is ${this.budget}`);
-    const id = this.#sizes.length;
+    const id = this.#made;
     try {
-      this.#resources[id] = this.#create(size, id, operation);
+      this.#reserved.set(id, { resource: this.#create(size, id, operation), size });
     } catch (cause) {
       if (!(cause instanceof RangeError)) throw cause;
       throw this.#outOfMemory(size, operation, `and the machine gives no more (${cause.message})`);
     }
-    this.#sizes[id] = size;
+    this.#made++;
     this.#report.reservedBuffers++;
     this.#report.reservedBytes += size;
     return id;

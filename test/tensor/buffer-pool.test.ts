@@ -3,6 +3,7 @@ import { expect, test } from 'vitest';
 import { OutOfMemoryError, scope, tensor, zeros } from '../../src/index.ts';
 import { BufferPool, type DeviceBuffer } from '../../src/tensor/buffer-pool.ts';
 import { CpuDevice } from '../../src/tensor/cpu/cpu-device.ts';
+import { collectGarbage } from '../nn/tiny.ts';
 import { runs } from '../shapes.ts';
 
 function makePool(budget = Number.POSITIVE_INFINITY) {
@@ -97,6 +98,29 @@ test('trim destroys what is free, and only that', () => {
   expect(pool.report()).toMatchObject({ liveBytes: 300, reservedBuffers: 1, reservedBytes: 512 });
   expect(() => pool.resource(free)).toThrow(`buffer ${free.id} was destroyed`);
   expect(pool.resource(pool.acquire(300))).not.toBe(free.id);
+});
+
+test('what was destroyed leaves nothing behind, and its handle serves no more', async () => {
+  const pool = new BufferPool<number>({ create: (_, id) => id, destroy: () => {}, budget: 1e9 });
+  const old = pool.acquire(1);
+  const churn = (count: number) => {
+    for (let i = 0; i < count; i++) {
+      pool.giveBack(pool.acquire(1));
+      pool.trim();
+    }
+  };
+  churn(10_000);
+  pool.giveBack(old);
+  pool.trim();
+  expect(() => pool.resource(old)).toThrow('buffer 0 was destroyed');
+  const heap = async () => {
+    await collectGarbage();
+    return process.memoryUsage().heapUsed;
+  };
+  const before = await heap();
+  churn(200_000);
+  // A word for each would be 1.6 MB.
+  expect((await heap()) - before).toBeLessThan(8e5);
 });
 
 test('the peak is counted anew after resetPeak', () => {
