@@ -4,6 +4,7 @@ import type { MakeView } from '../view.ts';
 import { chartView } from './chart.ts';
 import { graphView } from './graph.ts';
 import { matricesView } from './matrices.ts';
+import { questionsView } from './questions.ts';
 import { attentionView, samplesView } from './samples.ts';
 
 export const views: Readonly<Record<string, MakeView>> = {
@@ -12,5 +13,6 @@ export const views: Readonly<Record<string, MakeView>> = {
   chart: chartView,
   samples: samplesView,
   attention: attentionView,
+  questions: questionsView,
   tour: tourView,
 };

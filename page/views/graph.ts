@@ -2,47 +2,22 @@
 import type { DrawnGraph, DrawnNode, Message, RunState } from '../protocol.ts';
 import type { MakeView } from '../view.ts';
 import { formatBytes, make, makeSvg, spoken } from './element.ts';
+import { box, type Layout, layOut, way } from './layout.ts';
 
-const box = { width: 86, height: 34, columnGap: 16, rowGap: 14 };
-
-interface Place {
-  x: number;
-  y: number;
+/** What is drawn of a node or an edge, for as long as the run goes on. */
+interface Drawn {
+  boxes: Map<string, { group: SVGGElement; saved: SVGElement; parameter: SVGElement }>;
+  /** By both ends. */
+  edges: Map<string, SVGElement>;
 }
 
-/** Where the nodes of the whole graph stand: a row of lanes for each block, columns in the order of computation. */
-function layOut({ nodes, edges }: DrawnGraph): { places: Map<string, Place>; width: number; height: number } {
-  const depth = new Map<string, number>();
-  // Nodes come in an order in which each follows what it was computed from.
-  for (const { id } of nodes) {
-    const before = edges.filter(([, to]) => to === id).map(([from]) => depth.get(from) ?? 0);
-    depth.set(id, before.length === 0 ? 0 : 1 + Math.max(...before));
-  }
-  const blocks = nodes.flatMap(({ block }) => (block === null ? [] : [block]));
-  const lastBlock = Math.max(...blocks);
-  const deepest = (block: number) =>
-    Math.max(...nodes.filter((node) => node.block === block).map(({ id }) => depth.get(id) ?? 0));
-  /** Before the blocks stands with block 0, what follows them in a row of its own. */
-  const rowOf = ({ id, block }: DrawnNode) => block ?? ((depth.get(id) ?? 0) > deepest(lastBlock) ? lastBlock + 1 : 0);
-  const places = new Map<string, Place>();
-  let top = 0;
-  let width = 0;
-  for (let row = 0; row <= lastBlock + 1; row++) {
-    const own = nodes.filter((node) => rowOf(node) === row);
-    const first = Math.min(...own.map(({ id }) => depth.get(id) ?? 0));
-    const taken = new Map<number, number>();
-    for (const { id } of own) {
-      const column = (depth.get(id) ?? 0) - first;
-      const lane = taken.get(column) ?? 0;
-      taken.set(column, lane + 1);
-      const x = column * (box.width + box.columnGap);
-      places.set(id, { x, y: top + lane * (box.height + box.rowGap) });
-      width = Math.max(width, x + box.width);
-    }
-    top += Math.max(...taken.values()) * (box.height + box.rowGap) + 2 * box.rowGap;
-  }
-  return { places, width, height: top };
-}
+/** Along the arrows and back; up and down to whatever stands next. */
+const arrows: Readonly<Record<string, readonly [x: number, y: number]>> = {
+  ArrowRight: [1, 0],
+  ArrowLeft: [-1, 0],
+  ArrowDown: [0, 1],
+  ArrowUp: [0, -1],
+};
 
 export const graphView: MakeView = (place) => {
   const svg = makeSvg('svg', { class: 'graph', role: 'group', 'aria-label': 'Nodes of the backward graph' });
@@ -53,7 +28,7 @@ export const graphView: MakeView = (place) => {
     make(
       'p',
       '',
-      'Each box is an operation that the next backward pass walks through. Dots are parameters whose gradient it computes; the bar below is what it keeps in memory for that. Click a box.',
+      'Each box is an operation that the next backward pass walks through. Dots are parameters whose gradient it computes; the bar below is what it keeps in memory for that. What has left is dashed. Click a box, or walk by the arrow keys.',
     ),
     numbers,
     make('div', 'scroll', svg),
@@ -62,7 +37,8 @@ export const graphView: MakeView = (place) => {
 
   let first: DrawnGraph | null = null;
   let graph: DrawnGraph | null = null;
-  let layout: ReturnType<typeof layOut> | null = null;
+  let layout: Layout | null = null;
+  let drawn: Drawn | null = null;
   let start: RunState | null = null;
   let now: RunState | null = null;
   /** Of the last steps: one step alone says little. */
@@ -71,65 +47,102 @@ export const graphView: MakeView = (place) => {
   let chosen = '';
   let isNew = false;
 
-  function drawGraph(shown: DrawnGraph, whole: DrawnGraph, { places, width, height }: ReturnType<typeof layOut>): void {
+  /** The outlines of all that the run began with. */
+  function drawOutlines(whole: DrawnGraph, { places, rows, width, height }: Layout): Drawn {
+    svg.setAttribute('viewBox', `-26 -34 ${width + 52} ${height + 20}`);
+    svg.style.minWidth = `${Math.round(0.85 * width)}px`;
+    const titles = rows.map(({ title, y }) => makeSvg('text', { class: 'row', x: -20, y: y - 19 }, title));
+    const edges = new Map(
+      whole.edges.map(([from, to]) => {
+        const d = way(places.get(from) ?? { x: 0, y: 0 }, places.get(to) ?? { x: 0, y: 0 });
+        return [nameOf(from, to), makeSvg('path', { class: 'edge', d })] as const;
+      }),
+    );
+    const boxes = new Map(
+      whole.nodes.map((node) => {
+        const { x, y } = places.get(node.id) ?? { x: 0, y: 0 };
+        const [label, below] = labelsOf(node);
+        const saved = makeSvg('rect', { class: 'saved', y: box.height - 4, width: 0, height: 4 });
+        const parameter = makeSvg('circle', { class: 'parameter', cx: box.width - 2, cy: 2, r: 4 });
+        const group = makeSvg(
+          'g',
+          { transform: `translate(${x} ${y})`, class: 'node', role: 'button' },
+          makeSvg('rect', { width: box.width, height: box.height, rx: 5 }),
+          makeSvg('text', { x: box.width / 2, y: 14, 'text-anchor': 'middle' }, label),
+          makeSvg('text', { x: box.width / 2, y: 26, 'text-anchor': 'middle', class: 'below' }, below),
+          saved,
+          parameter,
+        );
+        group.addEventListener('click', () => choose(node.id));
+        group.addEventListener('keydown', (event) => press(event, node.id));
+        return [node.id, { group, saved, parameter }] as const;
+      }),
+    );
+    svg.replaceChildren(...titles, ...edges.values(), ...[...boxes.values()].map(({ group }) => group));
+    return { boxes, edges };
+  }
+
+  function choose(id: string): void {
+    chosen = id;
+    isNew = true;
+    draw();
+  }
+
+  function press(event: KeyboardEvent, id: string): void {
+    const arrow = arrows[event.key];
+    if (!arrow && event.key !== 'Enter' && event.key !== ' ') return;
+    event.preventDefault();
+    const next = arrow ? neighbour(id, arrow) : null;
+    if (!arrow) choose(id);
+    if (next) stepTo(next);
+  }
+
+  /** One box at a time is reached by the tabulator. */
+  function stepTo(next: string): void {
+    for (const [each, { group }] of drawn?.boxes ?? []) group.setAttribute('tabindex', each === next ? '0' : '-1');
+    drawn?.boxes.get(next)?.group.focus();
+  }
+
+  /** The nearest box in a direction; what lies aside counts as further away. */
+  function neighbour(id: string, [right, down]: readonly [x: number, y: number]): string | null {
+    const here = layout?.places.get(id);
+    let [nearest, least]: [string | null, number] = [null, Number.POSITIVE_INFINITY];
+    for (const { id: other } of graph?.nodes ?? []) {
+      const there = layout?.places.get(other);
+      if (!here || !there) continue;
+      const [dx, dy] = [there.x - here.x, there.y - here.y];
+      const distance = right * dx + down * dy + 3 * Math.abs(right * dy + down * dx);
+      if (right * dx + down * dy > 0 && distance < least) [nearest, least] = [other, distance];
+    }
+    return nearest;
+  }
+
+  function drawGraph(shown: DrawnGraph, whole: DrawnGraph, { boxes, edges }: Drawn): void {
     const here = new Map(shown.nodes.map((node) => [node.id, node]));
     const most = Math.max(...whole.nodes.map(bytesOf));
-    svg.setAttribute('viewBox', `-26 -16 ${width + 52} ${height + 4}`);
-    svg.style.minWidth = `${Math.round(0.62 * width)}px`;
-    const alive = new Set(shown.edges.map((edge) => edge.join('\n')));
-    const lines = whole.edges.map((edge) => {
-      const [from, to] = edge.map((id) => places.get(id) ?? { x: 0, y: 0 });
-      const path = makeSvg('path', { class: alive.has(edge.join('\n')) ? 'edge' : 'edge gone', d: way(from, to) });
-      return path;
-    });
-    const boxes = whole.nodes.map((before) => {
-      const { x, y } = places.get(before.id) ?? { x: 0, y: 0 };
+    const alive = new Set(shown.edges.map(([from, to]) => nameOf(from, to)));
+    for (const [name, edge] of edges) edge.classList.toggle('gone', !alive.has(name));
+    const held = [...boxes].find(([id, { group }]) => here.has(id) && group.getAttribute('tabindex') === '0');
+    const stop = here.has(chosen) ? chosen : (held?.[0] ?? shown.nodes[0].id);
+    for (const before of whole.nodes) {
+      const { group, saved, parameter } = boxes.get(before.id) ?? {};
+      if (!group || !saved || !parameter) continue;
       const node = here.get(before.id);
-      const group = makeSvg('g', { transform: `translate(${x} ${y})`, class: node ? 'node' : 'node gone' });
-      const [label, below] = labelsOf(before);
-      group.append(
-        makeSvg('rect', { width: box.width, height: box.height, rx: 5 }),
-        makeSvg('text', { x: box.width / 2, y: 14, 'text-anchor': 'middle' }, label),
-        makeSvg('text', { x: box.width / 2, y: 26, 'text-anchor': 'middle', class: 'below' }, below),
-      );
-      if (!node) {
-        group.setAttribute('aria-hidden', 'true');
-        return group;
-      }
-      const share = bytesOf(node) / most;
-      group.append(makeSvg('rect', { class: 'saved', y: box.height - 4, width: share * box.width, height: 4 }));
-      if (node.parameters.length > 0)
-        group.append(makeSvg('circle', { class: 'parameter', cx: box.width - 6, cy: 6, r: 3.5 }));
-      for (const [name, value] of Object.entries({
-        'data-node': node.id,
-        role: 'button',
-        tabindex: '0',
-        'aria-label': `${label} ${below}, keeps ${formatBytes(bytesOf(node))}`,
-        'aria-pressed': String(node.id === chosen),
-      })) {
-        group.setAttribute(name, value);
-      }
-      const choose = () => {
-        chosen = node.id;
-        isNew = true;
-        draw();
-      };
-      group.addEventListener('click', choose);
-      group.addEventListener('keydown', (event) => {
-        if (event.key !== 'Enter' && event.key !== ' ') return;
-        event.preventDefault();
-        choose();
-        svg.querySelector<SVGElement>(`[aria-pressed=true]`)?.focus();
-      });
-      return group;
-    });
-    svg.replaceChildren(...lines, ...boxes);
+      group.classList.toggle('gone', !node);
+      saved.setAttribute('width', String(node ? (bytesOf(node) / most) * box.width : 0));
+      parameter.toggleAttribute('hidden', !node || node.parameters.length === 0);
+      group.toggleAttribute('data-node', node !== undefined);
+      group.setAttribute('tabindex', before.id === stop ? '0' : '-1');
+      group.setAttribute('aria-pressed', String(before.id === chosen));
+      const keeps = node ? `keeps ${formatBytes(bytesOf(node))}` : 'has left the graph';
+      group.setAttribute('aria-label', `${titleOf(before)}, ${keeps}`);
+    }
     const node = here.get(chosen);
     const gone = whole.nodes.find(({ id }) => id === chosen);
     if (node) describe(node, whole);
     else if (gone)
       details.replaceChildren(
-        make('p', '', `${labelsOf(gone).join(' ')} has left the graph: no gradient has to pass it any more.`),
+        make('p', '', `${titleOf(gone)} has left the graph: no gradient has to pass it any more.`),
       );
     else details.replaceChildren();
   }
@@ -147,8 +160,8 @@ export const graphView: MakeView = (place) => {
       ),
     );
     details.replaceChildren(
-      make('h3', '', `${node.operation}${node.module === '' ? '' : ` in ${node.module}`}`),
-      make('p', '', `Computes ${node.computes}. Its result has the shape [${node.shape.join(', ')}].`),
+      make('h3', '', titleOf(node)),
+      make('p', '', `What it does: ${node.computes}. Its result has the shape [${node.shape.join(', ')}].`),
       make('p', '', `Backward, it gives the gradient of ${node.gradientsOf.map(target).join(', and of ')}.`),
       make('p', '', saved.length === 0 ? 'It keeps nothing for that.' : 'For that it keeps:'),
       make('ul', '', ...saved),
@@ -182,7 +195,8 @@ export const graphView: MakeView = (place) => {
     drawNumbers();
     if (!isNew || !graph || !first || !layout) return;
     isNew = false;
-    drawGraph(graph, first, layout);
+    drawn ??= drawOutlines(first, layout);
+    drawGraph(graph, first, drawn);
   }
 
   return {
@@ -196,6 +210,7 @@ export const graphView: MakeView = (place) => {
           if (!first) {
             first = graph;
             layout = layOut(graph);
+            drawn = null;
           }
           isNew = true;
           return;
@@ -221,23 +236,18 @@ function bytesOf({ saved }: DrawnNode): number {
 /** A matrix product is called by what it multiplies with. */
 function labelsOf({ operation, module, block }: DrawnNode): [string, string] {
   const last = module.split('.').at(-1) ?? '';
-  if (operation === 'matmul') return [last, `x · W`];
-  const below = operation === 'reshape' || operation === 'rotary' || block === null ? '' : last;
-  return [operation, below.toLowerCase() === operation.toLowerCase() ? '' : below];
+  if (operation === 'matmul') return [last, 'x · W'];
+  if (operation === 'rmsNorm' && block !== null) return [operation, last.replace(/Norm$/, '')];
+  const below = operation === 'rmsNorm' || operation === 'embedding' || block === null ? '' : module.split('.')[2];
+  return [operation, operation === below ? '' : (below ?? '')];
 }
 
-function way(from: Place, to: Place): string {
-  const [x1, y1] = [from.x + box.width, from.y + box.height / 2];
-  const [x2, y2] = [to.x, to.y + box.height / 2];
-  if (x2 > x1 && (x2 - x1 < 2 * box.columnGap || y1 !== y2)) {
-    const bend = Math.min(40, (x2 - x1) / 2);
-    return `M${x1} ${y1}C${x1 + bend} ${y1} ${x2 - bend} ${y2} ${x2} ${y2}`;
-  }
-  if (x2 > x1) {
-    // Over what stands between.
-    const over = from.y - box.rowGap * 0.6;
-    return `M${from.x + box.width / 2} ${from.y}C${from.x + box.width / 2} ${over} ${x1} ${over} ${x1 + 8} ${over}H${x2 - 8}C${x2 + box.width / 2} ${over} ${x2 + box.width / 2} ${over} ${x2 + box.width / 2} ${to.y}`;
-  }
-  const between = to.y - box.rowGap;
-  return `M${x1} ${y1}C${x1 + 12} ${y1} ${x1 + 12} ${between} ${x1 - 8} ${between}H${x2 - 2}C${x2 - 12} ${between} ${x2 - 12} ${y2} ${x2} ${y2}`;
+function titleOf(node: DrawnNode): string {
+  const [label, below] = labelsOf(node);
+  const title = node.operation === 'matmul' ? `matmul: ${label}` : [label, below].filter(Boolean).join(', ');
+  return node.block === null ? title : `${title}, block ${node.block}`;
+}
+
+function nameOf(from: string, to: string): string {
+  return `${from} → ${to}`;
 }
