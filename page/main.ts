@@ -64,7 +64,7 @@ function remember(settings: Settings): void {
 function beginFromAddress(): void {
   const { settings, faults } = settingsFrom(location.hash.slice(1));
   notices.replaceChildren();
-  for (const fault of faults) tell(`In the address ${fault}: the usual value is taken.`);
+  for (const fault of faults) tell(`In the address ${fault}.`);
   controls.show(settings, data.text);
   begin(settings);
 }

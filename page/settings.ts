@@ -111,7 +111,7 @@ export function addressOf(settings: Settings): string {
   ).toString();
 }
 
-/** The settings in such a text. What makes no sense is left at what is usual, and told. */
+/** The settings in such a text. What makes no sense is left at what is usual, and told in words that go on after “in the address”. */
 export function settingsFrom(address: string): { settings: Settings; faults: string[] } {
   const given = new URLSearchParams(address);
   const faults: string[] = [];
@@ -119,7 +119,8 @@ export function settingsFrom(address: string): { settings: Settings; faults: str
     const text = given.get(name);
     if (text === null) return usual;
     const found = allowed.find((each) => each === text);
-    if (found === undefined) faults.push(`${name} is “${shortened(text)}” (allowed: ${allowed.join(', ')})`);
+    if (found === undefined)
+      faults.push(`${name} is “${shortened(text)}” (allowed: ${allowed.join(', ')}); ${usual} is taken`);
     return found ?? usual;
   };
   const number = (name: keyof Settings, range: Range | null, usual: number): number => {
@@ -129,7 +130,9 @@ export function settingsFrom(address: string): { settings: Settings; faults: str
     const isWhole = range.step < 1 || Number.isInteger(value);
     if (isWhole && value >= range.lowest && value <= range.highest) return value;
     const kind = range.step < 1 ? 'numbers' : 'whole numbers';
-    faults.push(`${name} is “${shortened(text)}” (allowed: ${kind} from ${range.lowest} to ${range.highest})`);
+    faults.push(
+      `${name} is “${shortened(text)}” (allowed: ${kind} from ${range.lowest} to ${range.highest}); ${usual} is taken`,
+    );
     return usual;
   };
   const rule = word('rule', ruleNames, usualRule);

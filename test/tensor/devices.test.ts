@@ -271,6 +271,6 @@ test.skipIf(process.platform !== 'linux')('without an adapter, webgpu is refused
   expect(JSON.parse(answer ?? 'null')).toEqual([
     'cpu',
     'NoAdapterError',
-    'Dawn found no adapter: no Vulkan, Metal or Direct3D 12 driver it can use',
+    'WebGPU found no adapter: no Vulkan, Metal or Direct3D 12 driver it can use',
   ]);
 });

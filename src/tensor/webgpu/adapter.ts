@@ -17,7 +17,7 @@ export interface FoundAdapter {
 export async function findAdapter(): Promise<FoundAdapter> {
   const gpu = await platform.loadGpu();
   const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
-  if (!adapter) throw new NoAdapterError('Dawn found no adapter: no Vulkan, Metal or Direct3D 12 driver it can use');
+  if (!adapter) throw new NoAdapterError('WebGPU found no adapter: no Vulkan, Metal or Direct3D 12 driver it can use');
   return { adapter, ...describeAdapter(adapter.info) };
 }
 
