@@ -19,7 +19,7 @@ const sources = import.meta.glob<string>(
 
 export const tourView: MakeView = (place) => {
   const items = stops.map(itemOf);
-  const [title, back, next, end] = [make('h2'), button('Back'), button('Next'), button('End the tour')];
+  const [title, back, next, end] = [make('h2'), button('Back'), button('Next'), button('End')];
   const list = make('ol', 'stops', ...items);
   place.append(make('div', 'tour-head', title, back, next, end), list);
   /** Null: the whole tour lies there to be read. */

@@ -8,7 +8,7 @@ import {
   type Watching,
 } from '../protocol.ts';
 import type { MakeView } from '../view.ts';
-import { make } from './element.ts';
+import { make, spoken } from './element.ts';
 import { drawPlot, type Mark, makePlot } from './plot.ts';
 
 interface Cell {
@@ -18,12 +18,16 @@ interface Cell {
   history: (number | null)[];
 }
 
+/** Milliseconds between two summaries, which screen readers speak. */
+const betweenSummaries = 5000;
+
 export const matricesView: MakeView = (place, send) => {
   const table = make('table', 'matrices');
   const plot = makePlot('Signal of the pinned matrix over the steps');
   const [caption, told, change] = [make('h3'), make('p', 'note'), make('button')];
   change.type = 'button';
-  const unitLine = make('p', 'note');
+  const [unitLine, summary] = [make('p', 'note'), make('p')];
+  summary.setAttribute('role', 'status');
   place.append(
     make('h2', '', 'The matrices'),
     make(
@@ -32,6 +36,7 @@ export const matricesView: MakeView = (place, send) => {
       'One cell a matrix: hot while its gradient still says something, cold near the threshold, ice when it is frozen. Click one to see its curve.',
     ),
     make('div', 'scroll', table),
+    summary,
     unitLine,
     make('div', 'curve-head', caption, change),
     plot,
@@ -45,6 +50,7 @@ export const matricesView: MakeView = (place, send) => {
   /** Told between steps, before the next state says it. */
   const frozenNow = new Map<string, { step: number; reason: string } | null>();
   let pinned = 0;
+  let [lastFrozen, lastSummary] = ['', Number.NEGATIVE_INFINITY];
 
   change.addEventListener('click', () => {
     const { name } = cells[pinned];
@@ -54,6 +60,17 @@ export const matricesView: MakeView = (place, send) => {
   function frozenOf(index: number): MatrixState['frozen'] {
     const told = frozenNow.get(cells[index].name);
     return told === undefined ? (state?.matrices[index].frozen ?? null) : told;
+  }
+
+  function summarise(): void {
+    const count = cells.filter((_, i) => frozenOf(i)).length;
+    const isOver = count === cells.length || count === 0;
+    if (!isOver && performance.now() - lastSummary < betweenSummaries) return;
+    const last = count === 0 || lastFrozen === '' ? '' : ` The last was ${lastFrozen}.`;
+    const text = `${count} of ${cells.length} matrices are frozen.${last}`;
+    if (text === summary.textContent) return;
+    summary.textContent = text;
+    lastSummary = performance.now();
   }
 
   function build({ matrices, model }: Description): void {
@@ -96,6 +113,7 @@ export const matricesView: MakeView = (place, send) => {
         `${title}: ${frozen ? `frozen after step ${frozen.step}` : `signal ${button.textContent}`}`,
       );
     });
+    summarise();
     drawCurve(description.settings.steps, watching);
   }
 
@@ -132,7 +150,7 @@ export const matricesView: MakeView = (place, send) => {
     receive(message: Message) {
       switch (message.type) {
         case 'started':
-          [description, state, pinned] = [message.description, null, 0];
+          [description, state, pinned, lastFrozen] = [message.description, null, 0, ''];
           frozenNow.clear();
           build(description);
           break;
@@ -148,12 +166,15 @@ export const matricesView: MakeView = (place, send) => {
           break;
         case 'frozen':
           frozenNow.set(message.event.name, { step: message.event.step, reason: message.event.reason });
+          if (cells.some(({ name }) => name === message.event.name)) {
+            lastFrozen = `${spoken(message.event.name)}, after step ${message.event.step}`;
+          }
           break;
         case 'thawed':
           frozenNow.set(message.event.name, null);
           break;
         case 'restored':
-          state = null;
+          [state, lastFrozen] = [null, ''];
           frozenNow.clear();
           for (const { history } of cells) history.length = Math.min(history.length, message.step);
       }

@@ -25,7 +25,7 @@ export interface Plot {
   format?: (value: number) => string;
 }
 
-const [width, height, left, bottom, top] = [640, 240, 46, 22, 12];
+const [width, height, left, bottom, top] = [640, 240, 72, 24, 22];
 /** More points than a line has pixels to show. */
 const mostPoints = 320;
 
@@ -65,6 +65,8 @@ export function drawPlot(svg: SVGSVGElement, plot: Plot): void {
     }
     parts.push(makeSvg('polyline', { class: `curve ${className}`, points: points.join(' ') }));
   }
+  // Labels of vertical lines stand one below the other, below that of a point.
+  let lane = marks.some(({ step, value, label }) => step !== undefined && value !== undefined && label) ? 1 : 0;
   for (const { step, value, label, className } of marks) {
     const at = { x: step === undefined ? width - 8 : x(step), y: value === undefined ? top : y(value) };
     if (step !== undefined && value !== undefined)
@@ -76,7 +78,7 @@ export function drawPlot(svg: SVGSVGElement, plot: Plot): void {
     text(label, {
       class: `label ${className}`,
       x: at.x + (isRight ? -6 : 6),
-      y: at.y + (value === undefined ? 8 : -5),
+      y: at.y + (value === undefined ? 12 + 24 * lane++ : -5),
       'text-anchor': isRight ? 'end' : 'start',
     });
   }

@@ -4,27 +4,41 @@ import type { MakeView } from '../view.ts';
 import { make, makeSvg } from './element.ts';
 
 export const samplesView: MakeView = (place) => {
-  const [body, when] = [make('tbody'), make('p', 'note')];
+  const [body, when, earlier] = [make('tbody'), make('p', 'note'), make('ul', 'earlier')];
+  earlier.tabIndex = 0;
   const head = make('tr', '', ...['input', 'right', 'the model says'].map((title) => make('th', '', title)));
   place.append(
     make('h2', '', 'What it says'),
     make('p', '', 'Samples that are never trained on, answered by the model with the rule.'),
     make('div', 'scroll', make('table', 'samples', make('thead', '', head), body)),
     when,
+    make('h3', '', 'How the first answer changed'),
+    earlier,
   );
   let samples: readonly Sample[] = [];
   let step = 0;
+  /** Of the first sample. */
+  let answers: { step: number; output: string; target: string }[] = [];
   let isNew = false;
   return {
     receive(message: Message) {
+      if (message.type === 'started') answers = [];
+      if (message.type === 'restored') answers = answers.filter((answer) => answer.step < message.step);
       if (message.type !== 'samples') return;
       ({ samples, step } = message);
+      const [{ output, target }] = samples;
+      if (answers.at(-1)?.output !== output) answers.push({ step, output, target });
       isNew = true;
     },
     draw() {
       if (!isNew) return;
       isNew = false;
       when.textContent = `After step ${step}.`;
+      earlier.replaceChildren(
+        ...answers.map(({ step, output, target }) =>
+          make('li', '', `after step ${step}: `, make('span', 'text', ...compared(output, target))),
+        ),
+      );
       body.replaceChildren(
         ...samples.map(({ input, target, output }) =>
           make(
@@ -100,11 +114,25 @@ export const attentionView: MakeView = (place, send) => {
       ]);
       const fields = weights.flatMap((row, y) =>
         row.flatMap((weight, x) =>
-          weight < 0.005 ? [] : [makeSvg('rect', { x, y, width: 0.96, height: 0.96, opacity: weight.toFixed(2) })],
+          weight < 0.005
+            ? []
+            : [
+                makeSvg(
+                  'rect',
+                  { x, y, width: 0.96, height: 0.96, opacity: weight.toFixed(2) },
+                  makeSvg('title', {}, told(tokens, y, x, weight)),
+                ),
+              ],
         ),
       );
       svg.replaceChildren(makeSvg('rect', { class: 'ground', width: size, height: size }), ...fields, ...letters);
-      when.textContent = `After step ${step}.`;
+      const [last] = weights.slice(-1);
+      const most = Math.max(...last);
+      when.textContent = `After step ${step}. ${told(tokens, size - 1, last.indexOf(most), most)}`;
     },
   };
 };
+
+function told(tokens: readonly string[], from: number, to: number, weight: number): string {
+  return `“${tokens[from]}” at ${from + 1} takes ${Math.round(100 * weight)} % from “${tokens[to]}” at ${to + 1}.`;
+}
