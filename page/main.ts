@@ -2,7 +2,7 @@
 import readme from '../README.md?raw';
 import { Controls } from './controls.ts';
 import type { Command, Message, Settings, TaskData } from './protocol.ts';
-import { addressOf, settingsFrom } from './settings.ts';
+import { addressOf, mostFiles, settingsFrom } from './settings.ts';
 import type { View } from './view.ts';
 import { views as makers } from './views/all.ts';
 
@@ -72,7 +72,8 @@ function beginFromAddress(): void {
 async function useFiles(files: readonly File[]): Promise<void> {
   notices.replaceChildren();
   const read: TaskData['files'][number][] = [];
-  for (const file of files) {
+  if (files.length > mostFiles) tell(`${files.length} files are there: the first ${mostFiles} are used.`);
+  for (const file of files.slice(0, mostFiles)) {
     try {
       const bytes = new Uint8Array(await file.slice(0, mostBytes).arrayBuffer());
       if (file.size > mostBytes) {

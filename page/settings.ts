@@ -92,6 +92,9 @@ export const rules: Readonly<Record<RuleName, RuleDescription>> = {
 export const seeds: Range = { lowest: 0, highest: 2 ** 32 - 1, step: 1 };
 export const lengths: Range = { lowest: 10, highest: 5000, step: 1 };
 
+/** That can be told apart at once. */
+export const mostFiles = 8;
+
 const usualRule: RuleName = 'grades-below';
 const usualTask: TaskName = 'sort';
 

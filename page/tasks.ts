@@ -1,6 +1,7 @@
 /** What the small transformer learns: four tasks that one understands at a glance. */
 import { ArgumentError, Random, type TransformerConfig } from '../src/index.ts';
 import type { TaskData, TaskName } from './protocol.ts';
+import { mostFiles } from './settings.ts';
 
 /** Positions whose target this is do not count. */
 export const noTarget = -100;
@@ -129,7 +130,6 @@ function nextLetters(text: string): Task {
   };
 }
 
-const mostFiles = 8;
 const fewestBytes = 20 * windowLength;
 
 function whichFile(files: TaskData['files']): Task {
