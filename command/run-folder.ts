@@ -1,7 +1,9 @@
 /** The folder of a run: what it was told, what it wrote on the way, what came out. */
 
 import {
+  accessSync,
   closeSync,
+  constants,
   existsSync,
   fstatSync,
   ftruncateSync,
@@ -17,6 +19,7 @@ import {
 import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
+import { FileWriteError } from '../src/index.ts';
 import { unfinishedName, writeAsideSync, writerOf } from '../src/tensor/platform/write-aside.ts';
 import { CommandError } from './error.ts';
 
@@ -192,6 +195,17 @@ export class RunFolder {
     });
   }
 
+  /** Does a part of the run. Where it cannot write, and what was kept is still there, it is said how to go on. */
+  async sayingHow<T>(goOn: string, part: () => T | Promise<T>): Promise<T> {
+    try {
+      return await part();
+    } catch (error) {
+      if ((error instanceof FileWriteError || error instanceof RunFolderError) && this.has(configFile))
+        console.error(`\nWhat was kept before is whole. ${goOn}, once it can be written.`);
+      throw error;
+    }
+  }
+
   /** Closes the log and lets others claim the folder. May be called again; the next line opens the log anew. */
   close(): void {
     if (this.#log !== null) closeSync(this.#log);
@@ -243,7 +257,13 @@ export function toJson(value: object): string {
 }
 
 function makeFolder(path: string): void {
-  onDisk(`cannot make ${path}`, () => mkdirSync(path, { recursive: true }));
+  onDisk(`cannot make ${path}`, () => {
+    // What lacks is said to be the folder, where it is the right to make one.
+    let above = path;
+    while (!existsSync(above)) above = dirname(above);
+    if (above !== path) accessSync(above, constants.W_OK);
+    mkdirSync(path, { recursive: true });
+  });
 }
 
 /** What a lock says; null where there is none. One that a crash left empty holds nobody. */

@@ -47,9 +47,12 @@ function basesBeside(path: string): string {
 
 /** Writes the report, then the results. */
 export function finish(command: Command, folder: RunFolder, document: Document, results: object, json: string | null) {
-  writeReport(folder, document);
-  folder.writeJson(resultsFiles[command], results);
-  if (json !== null) writeResults(json, results);
+  writeReport(
+    folder,
+    document,
+    () => folder.writeJson(resultsFiles[command], results),
+    () => json !== null && writeResults(json, results),
+  );
   folder.close();
 }
 
@@ -97,7 +100,7 @@ export class Work {
    * @throws Interrupted, and CommandError where units failed; what is done is kept.
    */
   async perform(label: string, units: readonly Unit[], workers: number | null): Promise<ArmResult[]> {
-    const { device, store } = this.#options;
+    const { command, device, store } = this.#options;
     const sideBySide = workers ?? (device.kind === 'cpu' ? availableParallelism() : 1);
     const results = new Map<Unit, readonly ArmResult[]>();
     for (const unit of units) {
@@ -125,7 +128,8 @@ export class Work {
         })),
       ]);
     };
-    const failures = await performUnits(open, {
+    const goOn = `Go on with: npm run ${command} -- --out ${store.folder.path} --resume (and the same options)`;
+    const working = performUnits(open, {
       ...{ deviceKind: device.kind, bases: this.#bases, workers: sideBySide, signal: this.#interrupt.signal },
       onSteps: (unit, steps) => {
         underWay.set(unit, (underWay.get(unit) ?? 0) + steps);
@@ -139,6 +143,7 @@ export class Work {
         show();
       },
     }).finally(() => progress.end());
+    const failures = await store.folder.sayingHow(goOn, () => working);
     this.#stopIfInterrupted();
     if (failures.length > 0) {
       const reasons = failures.map(({ unit, reason }) => `${unitKey(unit)}: ${reason}`).join('\n');

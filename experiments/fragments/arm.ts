@@ -71,10 +71,13 @@ export async function trainArm(
   options: ArmOptions,
   {
     folder,
+    goOn,
     signal,
     evaluateAtFlops = Number.POSITIVE_INFINITY,
   }: {
     folder: RunFolder;
+    /** How to go on, in words. */
+    goOn: string;
     signal: AbortSignal;
     evaluateAtFlops?: number;
   },
@@ -94,9 +97,11 @@ export async function trainArm(
   });
   const { training } = run;
   const checkpoints = new Checkpoints(folder.path, { name: `checkpoint-${name}` });
+  let saved = -1;
   const saveCheckpoint = async () => {
     await run.settle();
     await checkpoints.write(training.step, await training.save());
+    saved = training.step;
   };
   const newest = await checkpoints.newest();
   if (newest !== null) {
@@ -163,8 +168,8 @@ export async function trainArm(
   } finally {
     progress.end();
   }
-  await saveCheckpoint();
-  if (!training.finished) throw new Interrupted(`Go on with: npm start -- --resume ${folder.path}`);
+  if (saved !== training.step) await saveCheckpoint();
+  if (!training.finished) throw new Interrupted(goOn);
   await run.end();
   const { accuracy, loss, seconds: evaluate } = await evaluated();
   const record = { ...run.record(name, 1), ...evaluations, accuracy, loss };

@@ -105,15 +105,20 @@ await runCommand(async () => {
 
   const arm = { device, dataset, seed, steps, learningRate, threshold };
   await warmUp(arm, interrupt.signal);
+  const goOn = `Go on with: npm start -- --resume ${path}`;
   // GradES first: its operations tell where on the full run's own curve a plain stop would have cost as much.
-  const run = { folder, signal: interrupt.signal };
-  const grades = await trainArm('grades', arm, run);
-  const full = await trainArm('full', arm, { ...run, evaluateAtFlops: trainingOperations(grades) });
-  interrupt.release();
-
-  const results: StartResults = { device: { kind, adapter, software }, config, full, grades };
-  writeReport(folder, startDocument(results));
-  folder.writeJson('summary.json', results);
-  if (json !== null) writeResults(json, results);
+  const run = { folder, goOn, signal: interrupt.signal };
+  await folder.sayingHow(goOn, async () => {
+    const grades = await trainArm('grades', arm, run);
+    const full = await trainArm('full', arm, { ...run, evaluateAtFlops: trainingOperations(grades) });
+    interrupt.release();
+    const results: StartResults = { device: { kind, adapter, software }, config, full, grades };
+    writeReport(
+      folder,
+      startDocument(results),
+      () => folder.writeJson('summary.json', results),
+      () => json !== null && writeResults(json, results),
+    );
+  });
   folder.close();
 });

@@ -24,7 +24,6 @@ import {
   Checkpoints,
   checkFits,
   type Decoder,
-  FileWriteError,
   loadPretrained,
   loadTokenizer,
   openDevice,
@@ -206,15 +205,7 @@ await runCommand(async () => {
   });
   const { training, registry } = tuning;
   const checkpoints = new Checkpoints(path);
-  const save = async () => {
-    try {
-      await checkpoints.write(training.step, await training.save());
-    } catch (error) {
-      if (error instanceof FileWriteError)
-        console.error(`\nWhat was kept before is whole. ${goOn}, once there is room.`);
-      throw error;
-    }
-  };
+  const save = () => run.sayingHow(goOn, async () => checkpoints.write(training.step, await training.save()));
   const newest = await checkpoints.newest();
   if (newest !== null) {
     await training.restore(newest);
@@ -277,10 +268,15 @@ await runCommand(async () => {
     },
   };
   run.log({ event: 'after', ...after });
-  writeReport(run, fineTuningDocument(results));
-  run.writeJson('summary.json', results);
   const json = asked.json ?? options.json;
-  if (json !== null) writeResults(json, results);
+  await run.sayingHow(goOn, () =>
+    writeReport(
+      run,
+      fineTuningDocument(results),
+      () => run.writeJson('summary.json', results),
+      () => json !== null && writeResults(json, results),
+    ),
+  );
   interrupt.release();
   run.close();
   console.log(

@@ -185,13 +185,28 @@ ${blocks.join('\n')}
 `;
 }
 
-/** On the terminal and in the folder of the run: the page, its pictures, and its tables in Markdown. */
-export function writeReport(folder: RunFolder, document: Document): void {
-  // First to the terminal: a disk that is full must not take the results with it.
+/**
+ * On the terminal and in the folder of the run: the page, its pictures, and its tables in Markdown; then the results, as `others`
+ * write them. What cannot be written keeps nothing else from it.
+ *
+ * @throws the first error.
+ */
+export function writeReport(folder: RunFolder, document: Document, ...others: readonly (() => void)[]): void {
   console.log(`\n${documentText(document)}\n`);
-  for (const [name, svg] of Object.entries(documentPictures(document))) folder.write(name, svg);
-  folder.write('tables.md', documentMarkdown(document));
-  console.log(`The whole report as a page: ${folder.write('report.html', documentPage(document))}`);
+  const failures: unknown[] = [];
+  for (const write of [
+    ...Object.entries(documentPictures(document)).map((picture) => () => folder.write(...picture)),
+    () => folder.write('tables.md', documentMarkdown(document)),
+    () => console.log(`The whole report as a page: ${folder.write('report.html', documentPage(document))}`),
+    ...others,
+  ]) {
+    try {
+      write();
+    } catch (error) {
+      failures.push(error);
+    }
+  }
+  if (failures.length > 0) throw failures[0];
 }
 
 /** Each picture as a file on a white ground, by its file name. */

@@ -204,9 +204,12 @@ await runCommand(async () => {
       }),
     ),
   };
-  writeReport(run, studyDocument(study));
-  run.writeJson(resultsFile, study);
-  if (options.json !== null) writeResults(options.json, study);
+  writeReport(
+    run,
+    studyDocument(study),
+    () => run.writeJson(resultsFile, study),
+    () => options.json !== null && writeResults(options.json, study),
+  );
   run.close();
 });
 

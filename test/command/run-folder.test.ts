@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { newestUnfinishedRun, newRunPath, RunFolder, RunFolderError, writeResults } from '../../command/run-folder.ts';
 import { temporaryFolder } from '../temporary-folder.ts';
 
@@ -48,6 +48,23 @@ test.skipIf(!existsSync('/dev/full'))('a full disk is told, and what was written
   expect(() => writeResults('/dev/full', {})).toThrow('cannot write /dev/full (ENOSPC)');
   folder.close();
   expect(readdirSync(path).sort()).toEqual(['config.json', 'log.jsonl', 'plan.json']);
+});
+
+test('where a run cannot write it says how to go on, if there is what to go on from', async () => {
+  const path = join(temporaryFolder(), 'run');
+  const folder = RunFolder.create(path, { seed: 1 });
+  const told = vi.spyOn(console, 'error').mockImplementation(() => {});
+  const write = () => folder.sayingHow('Go on with: again', () => folder.write('none/units/one.json', '{}'));
+  try {
+    await expect(write()).rejects.toThrow(RunFolderError);
+    expect(told.mock.calls).toEqual([[expect.stringContaining('Go on with: again, once it can be written.')]]);
+    await expect(folder.sayingHow('', () => Promise.reject(new TypeError('a fault')))).rejects.toThrow('a fault');
+    rmSync(path, { recursive: true });
+    await expect(write()).rejects.toThrow(RunFolderError);
+    expect(told).toHaveBeenCalledTimes(1);
+  } finally {
+    told.mockRestore();
+  }
 });
 
 test('a folder has one run at a time, and a run that was killed does not keep it', async () => {

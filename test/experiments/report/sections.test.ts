@@ -1,4 +1,7 @@
-import { expect, test } from 'vitest';
+import { mkdirSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test, vi } from 'vitest';
+import { RunFolder } from '../../../command/run-folder.ts';
 import {
   type Document,
   documentMarkdown,
@@ -6,7 +9,9 @@ import {
   documentPictures,
   documentText,
   markedAsSmoke,
+  writeReport,
 } from '../../../experiments/report/sections.ts';
+import { temporaryFolder } from '../../temporary-folder.ts';
 
 const table = { columns: [{ title: 'arm' }], rows: [['full']] };
 const madeUp: Document = {
@@ -54,4 +59,20 @@ test('a picture is drawn on white as a file and follows the page on it', () => {
   expect(documentPictures(madeUp)['a.svg']).toContain('A picture on #ffffff');
   expect(documentPage(madeUp)).toContain('A picture on var(--paper)');
   expect(documentPictures(markedAsSmoke(madeUp))['a.svg']).toContain('A picture (smoke run, not evidence) on');
+});
+
+test('what cannot be written keeps neither the terminal nor the other files from the results', () => {
+  const path = temporaryFolder();
+  for (const inTheWay of ['a.svg', 'report.html']) mkdirSync(join(path, inTheWay));
+  const folder = RunFolder.create(path, {});
+  const print = vi.spyOn(console, 'log').mockImplementation(() => {});
+  const write = () => writeReport(folder, madeUp, () => folder.writeJson('summary.json', { accuracy: 1 }));
+  try {
+    expect(write).toThrow(/cannot write .*a\.svg \((EISDIR|EPERM)\)/);
+    expect(print.mock.calls.flat().join('')).toContain('A finding.');
+  } finally {
+    print.mockRestore();
+    folder.close();
+  }
+  expect(readdirSync(path).sort()).toEqual(['a.svg', 'config.json', 'report.html', 'summary.json', 'tables.md']);
 });
