@@ -1,5 +1,5 @@
 /** `npm run torture`: what the tests try a little of, tried for minutes or hours. */
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CommandError } from '../../command/error.ts';
@@ -11,6 +11,7 @@ import { openDevice } from '../../src/index.ts';
 import { judgeFiles } from './hostile-files.ts';
 import { compareTarget, finetuneTarget, startTarget, type Target, torment } from './kills.ts';
 import { runPrograms } from './programs.ts';
+import { drawSoak, type Soaked, soak } from './soak.ts';
 
 const targets: Readonly<Record<string, (folder: string) => Target>> = {
   start: () => startTarget('--steps', '60', '--seed', '3'),
@@ -34,9 +35,14 @@ const command = {
     }),
     files: count('have so many changed safetensors, checkpoints and indices read'),
     programs: count('run so many random programs on each device, held against f64'),
-    devices: listOf(oneOf(devices, {}), { default: devices, help: 'that --programs runs on' }),
+    soak: wholeNumber({
+      ...{ from: 1600, to: 1e9 },
+      help: 'train so many steps on each device with freezes, thaws, evaluations, checkpoints; nothing may grow',
+    }),
+    devices: listOf(oneOf(devices, {}), { default: devices, help: 'that --programs and --soak run on' }),
     seed: wholeNumber({ from: 0, to: 2 ** 32 - 1, default: 1, help: 'the same numbers and seed try the same' }),
     json: outputFile({ help: 'also write what was found to this file' }),
+    picture: outputFile({ help: 'draw what --soak sampled in this SVG file' }),
   },
   notes:
     'The exit status is 1 where anything was wrong; each fault is a line. What a fault was found in is kept, and its folder named.',
@@ -45,8 +51,8 @@ const command = {
 await runCommand(async () => {
   const options = readOptions({ ...command, argv: process.argv.slice(2) });
   if (!options) return;
-  const { seed, kills, files, programs } = options;
-  if (kills === null && files === null && programs === null) {
+  const { seed, kills, files, programs, soak: steps } = options;
+  if (kills === null && files === null && programs === null && steps === null) {
     throw new OptionError('at least one number must be given, such as --kills 50', command.command);
   }
   const folder = mkdtempSync(join(tmpdir(), 'frostgrad-torture-'));
@@ -88,6 +94,20 @@ await runCommand(async () => {
         `${found.programs} programs, ${found.values} operations as in f64, ${found.refused} refused`,
       );
     }
+  }
+  if (steps !== null) {
+    const runs: Soaked[] = [];
+    for (const kind of options.devices) {
+      const device = await openDevice(kind);
+      const found = await counted(`soak on ${kind}`, steps, (onStep) =>
+        soak(steps, { device, folder: join(folder, `soak-${kind}`), onStep }),
+      );
+      runs.push(found);
+      const { freezes, thaws, evaluations, checkpoints } = found.done;
+      const words = `${freezes} freezes, ${thaws} thaws, ${evaluations} evaluations, ${checkpoints} checkpoints`;
+      tell(`soak on ${kind}`, found, `${steps} steps, ${words}`);
+    }
+    if (options.picture !== null) writeFileSync(options.picture, drawSoak(runs));
   }
   if (options.json !== null) writeResults(options.json, { seed, node: process.version, ...results });
   if (faults.length === 0) rmSync(folder, { recursive: true });
