@@ -81,7 +81,8 @@ export function studyDocument(study: Study): Document {
     ...beginning(study, 'Freezing and its rivals, with frozen blocks not run again', [
       `${counts.join('; ')}. ${steps} steps; ${counted(seeds.length, 'seed')}.`,
       study.device.kind === 'cpu'
-        ? 'Time is that of the processor in the steps, on one thread, evaluations left out: what else ran counts little.'
+        ? 'Time is that of the processor in the steps, on one thread, evaluations left out. What else runs counts less so, but not ' +
+          'nothing: it shares memory and caches.'
         : 'Time is that of the clock in the steps, evaluations left out.',
       ...omissions.map((each) => `Left out: ${each}`),
     ]),

@@ -12,7 +12,7 @@ export interface Cost {
   readonly operations: number;
   /** Of the forward pass, not made because it began above frozen blocks. */
   readonly saved: number;
-  /** Of the steps alone: of the processor on `cpu`, where a run has one thread, so that other load does not count; else of the clock. */
+  /** Of the steps alone: of the processor on `cpu`, where a run has one thread, so that other load counts less; else of the clock. */
   readonly seconds: number;
 }
 
