@@ -7,7 +7,7 @@ import { type MeasuredCase, send } from '../child-report.ts';
 import { ours } from '../peers.ts';
 import { byCase, find, load, mebibytes, table, times, verdict, who } from '../report.ts';
 import type { Row } from '../row.ts';
-import { sum } from '../statistics.ts';
+import { median, sum } from '../statistics.ts';
 import { byKernel, timeDispatches } from '../step/dispatch-times.ts';
 import { kernelTable } from '../step/kernel-table.ts';
 import type { Suite } from '../suite.ts';
@@ -73,7 +73,28 @@ async function measure(
   if (quick) return [measured];
   await send({ progress: 'each dispatch by itself' });
   const dispatches = await timeDispatches(device, oneStep);
-  return [{ ...measured, kernels: byKernel(dispatches) }];
+  const outsideCalls = median(await sharesOutsideCalls(device, oneStep));
+  return [{ ...measured, figures: { ...figures, outsideCalls }, kernels: byKernel(dispatches) }];
+}
+
+/** Share of each of three steps that no kernel call takes: both times from the same step, or the machine's moods would be in it. */
+async function sharesOutsideCalls(device: Device, oneStep: () => Promise<unknown>): Promise<number[]> {
+  const shares: number[] = [];
+  const run = device.run;
+  for (let i = 0; i < 3; i++) {
+    let inside = 0;
+    device.run = (call) => {
+      const started = performance.now();
+      run.call(device, call);
+      inside += performance.now() - started;
+    };
+    try {
+      shares.push(1 - inside / (await time(oneStep)));
+    } finally {
+      device.run = run;
+    }
+  }
+  return shares;
 }
 
 /** Of the process where memory is the machine's own; of the card where there is one. */
@@ -97,13 +118,13 @@ function besidePyTorch(rows: readonly Row[]): string {
     .join('\n');
 }
 
-/** What of a step on the cpu device is not spent in WebAssembly. */
+/** What of a step on the cpu device is not spent in WebAssembly: between the calls of kernels, and in their plain loops. */
 function outside(rows: readonly Row[]): string {
   return rows
-    .flatMap(({ case: name, device, median, kernels = [] }) => {
+    .flatMap(({ case: name, device, figures, kernels = [] }) => {
       if (device !== 'cpu' || kernels.length === 0) return [];
-      const share =
-        1 - sum(kernels.map(({ milliseconds, plainMilliseconds }) => milliseconds - plainMilliseconds)) / median;
+      const plain = sum(kernels.map((each) => each.plainMilliseconds)) / sum(kernels.map((each) => each.milliseconds));
+      const share = figures.outsideCalls + (1 - figures.outsideCalls) * plain;
       return [
         `${name}: ${formatPercent(share, 1)} of a step is spent outside of WebAssembly (${verdict(share < mostOutside, `under ${formatPercent(mostOutside, 0)}`)}).`,
       ];
