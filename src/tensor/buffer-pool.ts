@@ -95,9 +95,11 @@ export class BufferPool<Resource> {
     return entry;
   }
 
-  /** Destroys every free buffer. The device must have no recorded work that uses one. */
-  trim(): void {
+  /** Destroys every free buffer of at most so many bytes. The device must have no recorded work that uses one. */
+  trim(largest = Number.POSITIVE_INFINITY): void {
     for (const [size, ids] of this.#free) {
+      if (size > largest) continue;
+      this.#free.delete(size);
       for (const id of ids) {
         const entry = this.#reserved.get(id);
         if (entry === undefined) continue;
@@ -107,7 +109,6 @@ export class BufferPool<Resource> {
         this.#report.reservedBytes -= size;
       }
     }
-    this.#free.clear();
   }
 
   /**

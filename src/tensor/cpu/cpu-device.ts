@@ -139,9 +139,13 @@ export class CpuDevice implements Device {
 
   #makeBlock(byteLength: number): Block {
     const memory = this.#memory;
-    let address = memory?.allocate(byteLength) ?? null;
+    let address = memory?.allocate(byteLength, { mayGrow: false }) ?? null;
     if (memory && address === null) {
-      // Free buffers of other sizes may be all that is in the way.
+      // The memory never shrinks again, so free buffers make room first; not the far larger ones, which would be wanted whole again.
+      this.#pool.trim(8 * byteLength);
+      address = memory.allocate(byteLength);
+    }
+    if (memory && address === null) {
       this.#pool.trim();
       address = memory.allocate(byteLength);
     }

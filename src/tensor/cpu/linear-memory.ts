@@ -81,8 +81,11 @@ export class LinearMemory {
     return mostPages * pageBytes - firstAddress;
   }
 
-  /** Address of a block, in the smallest free place that holds it; null where 4 GiB are used up. */
-  allocate(bytes: number): number | null {
+  /**
+   * Address of a block, in the smallest free place that holds it; null where 4 GiB are used up, or where the memory would have to
+   * grow and must not.
+   */
+  allocate(bytes: number, { mayGrow = true } = {}): number | null {
     let best = -1;
     for (const [i, { bytes: room }] of this.#free.entries()) {
       if (room >= bytes && (best < 0 || room < this.#free[best].bytes)) best = i;
@@ -97,7 +100,7 @@ export class LinearMemory {
     }
     const address = this.#end;
     const missing = address + bytes + guardBytes - this.#memory.buffer.byteLength;
-    if (missing > 0 && !this.#grow(missing)) return null;
+    if (missing > 0 && !(mayGrow && this.#grow(missing))) return null;
     this.#end += bytes;
     return address;
   }

@@ -145,6 +145,18 @@ test('batches of many lengths leave no buffers of each', async () => {
   kept.release('the test is over');
 });
 
+test('free buffers make room for others before the memory grows', async () => {
+  const memory = linearMemory();
+  if (!memory) throw new Error('the vector loops are not built: run node scripts/setup.mjs');
+  const device = new CpuDevice();
+  const rooms = [3, 5, 7, 11, 13].map((megabytes) => megabytes * 2 ** 20);
+  await step(() => rooms.map((bytes) => zeros([bytes / 4], { device })));
+  const { byteLength } = memory.buffer;
+  // As much at a time as before, in pieces of which no free buffer has the size.
+  await step(() => Array.from({ length: 9 }, (_, i) => zeros([2 ** 20 + i], { device })));
+  expect(memory.buffer.byteLength).toBe(byteLength);
+});
+
 test('tensors beyond what WebAssembly addresses compute the same, and that is told once', async () => {
   const memory = linearMemory();
   if (!memory) throw new Error('the vector loops are not built: run node scripts/setup.mjs');
