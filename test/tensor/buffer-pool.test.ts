@@ -100,6 +100,15 @@ test('trim destroys what is free, and only that', () => {
   expect(pool.resource(pool.acquire(300))).not.toBe(free.id);
 });
 
+test('trim up to a size leaves larger buffers for requests of their own size', () => {
+  const { pool, alive } = makePool();
+  const [small, large] = [pool.acquire(512), pool.acquire(768)];
+  for (const buffer of [small, large]) pool.giveBack(buffer);
+  pool.trim(512);
+  expect([...alive]).toEqual([[large.id, 768]]);
+  expect(pool.acquire(768).id).toBe(large.id);
+});
+
 test('what was destroyed leaves nothing behind, and its handle serves no more', async () => {
   const pool = new BufferPool<number>({ create: (_, id) => id, destroy: () => {}, budget: 1e9 });
   const old = pool.acquire(1);
