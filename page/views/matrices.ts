@@ -51,6 +51,7 @@ export const matricesView: MakeView = (place, send) => {
   const frozenNow = new Map<string, { step: number; reason: string } | null>();
   let pinned = 0;
   let [lastFrozen, lastSummary] = ['', Number.NEGATIVE_INFINITY];
+  let isPlanned = false;
 
   change.addEventListener('click', () => {
     const { name } = cells[pinned];
@@ -64,11 +65,20 @@ export const matricesView: MakeView = (place, send) => {
 
   function summarise(): void {
     const count = cells.filter((_, i) => frozenOf(i)).length;
-    const isOver = count === cells.length || count === 0;
-    if (!isOver && performance.now() - lastSummary < betweenSummaries) return;
     const last = count === 0 || lastFrozen === '' ? '' : ` The last was ${lastFrozen}.`;
     const text = `${count} of ${cells.length} matrices are frozen.${last}`;
     if (text === summary.textContent) return;
+    const early = lastSummary + betweenSummaries - performance.now();
+    if (early > 0 && count > 0) {
+      if (isPlanned) return;
+      isPlanned = true;
+      // While it is paused, nothing else would call this again.
+      setTimeout(() => {
+        isPlanned = false;
+        summarise();
+      }, early);
+      return;
+    }
     summary.textContent = text;
     lastSummary = performance.now();
   }
