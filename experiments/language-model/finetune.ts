@@ -26,6 +26,7 @@ import {
   type Decoder,
   loadPretrained,
   loadTokenizer,
+  NonFiniteGradientError,
   openDevice,
   saveAdapter,
   savePretrained,
@@ -242,8 +243,15 @@ await runCommand(async () => {
     await save();
   }
 
-  await train();
-  await save();
+  try {
+    await train();
+    await save();
+  } catch (error) {
+    // Nothing was changed since the last good step.
+    if (error instanceof NonFiniteGradientError)
+      console.error(`\nThe weights as they were after step ${error.step - 1} are in ${await writeModel()}.`);
+    throw error;
+  }
   if (!training.finished) throw new Interrupted(goOn);
   await training.end();
   await tuning.validate();

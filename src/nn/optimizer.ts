@@ -188,8 +188,13 @@ export abstract class Optimizer {
     return this.#reporter.watch(sum, parameters);
   }
 
-  /** Reads back everything the next steps depend on besides the weights. */
+  /**
+   * Reads back everything the next steps depend on besides the weights.
+   *
+   * @throws NonFiniteGradientError where a gradient was broken: no step since then has changed anything, so there is none to go on from.
+   */
   async stateDict(): Promise<OptimizerState> {
+    if (this.#steps > 0) await this.report();
     const named = this.#byName();
     const state: OptimizerState = { steps: this.#steps, parameters: {} };
     for (const [name, parameter] of named) {

@@ -393,6 +393,8 @@ onEachDevice((device) => {
       for (let i = 2; i <= 18; i++) await bench.step(optimizer, [first, i === 3 ? second.with(0, Number.NaN) : second]);
     };
     await expect(train()).rejects.toMatchObject({ name: 'NonFiniteGradientError', parameter: 'p1', step: 3 });
+    // A checkpoint of it would say that steps were made which were not.
+    await expect(optimizer.stateDict()).rejects.toMatchObject({ parameter: 'p1', step: 3 });
     expect(optimizer.steps).toBeLessThanOrEqual(17);
     optimizer.loadStateDict(state);
     const before = await bench.values();

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { BatchOrder, batchOf, byLength, ignored, readSplits } from '../../../experiments/language-model/samples.ts';
-import { loadTokenizer } from '../../../src/index.ts';
+import { loadTokenizer, readSafetensors } from '../../../src/index.ts';
 import { temporaryFolder, writeFiles } from '../../temporary-folder.ts';
 import { characters, run, smallModel } from './command.ts';
 
@@ -247,6 +247,28 @@ test('the upper blocks, the lower ones kept, and all weights: the loss falls, an
     } else expect(prefix).toBeNull();
     expect(existsSync(join(written, 'model.safetensors')) && existsSync(join(written, 'tokenizer.json'))).toBe(true);
   }
+}, 60_000);
+
+test('a gradient that is no number ends the run: told by name, nothing frozen for it, the last good weights kept', async () => {
+  const out = join(temporaryFolder(), 'run');
+  // A decay of 1 at a rate of 10 multiplies every matrix by -9 a step.
+  const away = ['--full', '--rate', '10', '--decay', '1', '--clip', '0', '--warmup', '0', '--policy', 'grades'];
+  const small = ['--device', 'cpu', '--steps', '60', '--batch', '2', '--test-items', '1', '--validation-items', '1'];
+  const ended = await run('finetune', '--model', smallModel(), '--data', numbers(), ...away, ...small, '--out', out);
+  expect(ended.code).toBe(1);
+  expect(ended.stderr).toMatch(
+    /weights as they were after step \d+ are in .*model\.\nthe gradient of \S+ became NaN or infinite in step/,
+  );
+  const broken = Number(/infinite in step (\d+)/.exec(ended.stderr)?.[1]);
+  const log: { event: string; step: number }[] = readFileSync(join(out, 'log.jsonl'), 'utf8')
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  expect(log.filter(({ event, step }) => event === 'freeze' && step >= broken)).toEqual([]);
+  const { state } = readSafetensors(readFileSync(join(out, 'model', 'model.safetensors')));
+  const values = Object.values(state).flatMap(({ data }) => Array.from(data));
+  expect(values.every(Number.isFinite)).toBe(true);
+  expect(Math.max(...values.map(Math.abs))).toBeGreaterThan(1e3);
 }, 60_000);
 
 test.each([
