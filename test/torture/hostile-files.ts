@@ -30,8 +30,11 @@ export interface Judged {
   readonly faults: string[];
 }
 
-/** A reader may take so many times the bytes of a file, which is what JSON of nothing but brackets needs, and a constant. */
-const allowed = { times: 64, constant: 2 ** 20 };
+/**
+ * What a reader may take: so many times the bytes of a file, as JSON of nothing but brackets does, and a constant. The engine's own heap
+ * comes and goes by some megabytes.
+ */
+const allowed = { times: 32, constant: 2 ** 24 };
 
 type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 type Entry = { dtype: Json; shape: Json; data_offsets: Json };
