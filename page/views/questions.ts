@@ -21,7 +21,7 @@ const questions: readonly [question: string, answer: string][] = [
   ],
   [
     'Does freezing beat a plain stop?',
-    'Not here, as far as we measured. Ending the full run at the same operations was as good in eight tasks with five seeds each. The vertical line in the curves shows where that is in this run, and the text below it gives both accuracies. What is left for freezing are memory, and a frozen lower part that need not be computed again.',
+    'Not here, as far as we measured. Over eight tasks with five seeds each, ending the full run at the same operations was as good. The vertical line in the curves shows where that is in this run, and the text below it gives both accuracies. What is left for freezing are memory, and a frozen lower part that need not be computed again.',
   ],
 ];
 
