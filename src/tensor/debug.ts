@@ -55,12 +55,19 @@ function bitsOf(values: NumericArray): number {
   return bits;
 }
 
+function bitsOfBfloat16(words: Int32Array): number {
+  let bits = 0;
+  for (const value of new Uint16Array(words.buffer, words.byteOffset, 2 * words.length))
+    if ((value & 0x7f80) === 0x7f80) bits |= (value & 0x7f) === 0 ? infinite : nan;
+  return bits;
+}
+
 /** What one dispatch read and wrote, until its flags are read back. */
 interface Dispatched {
   call: KernelCall;
   line: string;
   reads: readonly number[];
-  writes: readonly { operand: KernelOperand; slot: number }[];
+  writes: readonly { operand: KernelOperand; slot: number | null }[];
 }
 
 /** One for each device that is debugged. */
@@ -113,7 +120,8 @@ export function debug(device: Device): void {
     recycle.call(device, buffer);
   };
   device.upload = (buffer, data) => {
-    known.set(buffer.id, data instanceof Int32Array ? 0 : bitsOf(data));
+    // Words are integers, of which nobody asks, or pairs of bf16.
+    known.set(buffer.id, data instanceof Int32Array ? bitsOfBfloat16(data) : bitsOf(data));
     upload.call(device, buffer, data);
   };
   device.run = (call) => {
@@ -125,11 +133,14 @@ export function debug(device: Device): void {
     time.calls++;
     time.milliseconds += performance.now() - started;
     const { accesses } = call.kernel;
-    // bf16 holds weights, which are uploaded or cast and never written by another kernel.
-    const floats = call.operands.filter(({ dtype, size }) => isFloat(dtype) && dtype !== 'bf16' && size > 0);
-    const reads = floats.filter((operand) => accesses[call.operands.indexOf(operand)] !== 'write');
-    const written = floats.filter((operand) => ['write', 'update'].includes(accesses[call.operands.indexOf(operand)]));
+    const used = call.operands.filter(({ size }) => size > 0);
+    const reads = used.filter(
+      (operand) => isFloat(operand.dtype) && accesses[call.operands.indexOf(operand)] !== 'write',
+    );
+    const written = used.filter((operand) => ['write', 'update'].includes(accesses[call.operands.indexOf(operand)]));
     const writes = written.map((operand) => {
+      // bf16 is written by casts alone, as words: what they read is in them.
+      if (!isFloat(operand.dtype) || operand.dtype === 'bf16') return { operand, slot: null };
       const slot = slots++;
       const flags = chunk(Math.floor(slot / slotsOfChunk));
       const scalars = { count: operand.size, slot: slot % slotsOfChunk };
@@ -151,7 +162,7 @@ export function debug(device: Device): void {
       const before = reads.reduce((bits, id) => bits | (known.get(id) ?? 0), 0);
       const isAsked = Object.values(call.scalars).some((value) => !Number.isFinite(value));
       for (const { operand, slot } of writes) {
-        const bits = flags[Math.floor(slot / slotsOfChunk)][slot % slotsOfChunk];
+        const bits = slot === null ? before : flags[Math.floor(slot / slotsOfChunk)][slot % slotsOfChunk];
         const { id, byteLength } = operand.storage.buffer;
         const isWhole = operand.size * bytesPerElement[operand.dtype] >= byteLength;
         known.set(id, isWhole ? bits : bits | (known.get(id) ?? 0));

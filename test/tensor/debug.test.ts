@@ -19,6 +19,7 @@ import {
   tensor,
 } from '../../src/index.ts';
 import { CpuDevice } from '../../src/tensor/cpu/cpu-device.ts';
+import { fromBFloat16 } from '../../src/tensor/create.ts';
 import { debug } from '../../src/tensor/debug.ts';
 import { WebGpuDevice } from '../../src/tensor/webgpu/webgpu-device.ts';
 import { onEachDevice, webgpu } from '../devices.ts';
@@ -74,6 +75,23 @@ onEachDevice((device) => {
       );
       expect(await attention(q, q, q, { mask }).sum().item()).toBeCloseTo(4);
       expect(await tensor([Number.NaN, 1], { device }).mul(2).data()).toEqual(Float32Array.of(Number.NaN, 2));
+    });
+  });
+
+  test('nor are those that weights hold in bf16, read from a file or rounded', async () => {
+    await step(async () => {
+      const weights = [Number.NaN, Number.NEGATIVE_INFINITY, 1, 1];
+      const read = fromBFloat16(Uint16Array.from([0x7fc0, 0xff80, 0x3f80, 0x3f80]), {
+        device,
+        shape: [2, 2],
+        name: 'w',
+      });
+      for (const w of [read, tensor(weights, { device, shape: [2, 2] }).cast('bf16')]) {
+        const [first, second] = await tensor([[1, 1]], { device })
+          .matmul(w)
+          .data();
+        expect([first, second]).toEqual([Number.NaN, Number.NEGATIVE_INFINITY]);
+      }
     });
   });
 
