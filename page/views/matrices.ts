@@ -18,7 +18,7 @@ interface Cell {
   history: (number | null)[];
 }
 
-/** Milliseconds between two summaries, which screen readers speak. */
+/** Milliseconds between two summaries for screen readers. */
 const betweenSummaries = 5000;
 
 export const matricesView: MakeView = (place, send) => {
@@ -26,8 +26,8 @@ export const matricesView: MakeView = (place, send) => {
   const plot = makePlot('Signal of the pinned matrix over the steps');
   const [caption, told, change] = [make('h3'), make('p', 'note'), make('button')];
   change.type = 'button';
-  const [unitLine, summary] = [make('p', 'note'), make('p')];
-  summary.setAttribute('role', 'status');
+  const [unitLine, summary, heard] = [make('p', 'note'), make('p'), make('p', 'unseen')];
+  heard.setAttribute('role', 'status');
   place.append(
     make('h2', '', 'The matrices'),
     make(
@@ -37,6 +37,7 @@ export const matricesView: MakeView = (place, send) => {
     ),
     make('div', 'scroll', table),
     summary,
+    heard,
     unitLine,
     make('div', 'curve-head', caption, change),
     plot,
@@ -67,7 +68,8 @@ export const matricesView: MakeView = (place, send) => {
     const count = cells.filter((_, i) => frozenOf(i)).length;
     const last = count === 0 || lastFrozen === '' ? '' : ` The last was ${lastFrozen}.`;
     const text = `${count} of ${cells.length} matrices are frozen.${last}`;
-    if (text === summary.textContent) return;
+    summary.textContent = text;
+    if (text === heard.textContent) return;
     const early = lastSummary + betweenSummaries - performance.now();
     if (early > 0 && count > 0) {
       if (isPlanned) return;
@@ -79,7 +81,7 @@ export const matricesView: MakeView = (place, send) => {
       }, early);
       return;
     }
-    summary.textContent = text;
+    heard.textContent = text;
     lastSummary = performance.now();
   }
 
