@@ -102,7 +102,9 @@ export function beginWithStored(operation: string, ...operands: readonly Tensor[
   for (const operand of operands) {
     if (operand.dtype !== 'i32' && computeDType(operand.dtype) === computeDType(operands[0].dtype)) continue;
     const dtypes = operands.map((each) => each.dtype).join(' and ');
-    throw new DTypeError(`${operation}: operands have dtype ${dtypes} (allowed: all f32 or f16, or all f64)`);
+    throw new DTypeError(
+      `${operation}: operands have dtype ${dtypes} (allowed: all f32 or f16, or all f64; cast(x, 'f32') converts)`,
+    );
   }
 }
 

@@ -442,7 +442,7 @@ test('mixed dtypes are refused', () => {
   const double = tensor([1], { device: cpu, dtype: 'f64' });
   expect(() => single.add(double)).toThrow(DTypeError);
   expect(() => single.add(double)).toThrow(
-    'add: operands have dtype f32 and f64 (allowed: all f32 or f16, or all f64)',
+    "add: operands have dtype f32 and f64 (allowed: all f32 or f16, or all f64; cast(x, 'f32') converts)",
   );
 });
 
