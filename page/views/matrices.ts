@@ -51,13 +51,12 @@ export const matricesView: MakeView = (place, send) => {
   /** Told between steps, before the next state says it. */
   const frozenNow = new Map<string, { step: number; reason: string } | null>();
   let pinned = 0;
+  /** As the button says: a rule may freeze the matrix between what is drawn and the click. */
+  let offered: 'freeze' | 'thaw' = 'freeze';
   let [lastFrozen, lastSummary] = ['', Number.NEGATIVE_INFINITY];
   let isPlanned = false;
 
-  change.addEventListener('click', () => {
-    const { name } = cells[pinned];
-    send({ type: frozenOf(pinned) ? 'thaw' : 'freeze', matrix: name });
-  });
+  change.addEventListener('click', () => send({ type: offered, matrix: cells[pinned].name }));
 
   function frozenOf(index: number): MatrixState['frozen'] {
     const told = frozenNow.get(cells[index].name);
@@ -134,6 +133,7 @@ export const matricesView: MakeView = (place, send) => {
     const matrix = state?.matrices[pinned] ?? null;
     const frozen = frozenOf(pinned);
     caption.textContent = cell.title;
+    offered = frozen ? 'thaw' : 'freeze';
     change.textContent = frozen ? 'Thaw it' : 'Freeze it now';
     const marks: Mark[] = [];
     if (unit !== 'none') {
