@@ -13,9 +13,10 @@ const format = 'frostgrad checkpoint 1';
  * the new one.
  */
 export async function writeCheckpoint(path: string, saved: Saved): Promise<void> {
-  const arrays: StateDict = {};
+  // A Map, as a key may be `__proto__`.
+  const arrays = new Map<string, StateDict[string]>();
   const state = JSON.stringify(encode(saved, '', arrays));
-  await platform.files.write(path, (write) => write(writeSafetensors(arrays, { format, state })));
+  await platform.files.write(path, (write) => write(writeSafetensors(Object.fromEntries(arrays), { format, state })));
 }
 
 /** @throws FileFormatError for a file that is no checkpoint, or was cut short. */
@@ -100,13 +101,13 @@ export class Checkpoints {
 /** A value as JSON holds it. Arrays and the numbers that JSON lacks become objects whose key begins with $. */
 type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 
-function encode(value: Saved, path: string, arrays: StateDict): Json {
+function encode(value: Saved, path: string, arrays: Map<string, StateDict[string]>): Json {
   if (typeof value === 'number') {
     const isPlain = Number.isFinite(value) && !Object.is(value, -0);
     return isPlain ? value : { $number: Object.is(value, -0) ? '-0' : String(value) };
   }
   if (value instanceof Float32Array || value instanceof Float64Array || value instanceof Int32Array) {
-    arrays[path] = { shape: [value.length], data: value };
+    arrays.set(path, { shape: [value.length], data: value });
     return { $array: path };
   }
   if (value === null || typeof value !== 'object') return value;

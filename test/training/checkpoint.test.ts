@@ -12,6 +12,7 @@ import {
   writeCheckpoint,
   writeSafetensors,
 } from '../../src/index.ts';
+import { runs } from '../shapes.ts';
 import { temporaryFolder } from '../temporary-folder.ts';
 
 const { saved } = fc.letrec<{ saved: Saved }>((tie) => ({
@@ -24,7 +25,7 @@ const { saved } = fc.letrec<{ saved: Saved }>((tie) => ({
     fc.float64Array({ maxLength: 5 }),
     fc.int32Array({ maxLength: 5 }),
     fc.array(tie('saved'), { maxLength: 4 }),
-    fc.dictionary(fc.oneof(fc.string(), fc.constantFrom('$array', '$$', '$number', 'a/b')), tie('saved'), {
+    fc.dictionary(fc.oneof(fc.string(), fc.constantFrom('$array', '$$', '$number', 'a/b', '__proto__')), tie('saved'), {
       maxKeys: 4,
       noNullPrototype: true,
     }),
@@ -38,7 +39,7 @@ test('whatever is saved is read back as it was', async () => {
       await writeCheckpoint(file, value);
       expect(await readCheckpoint(file)).toEqual(value);
     }),
-    { numRuns: 150 },
+    runs(150),
   );
 });
 
