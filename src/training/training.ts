@@ -12,6 +12,7 @@ import { type Saved, savedList, savedNumber, savedObject } from '../nn/saved.ts'
 import type { Schedule } from '../nn/schedule.ts';
 import type { Device } from '../tensor/device.ts';
 import { ArgumentError } from '../tensor/errors.ts';
+import { platform } from '../tensor/platform/platform.ts';
 import { step } from '../tensor/scope.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { FrozenPrefix, type FrozenPrefixOptions } from './frozen-prefix.ts';
@@ -79,6 +80,8 @@ export class Training {
   readonly #ofBase: ReadonlySet<Parameter>;
   #operations: Operations = { forward: 0, backward: 0, optimizer: 0, forwardSaved: 0 };
   #step = 0;
+  /** Null until step 1 is over; told apart from later losses to say whether anything was learned. */
+  #firstLoss: number | null = null;
 
   /** @throws ArgumentError for options that are unknown, or numbers that are no whole numbers of at least 1. */
   constructor(options: TrainingOptions) {
@@ -158,16 +161,27 @@ export class Training {
   } = {}): Promise<void> {
     while (!this.finished && !signal?.aborted) {
       await this.advance();
+      if (this.#step === 1) this.#firstLoss = await this.loss();
       await onStep?.(this);
     }
     await this.end();
   }
 
-  /** Ends training. Throws NonFiniteGradientError where a gradient was broken that nobody has been told of yet. */
+  /**
+   * Ends training. Throws NonFiniteGradientError where a gradient was broken that nobody has been told of yet; warns where a policy
+   * ended a run that has learned nothing, such as one that diverged to a flat loss.
+   */
   async end(): Promise<void> {
     await this.prefix?.close();
     for (const policy of this.#policies) await policy.end?.();
-    await this.options.optimizer.report();
+    const { loss } = await this.options.optimizer.report();
+    const [first, { steps }] = [this.#firstLoss, this.options];
+    if (first !== null && this.finished && this.#step < steps && !(loss < first)) {
+      platform.warn(
+        `training ended at step ${this.#step} of ${steps}, with everything frozen or by another policy, at a loss of ` +
+          `${loss.toPrecision(4)}, which is not below that of step 1 (${first.toPrecision(4)}): it may have learned nothing`,
+      );
+    }
   }
 
   /** Everything the next steps depend on. Taken between two steps. */
@@ -179,6 +193,7 @@ export class Training {
     for (const [name, each] of this.#stateful()) others[name] = await each.state();
     return {
       step: this.#step,
+      firstLoss: this.#firstLoss,
       operations: { ...this.#operations },
       base: this.options.base ?? null,
       model: await model.stateDict(this.#ofBase),
@@ -226,6 +241,7 @@ export class Training {
     }
     for (const [name, each] of stateful) await each.restore(ofOthers[name]);
     this.#step = savedNumber(what, at);
+    this.#firstLoss = typeof rest.firstLoss === 'number' ? rest.firstLoss : null;
     this.#operations = {
       forward: savedNumber(what, operations.forward),
       backward: savedNumber(what, operations.backward),

@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import {
   AdamW,
   ArgumentError,
@@ -13,10 +13,12 @@ import {
   type Policy,
   Random,
   readCheckpoint,
+  type Saved,
   step,
   Training,
   writeCheckpoint,
 } from '../../src/index.ts';
+import { platform } from '../../src/tensor/platform/platform.ts';
 import { cpu, onEachDevice, webgpu } from '../devices.ts';
 import { tinyBatch, tinyModel } from '../nn/tiny.ts';
 import { temporaryFolder } from '../temporary-folder.ts';
@@ -50,6 +52,36 @@ onEachDevice((device) => {
     expect(await training.loss()).toBe((await byHand.optimizer.report()).loss);
     const { forward, backward: ofBackward, optimizer } = training.operations;
     expect(Math.min(forward, ofBackward, optimizer)).toBeGreaterThan(0);
+  });
+
+  test('a run that a policy ends without having learned anything says so, also after a resume; others do not', async () => {
+    const warned = vi.spyOn(platform, 'warn').mockImplementation(() => {});
+    const ended = (factor: (s: number) => number) => {
+      const { model, optimizer, loss } = plainTraining(device);
+      const policy: Policy = {
+        get finished() {
+          return training.step >= 3;
+        },
+      };
+      const scaled = (s: number) => loss(1).mul(factor(s));
+      const training = new Training({ model, optimizer, steps: 9, loss: scaled, policies: [policy] });
+      return training;
+    };
+    await ended(() => 1).run();
+    expect(warned).not.toHaveBeenCalled();
+    let saved: Saved = null;
+    const rising = ended((s) => s);
+    await rising.run({
+      onStep: async ({ step: s }) => {
+        if (s === 2) saved = await rising.save();
+      },
+    });
+    const resumed = ended((s) => s);
+    await resumed.restore(saved);
+    await resumed.run();
+    const message = expect.stringMatching(/training ended at step 3 of 9.* is not below that of step 1/);
+    expect(warned.mock.calls).toEqual([[message], [message]]);
+    warned.mockRestore();
   });
 
   test('micro-batches come to the gradient and the loss of the whole batch', async () => {
