@@ -13,19 +13,10 @@ import { build } from 'vite';
 import { oneOf, readOptions, text } from '../command/options.ts';
 import { runCommand } from '../command/run.ts';
 import type { Message, StepState } from '../page/protocol.ts';
-import { findChromium, isolation, serve, startChromium } from './chromium.ts';
+import { findChromium, isolation, keepMessages, serve, startChromium } from './chromium.ts';
 
-/** Keeps what the worker tells the page. */
-const listen = `
-  globalThis.heard = [];
-  globalThis.Worker = class extends Worker {
-    constructor(...options) {
-      super(...options);
-      this.addEventListener('message', ({ data }) => globalThis.heard.push(...data));
-    }
-  };`;
 /** The same without keeping all of it, for what is measured. */
-const listenBriefly = listen.replace(
+const listenBriefly = keepMessages.replace(
   'globalThis.heard.push(...data)',
   "{ if (data.some(({ type }) => type === 'step')) globalThis.heard = data; }",
 );
@@ -92,7 +83,7 @@ function checkWeight(): void {
 async function open(
   browser: Browser,
   address: string,
-  { context = {}, script = listen }: { context?: BrowserContextOptions; script?: string } = {},
+  { context = {}, script = keepMessages }: { context?: BrowserContextOptions; script?: string } = {},
 ): Promise<Page> {
   const tab = await (await browser.newContext(context)).newPage();
   tab.on('console', (message) => console.log(`console: ${message.text()}`));

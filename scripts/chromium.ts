@@ -27,6 +27,16 @@ export function startChromium(executablePath: string): Promise<Browser> {
   });
 }
 
+/** Put into a page before its own scripts: keeps what its workers tell it in `heard`. */
+export const keepMessages = `
+  globalThis.heard = [];
+  globalThis.Worker = class extends Worker {
+    constructor(...options) {
+      super(...options);
+      this.addEventListener('message', ({ data }) => globalThis.heard.push(...data));
+    }
+  };`;
+
 const types: Readonly<Record<string, string>> = {
   '.html': 'text/html; charset=utf-8',
   '.js': 'text/javascript',

@@ -137,6 +137,7 @@ export class Training {
       for (const policy of this.#policies) await policy.afterStep?.(s);
     });
     this.#step = s;
+    if (s === 1) this.#firstLoss = await this.loss();
     for (const policy of this.#policies) await policy.betweenSteps?.(s);
     // What the frozen parameters held is free now; given back, reserved memory falls as well.
     if (this.registry.events.length > eventsBefore) this.#device.trim();
@@ -161,7 +162,6 @@ export class Training {
   } = {}): Promise<void> {
     while (!this.finished && !signal?.aborted) {
       await this.advance();
-      if (this.#step === 1) this.#firstLoss = await this.loss();
       await onStep?.(this);
     }
     await this.end();
@@ -178,8 +178,8 @@ export class Training {
     const [first, { steps }] = [this.#firstLoss, this.options];
     if (first !== null && this.finished && this.#step < steps && !(loss < first)) {
       platform.warn(
-        `training ended at step ${this.#step} of ${steps}, with everything frozen or by another policy, at a loss of ` +
-          `${loss.toPrecision(4)}, which is not below that of step 1 (${first.toPrecision(4)}): it may have learned nothing`,
+        `a policy ended training at step ${this.#step} of ${steps}, at a loss of ${loss.toPrecision(4)}, which is not below that of ` +
+          `step 1 (${first.toPrecision(4)}): it may have learned nothing`,
       );
     }
   }

@@ -7,22 +7,12 @@ import { expect, test } from 'vitest';
 import { Engine } from '../../page/engine.ts';
 import type { Message, Settings, StepState } from '../../page/protocol.ts';
 import { addressOf, usualSettings } from '../../page/settings.ts';
-import { findChromium, isolation, serve, startChromium } from '../../scripts/chromium.ts';
+import { findChromium, isolation, keepMessages, serve, startChromium } from '../../scripts/chromium.ts';
 import { openDevice } from '../../src/index.ts';
 
 const settings: Settings = { ...usualSettings, steps: 16, threshold: 0.95, grace: 0.1 };
 const chromium = findChromium();
 if (!chromium) console.log('SKIPPED: no Chromium was found, so the page is not tried in one (CHROMIUM names one)');
-
-/** Keeps what the worker tells the page. */
-const listen = `
-  globalThis.heard = [];
-  globalThis.Worker = class extends Worker {
-    constructor(...options) {
-      super(...options);
-      this.addEventListener('message', ({ data }) => globalThis.heard.push(...data));
-    }
-  };`;
 
 const timeless = ({ full, rule, ...rest }: StepState) => ({
   ...rest,
@@ -51,7 +41,7 @@ test.runIf(chromium || process.env.CI === 'true')('in Chromium the page trains a
     const complaints: string[] = [];
     tab.on('console', (message) => void complaints.push(message.text()));
     tab.on('pageerror', ({ message }) => void complaints.push(message));
-    await tab.addInitScript(listen);
+    await tab.addInitScript(keepMessages);
     await tab.goto(`${server.address}#${addressOf(settings)}`);
     const ended = "globalThis.heard.filter(({ type }) => type === 'ended').length === 2";
     await tab.waitForFunction(ended, null, { timeout: 50_000 });

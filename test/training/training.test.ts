@@ -79,7 +79,7 @@ onEachDevice((device) => {
     const resumed = ended((s) => s);
     await resumed.restore(saved);
     await resumed.run();
-    const message = expect.stringMatching(/training ended at step 3 of 9.* is not below that of step 1/);
+    const message = expect.stringMatching(/ended training at step 3 of 9.* is not below that of step 1/);
     expect(warned.mock.calls).toEqual([[message], [message]]);
     warned.mockRestore();
   });
