@@ -8,7 +8,7 @@ import { ours } from '../peers.ts';
 import { byCase, find, load, mebibytes, table, times, verdict, who } from '../report.ts';
 import type { Row } from '../row.ts';
 import { median, sum } from '../statistics.ts';
-import { byKernel, timeDispatches } from '../step/dispatch-times.ts';
+import { byKernel, shareOutsideCalls, timeDispatches } from '../step/dispatch-times.ts';
 import { kernelTable } from '../step/kernel-table.ts';
 import type { Suite } from '../suite.ts';
 import { time, timeEach } from '../timing.ts';
@@ -73,28 +73,10 @@ async function measure(
   if (quick) return [measured];
   await send({ progress: 'each dispatch by itself' });
   const dispatches = await timeDispatches(device, oneStep);
-  const outsideCalls = median(await sharesOutsideCalls(device, oneStep));
-  return [{ ...measured, figures: { ...figures, outsideCalls }, kernels: byKernel(dispatches) }];
-}
-
-/** Share of each of three steps that no kernel call takes: both times from the same step, or the machine's moods would be in it. */
-async function sharesOutsideCalls(device: Device, oneStep: () => Promise<unknown>): Promise<number[]> {
   const shares: number[] = [];
-  const run = device.run;
-  for (let i = 0; i < 3; i++) {
-    let inside = 0;
-    device.run = (call) => {
-      const started = performance.now();
-      run.call(device, call);
-      inside += performance.now() - started;
-    };
-    try {
-      shares.push(1 - inside / (await time(oneStep)));
-    } finally {
-      device.run = run;
-    }
-  }
-  return shares;
+  for (let i = 0; i < 3; i++) shares.push(await shareOutsideCalls(device, oneStep));
+  const outsideCalls = median(shares);
+  return [{ ...measured, figures: { ...figures, outsideCalls }, kernels: byKernel(dispatches) }];
 }
 
 /** Of the process where memory is the machine's own; of the card where there is one. */

@@ -88,6 +88,23 @@ async function recordCalls(device: Device, step: () => Promise<unknown>): Promis
   return calls;
 }
 
+/** Share of a step that no kernel call takes, on `cpu`: both times are of one step, or the machine's moods would be in it. */
+export async function shareOutsideCalls(device: Device, step: () => Promise<unknown>): Promise<number> {
+  let inside = 0;
+  const run = device.run;
+  device.run = (call) => {
+    const started = performance.now();
+    run.call(device, call);
+    inside += performance.now() - started;
+  };
+  try {
+    const whole = await time(step);
+    return 1 - inside / whole;
+  } finally {
+    device.run = run;
+  }
+}
+
 async function replayTimes(device: Device, calls: readonly RecordedCall[]): Promise<Map<string, number>> {
   const times = new Map<string, number>();
   for (const { call, work } of calls) {
