@@ -136,13 +136,17 @@ function upper(words: string, share: number): StudyArm {
   };
 }
 
+function stopAtOperations(rule: string): StudyArm {
+  return {
+    name: `${rule}-operations-plain-stop`,
+    about: `the run to the end, cut off at the operations of ${rule}`,
+    ...{ role: 'trunk', follows: rule, stops: 'operations' },
+  };
+}
+
 function plainStops(rule: string): StudyArm[] {
   return [
-    {
-      name: `${rule}-operations-plain-stop`,
-      about: `the run to the end, cut off at the operations of ${rule}`,
-      ...{ role: 'trunk', follows: rule, stops: 'operations' },
-    },
+    stopAtOperations(rule),
     {
       name: `${rule}-time-plain-stop`,
       about: `the run to the end, cut off at the time of ${rule}`,
@@ -172,11 +176,6 @@ export const arms: readonly StudyArm[] = [
   },
   upper('half', 1 / 2),
   upper('quarter', 1 / 4),
-  { name: 'to-the-end', about: 'the whole schedule, nothing freezes', role: 'trunk' },
-  { name: 'early-stopping', about: 'classic early stopping on the validation set', role: 'trunk', stops: 'early' },
-  ...plainStops('grades'),
-  ...plainStops('grades-from-below'),
-  ...plainStops('grades-by-block'),
   {
     name: 'freeze-out',
     about: 'one block after the other from below, at times fixed beforehand (FreezeOut)',
@@ -190,6 +189,12 @@ export const arms: readonly StudyArm[] = [
   ofPaper('paper-v1', 'version 1 of the paper: the magnitude of the gradient below τ'),
   ofPaper('paper-v3', 'version 3 of the paper: the change of the gradient below τ'),
   ofPaper('released-code', 'the code of the paper: the change of the weights below τ'),
+  { name: 'to-the-end', about: 'the whole schedule, nothing freezes', role: 'trunk' },
+  { name: 'early-stopping', about: 'classic early stopping on the validation set', role: 'trunk', stops: 'early' },
+  ...plainStops('grades'),
+  ...plainStops('grades-from-below'),
+  ...plainStops('grades-by-block'),
+  ...['freeze-out', ...Object.keys(paperRules)].map(stopAtOperations),
   {
     name: 'random-matrices',
     about: 'other matrices, drawn at random, frozen at the times of grades-from-below',

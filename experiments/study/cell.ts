@@ -79,8 +79,8 @@ export class Cell {
   /** A training of its own, or a branch of the run to the end. */
   async train(arm: StudyArm, given: Given): Promise<StudyResult> {
     const { steps, prefixBytes } = this.#options.settings;
-    const [leaves = 0] = this.branchSteps([arm]);
-    if (leaves > 0 && !this.#states.has(leaves)) await this.trunk([], [leaves]);
+    const leaves = arm.role === 'branch' ? Math.max(0, Math.floor((arm.leavesAt ?? 0) * steps) - stepsAhead) : 0;
+    if (leaves > 0 && !this.#states.has(leaves)) await this.#trunkUntil(leaves);
     const { policy } = arm;
     const run = await this.#begin(arm.name, leaves, (context) => policy?.(context, given) ?? {}, {
       steps: arm.steps?.(steps, given) ?? steps,
@@ -96,21 +96,18 @@ export class Cell {
    * The run to the end, and on the way each arm that is a point of it.
    *
    * @param wanted each with what the arm that it follows came to.
-   * @param branches steps at which its state is kept, for the arms that leave there.
    * @param onResult called as soon as an arm is known.
    */
   async trunk(
     wanted: readonly (readonly [StudyArm, StudyResult | null])[],
-    branches: readonly number[],
-    onResult: (result: StudyResult) => void = () => {},
+    onResult: (result: StudyResult) => void,
   ): Promise<void> {
     const { steps } = this.#options.settings;
     const every = Math.max(1, Math.round(stopping.every * steps));
     const run = await this.#begin('to-the-end', 0, () => ({}));
     const losses: number[] = [];
     let due = [...wanted];
-    const last = due.length > 0 ? steps : Math.max(...branches);
-    while (run.step < last) {
+    while (due.length > 0) {
       await run.advance();
       const validates = due.some(([{ stops }]) => stops === 'early') && run.step % every === 0;
       if (validates) losses.push(await run.validate());
@@ -121,18 +118,17 @@ export class Cell {
       });
       for (const [{ name, stops }] of reached) onResult(await run.describe(name, stops === 'early'));
       due = due.filter((each) => !reached.includes(each));
-      if (branches.includes(run.step)) this.#states.set(run.step, await run.save());
     }
     await run.end();
   }
 
-  /** The steps after which branches leave. */
-  branchSteps(arms: readonly StudyArm[]): number[] {
-    const { steps } = this.#options.settings;
-    return arms
-      .filter(({ role }) => role === 'branch')
-      .map(({ leavesAt = 0 }) => Math.floor(leavesAt * steps) - stepsAhead)
-      .filter((step) => step > 0);
+  /** The run to the end as far as a branch shares it. */
+  async #trunkUntil(step: number): Promise<void> {
+    const known = Math.max(...[...this.#states.keys(), 0].filter((each) => each <= step));
+    const run = await this.#begin('to-the-end', known, () => ({}));
+    while (run.step < step) await run.advance();
+    this.#states.set(step, await run.save());
+    await run.end();
   }
 
   /** Lets the model go. */

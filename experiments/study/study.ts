@@ -279,7 +279,7 @@ async function perform({ task, method, seed }: Place, wanted: readonly StudyArm[
         const points = remaining
           .filter(({ role }) => role === 'trunk')
           .map((each) => [each, resultOf(each.follows)] as const);
-        await cell.trunk(points, cell.branchSteps(remaining), keep);
+        await cell.trunk(points, keep);
         hasRunTrunk = true;
       } else keep(await cell.train(arm, given(arm)));
     }

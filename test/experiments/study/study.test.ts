@@ -62,7 +62,6 @@ test('points of the run to the end come where they should', async () => {
       [end, null],
       [stop, half],
     ],
-    [],
     (result) => found.set(result.arm, result),
   );
   const [whole, stopped] = [end, stop].map(({ name }) => found.get(name));
