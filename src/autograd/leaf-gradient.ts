@@ -35,12 +35,14 @@ export function halvesOf(tensor: Tensor): Tensor | null {
   return usable(leaf.halves);
 }
 
-/** To be called by whoever wrote the sum of the halves over the first of them: that is the gradient from here on. */
-export function halvesWereSummed(tensor: Tensor, halves: Tensor): void {
-  const leaf = tensor.node;
-  if (!(leaf instanceof LeafNode)) return;
-  leaf.gradient = inStep(() => half(halves, 0));
-  leaf.halves = null;
+/** To be called by whoever wrote the sum of the halves over the first of them: that is the gradient from here on, which it returns. */
+export function halvesWereSummed({ node: leaf }: Tensor, halves: Tensor): Tensor {
+  const whole = inStep(() => half(halves, 0));
+  if (leaf instanceof LeafNode) {
+    leaf.gradient = whole;
+    leaf.halves = null;
+  }
+  return whole;
 }
 
 /** Adds a contribution, which it takes over, to the gradient of a leaf in the step that is open. */

@@ -1,5 +1,5 @@
 /** What all optimizers share. */
-import { gradientOf, hasGradient } from '../autograd/leaf-gradient.ts';
+import { hasGradient } from '../autograd/leaf-gradient.ts';
 import { tensor, zeros } from '../tensor/create.ts';
 import { checkSameDevice } from '../tensor/device.ts';
 import type { NumericArray } from '../tensor/dtype.ts';
@@ -8,7 +8,7 @@ import { getOrCreate } from '../tensor/get-or-create.ts';
 import { checkOptions } from '../tensor/options.ts';
 import { scope } from '../tensor/scope.ts';
 import { formatShape } from '../tensor/shape.ts';
-import { dense, type Tensor } from '../tensor/tensor.ts';
+import type { Tensor } from '../tensor/tensor.ts';
 import { Parameter } from './parameter.ts';
 import type { ParameterSum } from './parameter-sum.ts';
 import { type Saved, savedArray, savedList, savedNumber, savedObject } from './saved.ts';
@@ -156,23 +156,32 @@ export abstract class Optimizer {
     if (loss && loss.size !== 1) {
       throw new ShapeError(`optimizer.step: the loss has shape ${formatShape(loss.shape)}, not one element`);
     }
-    const updates = this.#preparedUpdates();
-    this.#reporter.measure(this.#steps + 1, loss, Math.min(this.maxGradientNorm || this.largestNorm, this.largestNorm));
-    const { report } = this.#reporter;
+    const trained = this.#withGradient();
+    const known = new Set(this.#state.keys());
     scope('optimizer', () => {
       // What needs memory comes first, so that every parameter is updated or none.
-      const gradients = updates.map(({ parameter }) => gradientOf(parameter)).map((each) => each && dense(each));
+      let gradients: ReadonlyMap<Parameter, Tensor>;
+      try {
+        for (const each of trained)
+          getOrCreate(this.#state, each, () => ({ tensors: this.#makeState(each), steps: 0 }));
+        const largest = Math.min(this.maxGradientNorm || this.largestNorm, this.largestNorm);
+        gradients = this.#reporter.measure(this.#steps + 1, loss, largest);
+      } catch (error) {
+        for (const each of trained) if (!known.has(each)) this.#releaseState(each);
+        throw error;
+      }
+      const { report } = this.#reporter;
       this.#steps++;
-      updates.forEach(({ parameter, state }, i) => {
-        const gradient = gradients[i];
-        if (!gradient) return;
+      for (const [parameter, gradient] of gradients) {
+        const state = this.#state.get(parameter);
+        if (!state) continue;
         state.steps++;
         parameter.leaf.isUsed = true;
         const { rateFactor = 1, weightDecay = this.#decays(parameter) ? this.weightDecay : 0 } =
           this.#groups.get(parameter) ?? {};
         const learningRate = rateFactor * this.#learningRate;
         this.update(parameter, { gradient, report, state, learningRate, weightDecay });
-      });
+      }
     });
     this.#reporter.finish();
     if (this.#steps % stepsBetweenLooks === 0) this.#lookForBroken();
@@ -286,20 +295,15 @@ export abstract class Optimizer {
     });
   }
 
-  /** What the step will update. Memory is taken here, before anything has changed. */
-  #preparedUpdates(): { parameter: Parameter; state: ParameterState }[] {
+  /** What the step will update. */
+  #withGradient(): Parameter[] {
     const trained = this.parameters.filter(({ isFrozen }) => !isFrozen);
     const withGradient = trained.filter((parameter) => hasGradient(parameter));
-    if (withGradient.length === 0 && (trained.length > 0 || this.#steps === 0)) {
-      throw new BackwardError(
-        `optimizer.step: none of the ${trained.length} parameters that train has a gradient. Was backward() called in ` +
-          'this step()? Was the optimizer made before addLoRA, so that it does not know what trains?',
-      );
-    }
-    return withGradient.map((parameter) => {
-      const state = getOrCreate(this.#state, parameter, () => ({ tensors: this.#makeState(parameter), steps: 0 }));
-      return { parameter, state };
-    });
+    if (withGradient.length > 0 || (trained.length === 0 && this.#steps > 0)) return withGradient;
+    throw new BackwardError(
+      `optimizer.step: none of the ${trained.length} parameters that train has a gradient. Was backward() called in ` +
+        'this step()? Was the optimizer made before addLoRA, so that it does not know what trains?',
+    );
   }
 
   #byName(): Map<string, Parameter> {
@@ -311,11 +315,11 @@ export abstract class Optimizer {
   }
 
   #makeState({ device, dtype, shape }: Parameter): Tensor[] {
-    return Array.from({ length: this.stateTensors }, () => {
-      const made = zeros(shape, { device, dtype });
-      made.persist();
-      return made;
-    });
+    const made = scope('optimizer state', () =>
+      Array.from({ length: this.stateTensors }, () => zeros(shape, { device, dtype })),
+    );
+    for (const each of made) each.persist();
+    return made;
   }
 
   #releaseState(parameter: Parameter): void {

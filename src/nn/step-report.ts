@@ -55,6 +55,22 @@ interface ExtraRow {
   readonly parameter: Parameter;
 }
 
+/** A gradient, dense, and the passes over it. */
+interface PlannedGradient {
+  readonly parameter: Parameter;
+  readonly values: Tensor;
+  readonly inHalves: boolean;
+  readonly row: number;
+  readonly passes: readonly {
+    watch: SumWatch;
+    isMeasured: boolean;
+    companion: Tensor | null;
+    storesCompanion: boolean;
+    isSumOnly: boolean;
+    row: number;
+  }[];
+}
+
 /**
  * Measures the gradients of a step in one pass over each: what clipping needs, what tells a broken gradient, and the
  * sums that are watched. All of it stays on the device, in one small tensor; `read` brings that back in one piece.
@@ -109,38 +125,36 @@ export class StepReporter {
     return watch;
   }
 
-  /** Measures every gradient there is. A parameter that has none in this step, or is frozen, counts as 0. */
-  measure(step: number, loss: Tensor | null, maxNorm: number): void {
+  /**
+   * Measures every gradient there is. A parameter that has none in this step, or is frozen, counts as 0. All memory that this, the
+   * updates and `finish` need is taken before anything changes.
+   *
+   * @returns the gradients, whole and dense, of the parameters that have one; they go with the scope they are made in.
+   */
+  measure(step: number, loss: Tensor | null, maxNorm: number): ReadonlyMap<Parameter, Tensor> {
+    const denseLoss = loss && dense(loss);
+    const planned = [...this.#rows].flatMap(([parameter, row]) => this.#planned(parameter, row, step));
+    this.#reserveRows();
     this.#step = step;
     this.#reading = null;
     this.#places = [];
-    for (const [parameter, row] of this.#rows) {
-      const halves = parameter.isFrozen ? null : halvesOf(parameter);
-      const gradient = halves ?? (parameter.isFrozen ? null : gradientOf(parameter));
-      if (gradient) this.#measureGradient(parameter, gradient, row, halves !== null);
-      else this.#clearSums(parameter);
-    }
-    this.#reduce(loss, maxNorm, false);
+    const gradients = new Map(planned.map((plan) => [plan.parameter, this.#measureGradient(plan)]));
+    for (const parameter of this.#rows.keys()) if (!gradients.has(parameter)) this.#clearSums(parameter);
+    this.#reduce(denseLoss, maxNorm, false);
+    return gradients;
   }
 
   /** Measures what an update changed, once every parameter is updated. */
   finish(): void {
-    let hasMeasured = false;
-    for (const watch of this.#watches) {
-      if (watch.isRequested && watch.sum.over === 'weights-before') {
-        for (const parameter of watch.parameters) {
-          const companion = watch.companionOf(parameter);
-          if (parameter.isFrozen || !companion) continue;
-          const row = this.#extraRow(watch, parameter);
-          const pass = { values: parameter, formula: watch.sum, companion, inHalves: false, row };
-          this.#pass(parameter, { ...pass, storesCompanion: true, isSumOnly: true });
-          this.#places.push({ watch, parameter, row });
-          hasMeasured = true;
-        }
-      }
-      watch.endRequest();
+    const changes = this.#requestedChanges();
+    for (const { watch, parameter, companion } of changes) {
+      const row = this.#extraRow(watch, parameter);
+      const pass = { values: parameter, formula: watch.sum, companion, inHalves: false, row };
+      this.#pass(parameter, { ...pass, storesCompanion: true, isSumOnly: true });
+      this.#places.push({ watch, parameter, row });
     }
-    if (hasMeasured) this.#reduce(null, 0, true);
+    for (const watch of this.#watches) watch.endRequest();
+    if (changes.length > 0) this.#reduce(null, 0, true);
   }
 
   /**
@@ -196,29 +210,53 @@ export class StepReporter {
     }
   }
 
-  #measureGradient(parameter: Parameter, gradient: Tensor, row: number, inHalves: boolean): void {
-    this.#measured.add(parameter);
-    const passes = [...this.#watches].flatMap((watch) => {
+  /** What a gradient is to be measured for, and where; nothing is changed by it but that there is room. */
+  #planned(parameter: Parameter, row: number, step: number): PlannedGradient[] {
+    const halves = parameter.isFrozen ? null : halvesOf(parameter);
+    const gradient = halves ?? (parameter.isFrozen ? null : gradientOf(parameter));
+    if (!gradient) return [];
+    const inHalves = halves !== null;
+    const wanted = [...this.#watches].flatMap((watch) => {
       const isWanted = watch.parameters.has(parameter) && watch.sum.over !== 'weights-before';
-      const plan = isWanted ? watch.planOver(parameter, this.#step, inHalves) : null;
+      const plan = isWanted ? watch.planOver(parameter, step, inHalves) : null;
       return plan ? [{ watch, ...plan }] : [];
     });
-    scope('statistics', () => {
-      const values = dense(gradient);
-      // The last pass is the one that sums the halves, so it comes after those that read them.
-      passes.forEach(({ watch, isMeasured, ...plan }, i) => {
-        const isLast = i === passes.length - 1;
-        const ownRow = isLast ? row : this.#extraRow(watch, parameter);
-        const formula = isMeasured ? watch.sum : null;
-        this.#pass(parameter, { values, inHalves, row: ownRow, formula, ...plan, isSumOnly: !isLast });
-        if (isMeasured) this.#places.push({ watch, parameter, row: ownRow });
-      });
-      if (passes.length === 0) {
-        const plain = { formula: null, companion: null, storesCompanion: false, isSumOnly: false };
-        this.#pass(parameter, { values, inHalves, row, ...plain });
-      }
-      if (inHalves) halvesWereSummed(parameter, values);
+    // The last pass is the one that sums the halves, so it comes after those that read them.
+    const passes = wanted.map((plan, i) => {
+      const isLast = i === wanted.length - 1;
+      return { ...plan, isSumOnly: !isLast, row: isLast ? row : this.#extraRow(plan.watch, parameter) };
     });
+    return [{ parameter, values: dense(gradient), inHalves, row, passes }];
+  }
+
+  /** @returns the gradient as a whole. */
+  #measureGradient({ parameter, values, inHalves, row, passes }: PlannedGradient): Tensor {
+    this.#measured.add(parameter);
+    for (const { watch, isMeasured, ...plan } of passes) {
+      this.#pass(parameter, { values, inHalves, formula: isMeasured ? watch.sum : null, ...plan });
+      if (plan.storesCompanion) watch.stored(parameter, this.#step);
+      if (isMeasured) this.#places.push({ watch, parameter, row: plan.row });
+    }
+    if (passes.length === 0) {
+      const plain = { formula: null, companion: null, storesCompanion: false, isSumOnly: false };
+      this.#pass(parameter, { values, inHalves, row, ...plain });
+    }
+    return inHalves ? halvesWereSummed(parameter, values) : values;
+  }
+
+  /** The weights whose change is to be measured by this step. */
+  #requestedChanges(): { watch: SumWatch; parameter: Parameter; companion: Tensor }[] {
+    return [...this.#watches].flatMap((watch) => {
+      if (!watch.isRequested || watch.sum.over !== 'weights-before') return [];
+      return [...watch.parameters].flatMap((parameter) => {
+        const companion = parameter.isFrozen ? null : watch.companionOf(parameter);
+        return companion ? [{ watch, parameter, companion }] : [];
+      });
+    });
+  }
+
+  #reserveRows(): void {
+    for (const { watch, parameter } of this.#requestedChanges()) this.#extraRow(watch, parameter);
   }
 
   #pass(
@@ -232,7 +270,7 @@ export class StepReporter {
     const rows = this.#rows.size + this.#extraRows.length;
     scope('report', () =>
       dispatch(reportKernel, {
-        operands: { partials: this.#partials, loss: loss ? dense(loss) : this.#noLoss, report: this.#report },
+        operands: { partials: this.#partials, loss: loss ?? this.#noLoss, report: this.#report },
         scalars: { rows, step: this.#step, keepsHead: keepsHead ? 1 : 0, maxNorm },
         workgroups: [1, 1, 1],
         flops: rowWidth * rows * maxGroups,

@@ -74,8 +74,13 @@ export class SumWatch {
     const companion = this.#companions.get(parameter);
     if (!companion) return null;
     const follows = companion.step === 0 || companion.step === step - 1;
-    companion.step = step;
     return { isMeasured: this.#isRequested && follows, companion: companion.tensor, storesCompanion: true };
+  }
+
+  /** To be called by whoever wrote the gradient of step `step` to the companion. */
+  stored(parameter: Parameter, step: number): void {
+    const companion = this.#companions.get(parameter);
+    if (companion) companion.step = step;
   }
 
   /** Keeps what the sum needs of a parameter that trains, and gives it back where that is frozen. */

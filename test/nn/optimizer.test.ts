@@ -8,24 +8,31 @@ import {
   type Device,
   DeviceMismatchError,
   type DType,
+  gradientChange,
   gradientOf,
   Linear,
   mul,
   NonFiniteGradientError,
   noGrad,
+  normal,
   type Optimizer,
+  OutOfMemoryError,
   ones,
   Parameter,
   type ParameterSum,
   Random,
+  relu,
+  Sequential,
   SGD,
   type SGDOptions,
   ShapeError,
   scope,
+  splitHalf,
   step,
   sum,
   type Tensor,
   tensor,
+  weightChange,
 } from '../../src/index.ts';
 import { copyInto } from '../../src/tensor/copy.ts';
 import { CpuDevice } from '../../src/tensor/cpu/cpu-device.ts';
@@ -613,5 +620,73 @@ onEachDevice((device) => {
     expect((await training.optimizer.report()).step).toBe(2);
     expect(download).toHaveBeenCalledTimes(2);
     download.mockRestore();
+  });
+});
+
+onEachDevice((device) => {
+  /** Makes two steps; allocation `failing` in `optimizer.step` of step `inStep` fails once, and that step is made again. */
+  async function run(kind: 'AdamW' | 'SGD', inStep: number, failing: number) {
+    const random = new Random(1);
+    const model = new Sequential(new Linear(6, 5, { device, random }), relu, new Linear(5, 3, { device, random }));
+    const parameters = model.parameters().map(releaseLater);
+    const options = { learningRate: 0.1, maxGradientNorm: 0.5, weightDecay: 0.1 };
+    const optimizer = releaseLater(
+      kind === 'AdamW' ? new AdamW(parameters, options) : new SGD(parameters, { ...options, momentum: 0.9 }),
+    );
+    const watches = [splitHalf, gradientChange, weightChange].map((sum) => optimizer.watch(sum, parameters));
+    const held = async () => ({
+      values: await valuesOf(...parameters),
+      state: optimizer.steps > 0 ? await optimizer.stateDict() : null,
+      steps: optimizer.steps,
+      bytes: optimizer.stateBytes,
+    });
+    const { allocate } = device;
+    let failed = false;
+    const advance = async (fails: boolean) => {
+      const before = await held();
+      await step(async () => {
+        for (const watch of watches) watch.measureNext();
+        const loss = model
+          .call(normal([4, 6], { device, random: new Random(3) }))
+          .pow(2)
+          .mean();
+        // One gradient is a view of strides 0.
+        backward(add(loss, mul(sum(parameters[1]), 0.01)));
+        let count = 0;
+        device.allocate = (bytes, operation) => {
+          count++;
+          if (fails && count === failing) throw new OutOfMemoryError(`${operation}: no more`);
+          return allocate.call(device, bytes, operation);
+        };
+        try {
+          optimizer.step(loss);
+        } catch (error) {
+          if (!(error instanceof OutOfMemoryError)) throw error;
+          failed = true;
+        } finally {
+          device.allocate = allocate;
+        }
+      });
+      if (failed && fails) {
+        expect(await held()).toEqual(before);
+        await advance(false);
+      }
+    };
+    for (const s of [1, 2]) await advance(s === inStep);
+    const { step: at, loss, gradientNorm, sums } = await optimizer.report();
+    const report = { at, loss, gradientNorm, sums: [...sums.values()].map((each) => [...each.values()]) };
+    return { failed, end: { ...(await held()), report } };
+  }
+
+  test.each(['AdamW', 'SGD'] as const)('%s: what runs out of memory is no step at all', async (kind) => {
+    const undisturbed = await run(kind, 0, 0);
+    for (const inStep of [1, 2]) {
+      for (let failing = 1, failed = true; failed; failing++) {
+        const found = await run(kind, inStep, failing);
+        failed = found.failed;
+        expect(found.end).toEqual(undisturbed.end);
+        if (inStep === 1) expect(failed || failing > 4).toBe(true);
+      }
+    }
   });
 });
