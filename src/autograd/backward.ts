@@ -7,7 +7,7 @@ import { checkOptions } from '../tensor/options.ts';
 import { inStep, scope } from '../tensor/scope.ts';
 import { formatShape, sameShape } from '../tensor/shape.ts';
 import { allocate, type Tensor } from '../tensor/tensor.ts';
-import { addToLeaf, dropGradient } from './leaf-gradient.ts';
+import { addToLeaf, loseGradients, withGradient } from './leaf-gradient.ts';
 import { checkUnconsumed, type GraphNode, LeafNode, type OperationNode } from './node.ts';
 import { accumulate, isWritable } from './operations/accumulate.ts';
 import { checkTensors, isTracing, noGrad } from './record.ts';
@@ -24,6 +24,9 @@ export interface BackwardOptions {
  * intermediate gradient lives from its first contribution to the visit of its node.
  *
  * @param seed gradient of the output, of its shape; by default 1 for an output of one element.
+ * Where it throws half-way, the leaves below are left without a gradient, and what earlier passes of the step had left there is lost:
+ * an optimizer then makes no step.
+ *
  * @throws BackwardError where nothing live is below the output, or its graph was walked before.
  */
 export function backward(output: Tensor, seed: Tensor | null = null, options: BackwardOptions = {}): void {
@@ -54,6 +57,8 @@ export function walkBack(root: GraphNode, makeSeed: () => Tensor, retainsGraph =
   const { order, live } = liveNodes(root);
   if (!live.has(root)) return false;
   const gradients = new Map<GraphNode, Tensor>();
+  const leaves = [...live].filter((node) => node instanceof LeafNode);
+  const begun = withGradient(leaves);
   const walk = () => {
     contribute(gradients, root, makeSeed(), 'backward');
     for (const node of order) {
@@ -64,12 +69,11 @@ export function walkBack(root: GraphNode, makeSeed: () => Tensor, retainsGraph =
   };
   const undo = () => {
     for (const gradient of gradients.values()) gradient.release('the backward pass failed');
-    for (const node of live) if (node instanceof LeafNode) dropGradient(node, 'the backward pass failed');
+    loseGradients(leaves, begun);
   };
   try {
     inStep(() => noGrad(walk));
   } catch (error) {
-    // Half of a gradient must not be taken for one.
     undo();
     throw error;
   }

@@ -21,7 +21,28 @@ export function gradientOf(tensor: Tensor): Tensor | null {
 /** Whether a backward pass has left a gradient in this step. */
 export function hasGradient(tensor: Tensor): boolean {
   const leaf = tensor.node;
-  if (!(leaf instanceof LeafNode) || leaf.step !== currentStep()) return false;
+  return leaf instanceof LeafNode && leaf.step === currentStep() && holdsGradient(leaf);
+}
+
+/** Whether a backward pass of this step has left a gradient that a later one, which failed, has taken away. */
+export function hasLostGradient({ node: leaf }: Tensor): boolean {
+  return leaf instanceof LeafNode && leaf.step === currentStep() && leaf.isLost;
+}
+
+/** Undoes a pass that failed half-way: half of a gradient must not be taken for one. `begun` tells who had one before. */
+export function loseGradients(leaves: readonly LeafNode[], begun: ReadonlySet<LeafNode>): void {
+  for (const leaf of leaves) {
+    dropGradient(leaf, 'the backward pass failed');
+    leaf.isLost = begun.has(leaf);
+  }
+}
+
+/** Those that hold a gradient, or have lost one, in this step. */
+export function withGradient(leaves: readonly LeafNode[]): Set<LeafNode> {
+  return new Set(leaves.filter((leaf) => leaf.step === currentStep() && (holdsGradient(leaf) || leaf.isLost)));
+}
+
+function holdsGradient(leaf: LeafNode): boolean {
   return usable(leaf.gradient) !== null || usable(leaf.halves) !== null;
 }
 
@@ -47,12 +68,15 @@ export function halvesWereSummed({ node: leaf }: Tensor, halves: Tensor): Tensor
 
 /** Adds a contribution, which it takes over, to the gradient of a leaf in the step that is open. */
 export function addToLeaf(leaf: LeafNode, contribution: Tensor, isHalves: boolean): void {
-  const begun = leaf.step === currentStep() && (usable(leaf.gradient) || usable(leaf.halves));
+  const isOfThisStep = leaf.step === currentStep();
+  const begun = isOfThisStep && holdsGradient(leaf);
   if (!begun) {
     // What an earlier step left is somebody else's now (kept by name, say), and is not added to.
     leaf.step = currentStep();
     leaf.gradient = null;
     leaf.halves = null;
+    // Another pass over the rest does not bring back what was lost in this step.
+    leaf.isLost &&= isOfThisStep;
     leaf.isUsed = false;
   }
   if (leaf.isUsed) {
@@ -98,4 +122,5 @@ export function dropGradient(leaf: LeafNode, reason: string): void {
   leaf.gradient = null;
   leaf.halves = null;
   leaf.isUsed = false;
+  leaf.isLost = false;
 }

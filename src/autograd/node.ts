@@ -23,6 +23,8 @@ export class LeafNode {
   gradient: Tensor | null = null;
   /** Whether an optimizer has used the gradient: another backward pass must not add to it. */
   isUsed = false;
+  /** Whether the gradient lacks what earlier backward passes had left, because a later one failed. */
+  isLost = false;
   /** The step the gradient was made in; null outside of steps. A gradient of another step does not count any more. */
   step: Scope | null = null;
   /** Gradients of the two halves of the batch, [2, …shape]; null where nobody asked, and where a part came whole. */

@@ -1,5 +1,5 @@
 /** What all optimizers share. */
-import { hasGradient } from '../autograd/leaf-gradient.ts';
+import { hasGradient, hasLostGradient } from '../autograd/leaf-gradient.ts';
 import { tensor, zeros } from '../tensor/create.ts';
 import { checkSameDevice } from '../tensor/device.ts';
 import type { NumericArray } from '../tensor/dtype.ts';
@@ -148,7 +148,7 @@ export abstract class Optimizer {
    * later. Going on takes a new optimizer, or `loadStateDict`.
    *
    * @param loss its value comes back with `report`, so that one read-back serves both.
-   * @throws ShapeError for a loss of several elements, BackwardError where no parameter that trains has a gradient,
+   * @throws ShapeError for a loss of several elements, BackwardError where no parameter that trains has a gradient, or one has lost it,
    * NonFiniteGradientError, and OutOfMemoryError; no step is taken then.
    */
   step(loss: Tensor | null = null): void {
@@ -298,6 +298,13 @@ export abstract class Optimizer {
   /** What the step will update. */
   #withGradient(): Parameter[] {
     const trained = this.parameters.filter(({ isFrozen }) => !isFrozen);
+    const lost = trained.find((parameter) => hasLostGradient(parameter));
+    if (lost) {
+      throw new BackwardError(
+        `optimizer.step: a backward pass of this step failed, and with it went what earlier ones had left for ${lost.name}. Begin ` +
+          'a new step(), or call optimizer.zeroGradients() and make all passes again',
+      );
+    }
     const withGradient = trained.filter((parameter) => hasGradient(parameter));
     if (withGradient.length > 0 || (trained.length === 0 && this.#steps > 0)) return withGradient;
     throw new BackwardError(

@@ -11,6 +11,7 @@ import {
   gradientChange,
   gradientOf,
   Linear,
+  matmul,
   mul,
   NonFiniteGradientError,
   noGrad,
@@ -688,5 +689,60 @@ onEachDevice((device) => {
         if (inStep === 1) expect(failed || failing > 4).toBe(true);
       }
     }
+  });
+});
+
+onEachDevice((device) => {
+  test('a backward pass that failed half-way leaves no half of a gradient, also where others had gone well', async () => {
+    const parameters = ['a', 'b'].map((name) => {
+      const parameter = releaseLater(new Parameter(ones([2, 2], { device }), 'weight'));
+      parameter.rename(name);
+      return parameter;
+    });
+    const [a, b] = parameters;
+    const optimizer = releaseLater(new SGD(parameters, { learningRate: 0.5 }));
+    // In halves, which a batch of one does not have: its pass reaches b and fails at a.
+    const end = a.leaf.requestHalves();
+    const pass = (batch: number) =>
+      backward(add(sum(b), sum(matmul(matmul(ones([batch, 2], { device }), a), ones([2, 2], { device })))));
+    const onA = () => backward(sum(matmul(ones([1, 2], { device }), a)));
+    const odd = 'a was asked for in two halves';
+    await step(() => {
+      expect(() => pass(1)).toThrow(odd);
+      expect(parameters.map(gradientOf)).toEqual([null, null]);
+      expect(() => optimizer.step()).toThrow('none of the 2 parameters');
+    });
+    for (const again of [false, true]) {
+      await step(() => {
+        pass(2);
+        expect(onA).toThrow(odd);
+        if (again) pass(2);
+        expect(() => optimizer.step()).toThrow(/a backward pass of this step failed.* left for a\./);
+      });
+    }
+    expect(optimizer.steps).toBe(0);
+    expect(await valuesOf(a, b)).toEqual([
+      [1, 1, 1, 1],
+      [1, 1, 1, 1],
+    ]);
+    const right = [
+      [-1, -1, -1, -1],
+      [0.5, 0.5, 0.5, 0.5],
+    ];
+    await step(async () => {
+      expect(() => pass(1)).toThrow(odd);
+      pass(2);
+      optimizer.step();
+      expect(await valuesOf(a, b)).toEqual(right);
+    });
+    await step(async () => {
+      pass(2);
+      expect(onA).toThrow(odd);
+      optimizer.zeroGradients();
+      pass(2);
+      optimizer.step();
+      expect((await valuesOf(b))[0]).toEqual([0, 0, 0, 0]);
+    });
+    end();
   });
 });
