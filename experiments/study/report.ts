@@ -15,7 +15,7 @@ import {
   type Section,
   tableSection,
 } from '../report/sections.ts';
-import { arms } from './arms.ts';
+import { armNames, arms } from './arms.ts';
 import type { MethodName, Study, StudyResult } from './results.ts';
 
 const whole = 'to-the-end';
@@ -66,6 +66,25 @@ function points({ arm, base }: Pair): number {
   return 100 * (arm.accuracy - base.accuracy);
 }
 
+/** Of several tasks each one's mean over seeds, of one task each seed. */
+function apart(pairs: readonly Pair[], { tasks }: Study): string {
+  const values = tasks.map(({ name }) => pairs.filter(({ arm }) => arm.task === name).map(points));
+  const shown = values.length > 1 ? values.map((ofTask) => (ofTask.length > 0 ? mean(ofTask) : null)) : values.flat();
+  return shown.map((each) => (each === null ? '–' : signed(each, 1))).join(', ');
+}
+
+function apartBy({ tasks }: Study): string {
+  return tasks.length > 1 ? `by task: ${tasks.map(({ name }) => name).join(', ')}` : 'by seed';
+}
+
+/** Standard deviation over the seeds of a task, pooled over tasks; null where no task has two. */
+function spreadOverSeeds(pairs: readonly Pair[]): number | null {
+  const deviations = grouped(pairs, ({ arm }) => arm.task).flatMap(
+    ([, ofTask]) => standardDeviation(ofTask.map(({ arm }) => 100 * arm.accuracy)) ?? [],
+  );
+  return deviations.length === 0 ? null : Math.sqrt(mean(deviations.map((each) => each ** 2)));
+}
+
 /** Of each question, the mean over seeds. */
 function pointsOfQuestions(pairs: readonly Pair[]): number[] {
   return [...pairs[0].arm.right].map((_, i) =>
@@ -74,9 +93,8 @@ function pointsOfQuestions(pairs: readonly Pair[]): number[] {
 }
 
 export function studyDocument(study: Study): Document {
-  const { methods, tasks, seeds, steps, results, omissions } = study;
+  const { methods, tasks, seeds, steps, omissions } = study;
   const counts = tasks.map(({ name, train, test }) => `${name}: ${train} samples to train on, ${test} to test on`);
-  const ofMethod = (method: MethodName) => results.filter((each) => each.method === method);
   const document = {
     ...beginning(study, 'Freezing and its rivals, with frozen blocks not run again', [
       `${counts.join('; ')}. ${steps} steps; ${counted(seeds.length, 'seed')}.`,
@@ -86,10 +104,7 @@ export function studyDocument(study: Study): Document {
         : 'Time is that of the clock in the steps, evaluations left out.',
       ...omissions.map((each) => `Left out: ${each}`),
     ]),
-    summary: methods.flatMap((method) => [
-      ...armsSection(method, ofMethod(method)),
-      ...rivalsSection(method, ofMethod(method)),
-    ]),
+    summary: methods.flatMap((method) => [...armsSection(method, study), ...rivalsSection(method, study)]),
     parts: [
       ...picture(study, 'operations', 'operations, over those of the run to the end'),
       ...picture(study, 'seconds', 'time of the steps, over that of the run to the end'),
@@ -115,22 +130,27 @@ function interval({ low, high }: Interval): string {
   return `${signed(low, 1)} to ${signed(high, 1)}`;
 }
 
-function armsSection(method: MethodName, results: readonly StudyResult[]): Section[] {
+function resultsOf({ results }: Study, method: MethodName): StudyResult[] {
+  return results.filter((each) => each.method === method);
+}
+
+function armsSection(method: MethodName, study: Study): Section[] {
+  const results = resultsOf(study, method);
   const rows = arms.flatMap(({ name }) => contrast(results, name, whole) ?? []);
   const over = (of: (result: StudyResult) => number) => (row: Contrast) => mean(row.pairs.map(({ arm }) => of(arm)));
-  const accuracies = ({ pairs }: Contrast) => pairs.map(({ arm }) => 100 * arm.accuracy);
   const kept = over(({ prefix }) => prefix?.bytes ?? 0);
   const saved = over(({ cost }) => cost.saved / (cost.saved + cost.operations));
   return tableSection(
     `${inWords[method]}: every arm, beside the run to the end`,
     columnsOf(rows, 1, {
       arm: ({ arm }) => armLabel(arm),
-      seeds: ({ pairs }) => String(pairs.length),
+      runs: ({ pairs }) => String(pairs.length),
       accuracy: (row) => {
-        const deviation = standardDeviation(accuracies(row));
-        return `${fixed(mean(accuracies(row)), 1)}${deviation === null ? '' : ` ± ${fixed(deviation, 1)}`}`;
+        const spread = spreadOverSeeds(row.pairs);
+        return `${fixed(100 * over(({ accuracy }) => accuracy)(row), 1)}${spread === null ? '' : ` ± ${fixed(spread, 1)}`}`;
       },
       difference: ({ arm, ofQuestions }) => (arm === whole ? null : signed(ofQuestions.mean, 1)),
+      [apartBy(study)]: ({ arm, pairs }) => (arm === whole ? null : apart(pairs, study)),
       '95 %, questions': ({ arm, ofQuestions }) => (arm === whole ? null : interval(ofQuestions)),
       '95 %, seeds': ({ arm, ofSeeds }) => (arm === whole ? null : ofSeeds && interval(ofSeeds)),
       operations: ({ operations }) => fixed(operations, 2),
@@ -141,8 +161,8 @@ function armsSection(method: MethodName, results: readonly StudyResult[]): Secti
       kept: (row) => (kept(row) > 0 ? formatBytes(kept(row)) : null),
     }),
     [
-      'Accuracy in percent of the test questions, mean and standard deviation over seeds. Differences are points, paired by seed; the ' +
-        'first interval resamples the questions, the second the seeds. Operations and time are over those of the run to the end, early ' +
+      'Accuracy in percent of the test questions, mean over tasks and seeds and standard deviation over the seeds of a task. Differences are points, paired by task and seed; the ' +
+        'first interval resamples tasks and questions, the second tasks and seeds. Operations and time are over those of the run to the end, early ' +
         "stopping's with its validations. Frozen: percent of the watched matrices at the end. Not run: what the forward passes saved by beginning above " +
         'frozen blocks, in percent of all operations had they run them. Kept: the most that was kept for that.',
     ],
@@ -150,28 +170,27 @@ function armsSection(method: MethodName, results: readonly StudyResult[]): Secti
 }
 
 /** The rules beside everything that could have done as well. */
-function rivalsSection(method: MethodName, results: readonly StudyResult[]): Section[] {
-  const rows = rules.flatMap((rule) =>
-    arms
-      .filter(
-        ({ name, follows, stops }) =>
-          name !== rule && name !== 'grades-without-cache' && (!stops || !follows || follows === rule),
-      )
-      .flatMap(({ name }) => contrast(results, rule, name) ?? []),
-  );
+function rivalsSection(method: MethodName, study: Study): Section[] {
+  const results = resultsOf(study, method);
+  const rows = arms.flatMap(({ name: base, follows, stops }) => {
+    if (base === 'grades-without-cache') return [];
+    const ofAll = rules.filter((rule) => rule !== base);
+    return (stops && follows ? [follows] : ofAll).flatMap((rule) => contrast(results, rule, base) ?? []);
+  });
+  rows.sort((a, b) => armNames.indexOf(a.arm) - armNames.indexOf(b.arm));
   return tableSection(
-    `${inWords[method]}: GradES minus each rival`,
+    `${inWords[method]}: rules minus their rivals`,
     columnsOf(rows, 2, {
       arm: ({ arm }) => armLabel(arm),
       minus: ({ base }) => armLabel(base),
       difference: ({ ofQuestions }) => signed(ofQuestions.mean, 1),
       '95 %, questions': ({ ofQuestions }) => interval(ofQuestions),
       '95 %, seeds': ({ ofSeeds }) => ofSeeds && interval(ofSeeds),
-      'by seed': ({ pairs }) => pairs.map((pair) => signed(points(pair), 1)).join(', '),
+      [apartBy(study)]: ({ pairs }) => apart(pairs, study),
       operations: ({ operations }) => fixed(operations, 2),
       time: ({ seconds }) => fixed(seconds, 2),
     }),
-    ['Above zero GradES is the more accurate. Operations and time are its own over those of the rival.'],
+    ['Above zero the rule is the more accurate. Operations and time are its own over those of the rival.'],
   );
 }
 
