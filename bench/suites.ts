@@ -13,7 +13,8 @@ export const suiteTitles = {
   overhead: 'what the GPT step costs in JavaScript on webgpu, phase by phase',
   growth: 'time and memory of the GPT step as positions, width, depth and batch grow',
   precision: 'the GPT step with the values between layers stored in f32 and in f16, on webgpu',
-  model: "the training step of SmolLM2-135M's shape, all weights and LoRA, at two batch shapes; takes minutes",
+  model:
+    "the training step of SmolLM2-135M's shape, all weights and LoRA, at two batch shapes, and its products; takes minutes",
   prefix:
     "the step of SmolLM2-135M's shape against the frozen share of its blocks, with and without what leaves them kept",
   large: 'products, attention and a GPT that fill a graphics card; takes minutes without one',

@@ -1,33 +1,60 @@
-/** One training step of SmolLM2-135M's shape, all weights or adapters: time, memory, and which kernels it is spent in. */
+/** One training step of SmolLM2-135M's shape, all weights or adapters: time, memory, and which kernels it is spent in. And its products. */
 
 import { formatPercent } from '../../command/format.ts';
 import { LoadMeter } from '../../command/load-meter.ts';
 import { AdamW, addLoRA, Decoder, type Device, Random, step, tensor } from '../../src/index.ts';
 import { type MeasuredCase, send } from '../child-report.ts';
+import { matmulOperation } from '../matmul/suite.ts';
+import { measureOperations } from '../measure-operations.ts';
 import { ours } from '../peers.ts';
-import { byCase, find, load, mebibytes, table, times, verdict, who } from '../report.ts';
+import { byCase, find, gigaflops, load, mebibytes, table, times, verdict, who } from '../report.ts';
 import type { Row } from '../row.ts';
 import { median, sum } from '../statistics.ts';
 import { byKernel, shareOutsideCalls, timeDispatches } from '../step/dispatch-times.ts';
 import { kernelTable } from '../step/kernel-table.ts';
 import type { Suite } from '../suite.ts';
 import { time, timeEach } from '../timing.ts';
-import { cases, decoderConfig, learningRate, type ModelCase, rank, size, steps, warmSteps } from './workload.ts';
+import {
+  cases,
+  decoderConfig,
+  learningRate,
+  type ModelCase,
+  products,
+  productsPart,
+  rank,
+  size,
+  steps,
+  warmSteps,
+} from './workload.ts';
 
 /** What the project asks of itself beside PyTorch, eager: at most this share of its time and of its memory. */
 const asked = { 'all weights': { time: 1.15, memory: 0.85 }, LoRA: { time: 1.3, memory: 0.6 } } as const;
+/** Of products on the cpu device: billions of operations a second, and the share of PyTorch's rate. */
+const askedOfProducts = { gigaflops: 140, ofPyTorch: 0.75 };
 const mostOutside = 0.05;
 
 export const suite: Suite = {
-  parts: Object.fromEntries(
-    cases.map((one) => [
-      one.name,
-      { measure: (device: Device, quick: boolean) => measure(device, one, quick), isLong: one !== cases[0] },
-    ]),
-  ),
-  peers: { pyTorch: cases.map(({ name }) => name), onlyEager: true },
+  parts: {
+    [productsPart]: {
+      measure: (device, quick) => measureOperations(products, (one) => matmulOperation(device, one), quick),
+      isLong: true,
+    },
+    ...Object.fromEntries(
+      cases.map((one) => [
+        one.name,
+        { measure: (device: Device, quick: boolean) => measure(device, one, quick), isLong: one !== cases[0] },
+      ]),
+    ),
+  },
+  peers: { pyTorch: [productsPart, ...cases.map(({ name }) => name)], onlyEager: true },
   report: (rows) => [
-    table(byCase(rows), { ...who, ...times, 'peak MiB': peak, ...load }, 3),
+    table(byCase(rows).filter(isProduct), { ...who, ...gigaflops, ...times, ...load }, 3),
+    productsBesidePyTorch(rows),
+    table(
+      byCase(rows).filter((row) => !isProduct(row)),
+      { ...who, ...times, 'peak MiB': peak, ...load },
+      3,
+    ),
     besidePyTorch(rows),
     ...rows.map((row) => kernelTable(row, `${row.case}, ${ours} on ${row.device}`)),
     outside(rows),
@@ -77,6 +104,26 @@ async function measure(
   for (let i = 0; i < 3; i++) shares.push(await shareOutsideCalls(device, oneStep));
   const outsideCalls = median(shares);
   return [{ ...measured, figures: { ...figures, outsideCalls }, kernels: byKernel(dispatches) }];
+}
+
+function isProduct(row: Row): boolean {
+  return products.some(({ name }) => name === row.case);
+}
+
+function productsBesidePyTorch(rows: readonly Row[]): string {
+  return products
+    .flatMap(({ name, flops }) => {
+      const own = find(rows, { case: name, device: 'cpu' });
+      const peer = find(rows, { case: name, device: 'cpu', implementation: 'PyTorch, eager' });
+      if (!own || !peer) return [];
+      const [rate, ofPyTorch] = [flops / own.median / 1e6, peer.median / own.median];
+      const { gigaflops: leastRate, ofPyTorch: leastShare } = askedOfProducts;
+      return [
+        `${name}: ${rate.toFixed(0)} GFLOP/s (${verdict(rate >= leastRate, `at least ${leastRate}`)}), ` +
+          `${ofPyTorch.toFixed(2)} of PyTorch's rate (${verdict(ofPyTorch >= leastShare, `at least ${leastShare}`)}).`,
+      ];
+    })
+    .join('\n');
 }
 
 /** Of the process where memory is the machine's own; of the card where there is one. */

@@ -1,6 +1,7 @@
 /** The training step of a model of the size people fine-tune: SmolLM2-135M's shape with random weights. */
 
 import type { DecoderConfig } from '../../src/index.ts';
+import { casesOf } from '../matmul/workload.ts';
 
 /** As its config.json has it. */
 export const size = {
@@ -37,6 +38,16 @@ export const cases = trained.flatMap((trains) =>
   shapes.map(({ batch, time }) => ({ name: `${trains}, ${batch} × ${time}`, trains, batch, time })),
 );
 export type ModelCase = (typeof cases)[number];
+
+/** Those of 256 tokens: into the hidden width and back, and the head; and two squares. */
+export const products = casesOf([
+  [512, 512, 512],
+  [1024, 1024, 1024],
+  [256, size.width, size.hidden],
+  [256, size.hidden, size.width],
+  [256, size.width, size.vocabulary],
+]);
+export const productsPart = 'products';
 
 export const warmSteps = 2;
 export const steps = 5;

@@ -37,6 +37,7 @@ const cases = {
       },
     ];
   },
+  [model.productsPart]: () => model.products.map(matmulCase),
   ...Object.fromEntries(
     model.cases.map((one) => [
       one.name,
