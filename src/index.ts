@@ -129,7 +129,7 @@ export {
   type ParameterSelector,
   unmergeLoRA,
 } from './nn/lora.ts';
-export { type BuildOptions, Module, type StateDict } from './nn/module.ts';
+export { type BuildOptions, Module } from './nn/module.ts';
 export { LayerNorm, RMSNorm } from './nn/normalization.ts';
 export {
   Optimizer,
@@ -145,6 +145,7 @@ export type { Saved } from './nn/saved.ts';
 export { type Schedule, type ScheduleOptions, warmupCosine, warmupLinear } from './nn/schedule.ts';
 export { type Layer, Sequential } from './nn/sequential.ts';
 export { SGD, type SGDOptions } from './nn/sgd.ts';
+export type { StateDict } from './nn/state-dict.ts';
 export type { StepReport } from './nn/step-report.ts';
 export type { SumWatch } from './nn/sum-watch.ts';
 export { Attention, Block, FeedForward, SwiGLU, Transformer, type TransformerConfig } from './nn/transformer.ts';

@@ -28,8 +28,8 @@ import {
   warmupCosine,
   writeCheckpoint,
 } from '../../src/index.ts';
-import { stateDictFrom } from '../../src/nn/module.ts';
 import { savedNumber, savedObject } from '../../src/nn/saved.ts';
+import { stateDictFrom } from '../../src/nn/state-dict.ts';
 import { DatasetError } from '../data/files.ts';
 import type { MakePolicy } from '../policy-file.ts';
 import type { Sample as Point, WatchedRun } from '../report/watched.ts';

@@ -1,17 +1,19 @@
 /** A part of a model: its parameters, its sub-modules, and the function they compute. */
 
+import { isRecording } from '../autograd/record.ts';
 import { holdsBFloat16 } from '../tensor/bfloat16.ts';
 import { copyInto } from '../tensor/copy.ts';
 import { normal, tensor, zeros } from '../tensor/create.ts';
 import type { Device } from '../tensor/device.ts';
-import { type DType, type NumericArray, resultDType } from '../tensor/dtype.ts';
+import { type DType, resultDType } from '../tensor/dtype.ts';
 import { ArgumentError, DTypeError, ShapeError } from '../tensor/errors.ts';
+import { platform } from '../tensor/platform/platform.ts';
 import type { Random } from '../tensor/random.ts';
 import { scope } from '../tensor/scope.ts';
 import { formatShape, type Shape, sameShape } from '../tensor/shape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { Parameter } from './parameter.ts';
-import { type Saved, savedArray, savedList, savedNumber, savedObject } from './saved.ts';
+import { checkStateDict, type StateDict } from './state-dict.ts';
 
 /** Where and from what a module makes its parameters. */
 export interface BuildOptions {
@@ -39,23 +41,32 @@ export function initialNormal(shape: Shape, options: BuildOptions & { deviation:
   return random ? normal(shape, { ...others, random, deviation }) : zeros(shape, others);
 }
 
-/** Values of parameters by name, as plain arrays: what a checkpoint holds. `dtype` says where a file may hold them in bf16, exactly. */
-export type StateDict = Record<string, { shape: readonly number[]; data: NumericArray; dtype?: 'bf16' }>;
+/** The module whose call is under way, and those in it. */
+let outermost: Module<never, unknown> | null = null;
 
 /**
  * A part of a model: its parameters, its sub-modules, and the function they compute. Parameters and sub-modules are
  * found in its properties and in arrays, maps, sets and plain objects of them, and named by the path to them. Fields written `#field`
- * are hidden from it, as from everyone.
+ * are hidden from it, as from everyone; a module in one that is called while a graph is recorded is told of in a warning.
  */
 export abstract class Module<Inputs extends readonly unknown[] = [Tensor], Output = Tensor> {
   #training = true;
+  /** Modules that were looked for here already. */
+  readonly #listed = new WeakSet<Module<never, unknown>>();
 
   /** The computation. Callers use `call`, which frees what the graph does not need. */
   abstract forward(...inputs: Inputs): Output;
 
   /** Runs `forward`; intermediate tensors that the backward pass does not need are released on return. */
   call(...inputs: Inputs): Output {
-    return scope(this.constructor.name, () => this.forward(...inputs));
+    const outer = outermost;
+    if (outer && isRecording()) outer.#tellUnlisted(this);
+    outermost ??= this;
+    try {
+      return scope(this.constructor.name, () => this.forward(...inputs));
+    } finally {
+      outermost = outer;
+    }
   }
 
   /** True while training; modules that behave otherwise in evaluation ask it. */
@@ -71,7 +82,11 @@ export abstract class Module<Inputs extends readonly unknown[] = [Tensor], Outpu
     return this.#setTraining(false);
   }
 
-  /** Every parameter with its path, such as `blocks.0.attention.query.weight`; a shared one is listed once. */
+  /**
+   * Every parameter with its path, such as `blocks.0.attention.query.weight`; a shared one is listed once.
+   *
+   * @throws ArgumentError where two have one path, such as those under the keys 1 and '1' of a Map.
+   */
   namedParameters(): Map<string, Parameter> {
     const found = new Map<string, Parameter>();
     const seen = new Set<unknown>();
@@ -80,7 +95,7 @@ export abstract class Module<Inputs extends readonly unknown[] = [Tensor], Outpu
         if (seen.has(value)) return;
         seen.add(value);
         value.rename(path);
-        found.set(path, value);
+        put(found, path, value);
       } else {
         for (const [name, child] of childrenOf(value, seen)) visit(child, path === '' ? name : `${path}.${name}`);
       }
@@ -94,7 +109,7 @@ export abstract class Module<Inputs extends readonly unknown[] = [Tensor], Outpu
     const found = new Map<string, Module<never, unknown>>();
     const seen = new Set<unknown>();
     const visit = (value: unknown, path: string): void => {
-      if (value instanceof Module && !seen.has(value)) found.set(path, value);
+      if (value instanceof Module && !seen.has(value)) put(found, path, value);
       for (const [name, child] of childrenOf(value, seen)) visit(child, path === '' ? name : `${path}.${name}`);
     };
     visit(this, '');
@@ -116,15 +131,17 @@ export abstract class Module<Inputs extends readonly unknown[] = [Tensor], Outpu
    * @param without parameters that are left out.
    */
   async stateDict(without: ReadonlySet<Parameter> = new Set()): Promise<StateDict> {
-    const state: StateDict = {};
+    // Pairs, as a name may be `__proto__`.
+    const entries: [string, StateDict[string]][] = [];
     for (const [name, parameter] of this.namedParameters()) {
       if (without.has(parameter)) continue;
       const { shape, dtype } = parameter.original ?? parameter;
       const data = await (parameter.original ?? parameter).data();
-      state[name] = dtype === 'bf16' ? { shape, data, dtype } : { shape, data };
+      entries.push([name, dtype === 'bf16' ? { shape, data, dtype } : { shape, data }]);
     }
-    for (const [name, value] of this.#namedConstants()) state[name] = { shape: [], data: Float64Array.of(value) };
-    return state;
+    for (const [name, value] of this.#namedConstants())
+      entries.push([name, { shape: [], data: Float64Array.of(value) }]);
+    return Object.fromEntries(entries);
   }
 
   /**
@@ -136,6 +153,7 @@ export abstract class Module<Inputs extends readonly unknown[] = [Tensor], Outpu
    * nothing is written then.
    */
   loadStateDict(state: StateDict, without: ReadonlySet<Parameter> = new Set()): void {
+    checkStateDict('loadStateDict', state);
     const parameters = new Map([...this.namedParameters()].filter(([, parameter]) => !without.has(parameter)));
     const constants = this.#namedConstants();
     const merged = [...parameters].find(([, { original }]) => original !== null);
@@ -155,10 +173,9 @@ export abstract class Module<Inputs extends readonly unknown[] = [Tensor], Outpu
     }
     for (const [name, parameter] of parameters) {
       const { shape, data } = state[name];
-      if (!sameShape(shape, parameter.shape) || data.length !== parameter.size) {
+      if (!sameShape(shape, parameter.shape)) {
         throw new ShapeError(
-          `loadStateDict: ${name} has shape ${formatShape(parameter.shape)}, the state ${formatShape(shape)} with ` +
-            `${data.length} values`,
+          `loadStateDict: ${name} has shape ${formatShape(parameter.shape)}, the state ${formatShape(shape)}`,
         );
       }
       if (parameter.dtype !== 'bf16' || state[name].dtype === 'bf16' || holdsBFloat16(data)) continue;
@@ -185,7 +202,24 @@ export abstract class Module<Inputs extends readonly unknown[] = [Tensor], Outpu
       for (const [name, value] of Object.entries(module.constants()))
         found.set(path === '' ? name : `${path}.${name}`, value);
     }
+    const taken = [...this.namedParameters().keys()].find((name) => found.has(name));
+    if (taken !== undefined)
+      throw new ArgumentError(`constants: '${taken}' is a parameter too (allowed: another name)`);
     return found;
+  }
+
+  /** Warns, once, where a module called in this one would not be trained with it: in a field written `#field`, say. */
+  #tellUnlisted(called: Module<never, unknown>): void {
+    if (this.#listed.has(called)) return;
+    for (const each of this.namedModules().values()) this.#listed.add(each);
+    if (this.#listed.has(called)) return;
+    this.#listed.add(called);
+    const own = new Set(this.parameters());
+    if (called.parameters().every((each) => each.isFrozen || own.has(each))) return;
+    platform.warn(
+      `${this.constructor.name}: it calls a ${called.constructor.name} that it does not hold where parameters are looked for, so that ` +
+        'parameters(), stateDict() and eval() leave it out. Properties, arrays, Maps and plain objects are; fields written #field are not',
+    );
   }
 
   #setTraining(training: boolean): this {
@@ -199,14 +233,13 @@ export abstract class Module<Inputs extends readonly unknown[] = [Tensor], Outpu
   }
 }
 
-/** The state dictionary that a checkpoint holds. @throws FileFormatError where it is none, naming `what`. */
-export function stateDictFrom(what: string, saved: Saved | undefined): StateDict {
-  const entries = Object.entries(savedObject(what, saved)).map(([name, value]): [string, StateDict[string]] => {
-    const { shape, data } = savedObject(`${what}: ${name}`, value);
-    const extents = savedList(`${what}: ${name}`, shape).map((extent) => savedNumber(`${what}: ${name}`, extent));
-    return [name, { shape: extents, data: savedArray(`${what}: ${name}`, data) }];
-  });
-  return Object.fromEntries(entries);
+/** @throws ArgumentError where something else has the path: one of the two would be neither trained nor saved. */
+function put<T extends object>(found: Map<string, T>, path: string, value: T): void {
+  if (!found.has(path)) found.set(path, value);
+  else
+    throw new ArgumentError(
+      `${value.constructor.name}: two of one model have the path '${path}' (allowed: keys of Maps and properties that differ as texts)`,
+    );
 }
 
 /** The entries in which parameters and modules are looked for, unless `value` was seen before. */

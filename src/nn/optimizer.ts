@@ -205,15 +205,15 @@ export abstract class Optimizer {
   async stateDict(): Promise<OptimizerState> {
     if (this.#steps > 0) await this.report();
     const named = this.#byName();
-    const state: OptimizerState = { steps: this.#steps, parameters: {} };
+    const parameters: [string, OptimizerState['parameters'][string]][] = [];
     for (const [name, parameter] of named) {
       const own = this.#state.get(parameter);
       if (!own) continue;
       const tensors: NumericArray[] = [];
       for (const each of own.tensors) tensors.push(await each.data());
-      state.parameters[name] = { steps: own.steps, tensors };
+      parameters.push([name, { steps: own.steps, tensors }]);
     }
-    return state;
+    return { steps: this.#steps, parameters: Object.fromEntries(parameters) };
   }
 
   /**

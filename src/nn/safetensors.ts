@@ -1,9 +1,9 @@
 /** Tensors in a file: the safetensors format. */
 import { roundToBFloat16, widenBFloat16 } from '../tensor/bfloat16.ts';
 import { type NumericArray, typedArray } from '../tensor/dtype.ts';
-import { FileFormatError } from '../tensor/errors.ts';
+import { ArgumentError, FileFormatError } from '../tensor/errors.ts';
 import { formatShape, sizeOf } from '../tensor/shape.ts';
-import type { StateDict } from './module.ts';
+import { checkStateDict, type StateDict } from './state-dict.ts';
 
 /** Bits of an element by dtype, in the order of the format: a file holds the last of them first. */
 const bitsPerElement = {
@@ -63,8 +63,11 @@ const broken = (what: string) => new FileFormatError(`safetensors: ${what}`);
  * endian), the header (JSON: name → dtype, shape, place), then the values, little endian.
  *
  * @param metadata free text by name, in the header.
+ * @throws ArgumentError for what is no state, or metadata that are no texts; ShapeError for values that do not fill their shape.
  */
 export function writeSafetensors(state: StateDict, metadata: Readonly<Record<string, string>> = {}): Uint8Array {
+  checkStateDict('writeSafetensors', state);
+  checkMetadata(metadata);
   const tensors = Object.entries(state).map(([name, { shape, data, dtype }]) => {
     const isNarrow = dtype === 'bf16';
     return {
@@ -84,6 +87,14 @@ export function writeSafetensors(state: StateDict, metadata: Readonly<Record<str
   return bytes;
 }
 
+function checkMetadata(metadata: unknown): void {
+  const isPlain = typeof metadata === 'object' && metadata !== null && !Array.isArray(metadata);
+  const other = isPlain ? Object.entries(metadata).find(([, text]) => typeof text !== 'string') : null;
+  if (isPlain && !other) return;
+  const found = other ? `${other[0]} of the metadata is ${String(other[1])}` : `the metadata are ${String(metadata)}`;
+  throw new ArgumentError(`writeSafetensors: ${found} (allowed: texts by name)`);
+}
+
 /** A tensor that is to be written. */
 export interface TensorToStore {
   readonly name: string;
@@ -94,11 +105,14 @@ export interface TensorToStore {
 /**
  * The header of a file, its length in front, and the order in which the values follow it: the widest dtypes first, which
  * keeps all of them aligned, then by name.
+ *
+ * @throws FileFormatError for the one name that the format keeps to itself.
  */
 export function layOut<T extends TensorToStore>(
   tensors: readonly T[],
   metadata: Readonly<Record<string, string>> = {},
 ): { header: Uint8Array; order: T[] } {
+  if (tensors.some(({ name }) => name === metadataKey)) throw broken(`no tensor can be called ${metadataKey}`);
   const rank = ({ dtype }: T) => storedDTypes.indexOf(dtype);
   const order = tensors.toSorted((a, b) => rank(b) - rank(a) || compareAsUtf8(a.name, b.name));
   let end = 0;
@@ -125,9 +139,14 @@ function compareAsUtf8(a: string, b: string): number {
 /**
  * Reads what `writeSafetensors`, or another library, wrote. 16-bit floats become f32 and small integers i32, exactly.
  *
- * @throws FileFormatError that says what is wrong: a length, a dtype, a place beyond the end.
+ * @throws FileFormatError that says what is wrong: a length, a dtype, a place beyond the end; ArgumentError for what are no bytes.
  */
 export function readSafetensors(bytes: Uint8Array): { state: StateDict; metadata: Record<string, string> } {
+  if (!(bytes instanceof Uint8Array)) {
+    throw new ArgumentError(
+      `readSafetensors: the bytes are ${typeof bytes} (allowed: a Uint8Array, such as readFileSync gives)`,
+    );
+  }
   const start = headerLengthBytes + headerLengthOf(bytes, bytes.length);
   const header = parseHeader(bytes.subarray(headerLengthBytes, start), bytes.length - start);
   const entries = [...header.tensors].map(([name, stored]): [string, StateDict[string]] => {

@@ -100,11 +100,11 @@ export class SumWatch {
 
   /** What is kept, by the names of the parameters: the part of a checkpoint that belongs to whoever watches. */
   async state(): Promise<Saved> {
-    const state: Record<string, Saved> = {};
+    const state: [string, Saved][] = [];
     for (const [parameter, { tensor, step }] of this.#companions) {
-      state[parameter.name] = { step, data: await tensor.data() };
+      state.push([parameter.name, { step, data: await tensor.data() }]);
     }
-    return state;
+    return Object.fromEntries(state);
   }
 
   /**

@@ -1,7 +1,7 @@
 /** Checkpoints as files: one safetensors file each, which appears whole or not at all; the last few are kept. */
-import type { StateDict } from '../nn/module.ts';
 import { readSafetensors, writeSafetensors } from '../nn/safetensors.ts';
 import type { Saved } from '../nn/saved.ts';
+import type { StateDict } from '../nn/state-dict.ts';
 import { ArgumentError, FileFormatError } from '../tensor/errors.ts';
 import { platform } from '../tensor/platform/platform.ts';
 

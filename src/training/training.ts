@@ -5,11 +5,12 @@ import { noGrad } from '../autograd/record.ts';
 import type { Policy } from '../grades/policy.ts';
 import { ParameterRegistry } from '../grades/registry.ts';
 import { Dropout } from '../nn/dropout.ts';
-import { type Module, stateDictFrom } from '../nn/module.ts';
+import type { Module } from '../nn/module.ts';
 import { type Optimizer, optimizerStateFrom } from '../nn/optimizer.ts';
 import type { Parameter } from '../nn/parameter.ts';
 import { type Saved, savedList, savedNumber, savedObject } from '../nn/saved.ts';
 import type { Schedule } from '../nn/schedule.ts';
+import { stateDictFrom } from '../nn/state-dict.ts';
 import type { Device } from '../tensor/device.ts';
 import { ArgumentError } from '../tensor/errors.ts';
 import { platform } from '../tensor/platform/platform.ts';
@@ -189,8 +190,8 @@ export class Training {
     const { model, optimizer } = this.options;
     const policies: Saved[] = [];
     for (const policy of this.#policies) policies.push((await policy.state?.()) ?? null);
-    const others: Record<string, Saved> = {};
-    for (const [name, each] of this.#stateful()) others[name] = await each.state();
+    const others: [string, Saved][] = [];
+    for (const [name, each] of this.#stateful()) others.push([name, await each.state()]);
     return {
       step: this.#step,
       firstLoss: this.#firstLoss,
@@ -201,7 +202,7 @@ export class Training {
       optimizer: { ...(await optimizer.stateDict()) },
       learningRate: optimizer.learningRate,
       policies,
-      others,
+      others: Object.fromEntries(others),
     };
   }
 

@@ -1,5 +1,7 @@
-import { afterEach, describe, expect, test } from 'vitest';
+import { join } from 'node:path';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import {
+  AdamW,
   ArgumentError,
   type Device,
   Embedding,
@@ -7,15 +9,25 @@ import {
   Module,
   mul,
   noGrad,
+  PaperVersion3,
   Parameter,
+  ParameterRegistry,
   Random,
+  readCheckpoint,
+  readSafetensors,
+  Sequential,
   ShapeError,
   type StateDict,
   step,
   type Tensor,
+  Training,
   tensor,
+  writeCheckpoint,
+  writeSafetensors,
 } from '../../src/index.ts';
+import { platform } from '../../src/tensor/platform/platform.ts';
 import { cpu, onEachDevice } from '../devices.ts';
+import { temporaryFolder } from '../temporary-folder.ts';
 import { releaseMade, tinyBatch, tinyModel } from './tiny.ts';
 
 afterEach(releaseMade);
@@ -221,6 +233,130 @@ describe('where parameters are found and what they are called', () => {
     const model = new Nested();
     expect([...model.namedParameters().keys()]).toEqual(['parts.first.factor', 'parts.others.0.factor']);
     expect(model.eval().parts.others[0].training).toBe(false);
+  });
+
+  test('in maps and sets; a field written #field hides what it holds, and that is told where it is called', () => {
+    class Hiding extends Module {
+      readonly byName = new Map<string | number, Module>([
+        ['first', new Scale(factor())],
+        [2, new Scale(factor())],
+      ]);
+      readonly several = new Set([new Scale(factor())]);
+      readonly #hidden = new Scale(factor());
+      readonly #frozen = new Scale(factor());
+
+      constructor() {
+        super();
+        this.#frozen.factor.freeze();
+      }
+
+      forward(x: Tensor): Tensor {
+        const layers = [...this.byName.values(), ...this.several, this.#hidden, this.#frozen];
+        return layers.reduce((value, layer) => layer.call(value), x);
+      }
+    }
+    const warn = vi.spyOn(platform, 'warn').mockImplementation(() => {});
+    const model = new Hiding();
+    expect([...model.namedParameters().keys()]).toEqual(['byName.first.factor', 'byName.2.factor', 'several.0.factor']);
+    const x = tensor([1], { device: cpu });
+    noGrad(() => model.call(x));
+    expect(warn).not.toHaveBeenCalled();
+    for (let i = 0; i < 3; i++) new Sequential(model).call(x);
+    model.call(x);
+    expect(warn.mock.calls.map(([text]) => text.slice(0, 40))).toEqual([
+      'Sequential: it calls a Scale that it doe',
+      'Sequential: it calls a Scale that it doe',
+      'Sequential: it calls a Scale that it doe',
+      'Hiding: it calls a Scale that it does no',
+    ]);
+    warn.mockRestore();
+  });
+
+  test.each([
+    [
+      'keys that are one text',
+      () =>
+        new Map<unknown, Module>([
+          [1, new Scale(factor())],
+          ['1', new Scale(factor())],
+        ]),
+    ],
+    [
+      'keys that are objects',
+      () =>
+        new Map<unknown, Module>([
+          [{}, new Scale(factor())],
+          [{}, new Scale(factor())],
+        ]),
+    ],
+    ['a key that looks like a path', () => ({ 'a.factor': factor(), a: new Scale(factor()) })],
+    [
+      'modules without parameters',
+      () =>
+        new Map<unknown, Module>([
+          [1, new Sequential()],
+          ['1', new Sequential()],
+        ]),
+    ],
+  ])('two with one path are refused, as one of them would be lost: %s', (_, parts) => {
+    class Holder extends Scale {
+      readonly parts = parts();
+    }
+    const model = new Holder(factor());
+    const list = () => [model.namedParameters(), model.namedModules()];
+    expect(list).toThrow(ArgumentError);
+    expect(list).toThrow(/two of one model have the path 'parts\./);
+  });
+
+  test('a constant is not called as a parameter is', async () => {
+    class Constant extends Scale {
+      override constants() {
+        return { factor: 1 };
+      }
+    }
+    await expect(new Constant(factor()).stateDict()).rejects.toThrow("constants: 'factor' is a parameter too");
+  });
+
+  test('names that objects have of themselves are names like others', async () => {
+    const names = ['constructor', '__proto__', 'toString', 'hasOwnProperty', 'length', ''];
+    class Odd extends Module {
+      override namedParameters() {
+        return this.own;
+      }
+      readonly own = new Map(
+        names.map((name) => {
+          const parameter = factor();
+          parameter.rename(name);
+          return [name, parameter];
+        }),
+      );
+
+      forward(x: Tensor): Tensor {
+        return [...this.own.values()].reduce((value, each) => mul(value, each), x);
+      }
+    }
+    const path = join(temporaryFolder(), 'odd.safetensors');
+    const build = () => {
+      const model = new Odd();
+      const optimizer = new AdamW(model.parameters(), { learningRate: 0.1 });
+      const registry = new ParameterRegistry(model);
+      const policies = [new PaperVersion3(registry, optimizer, { steps: 3, threshold: 1e-9, watch: () => true })];
+      const loss = () => model.call(tensor([1], { device: cpu })).sum();
+      return { model, registry, training: new Training({ model, optimizer, steps: 3, registry, policies, loss }) };
+    };
+    const [first, second] = [build(), build()];
+    await first.training.advance();
+    first.registry.freeze(first.registry.get('__proto__'), { step: 1, reason: 'it is asked for' });
+    await writeCheckpoint(path, await first.training.save());
+    await second.training.restore(await readCheckpoint(path));
+    expect(second.registry.active().map(({ name }) => name)).toEqual(names.filter((name) => name !== '__proto__'));
+    for (const { training } of [first, second]) await training.run();
+    const [one, other] = [await first.model.stateDict(), await second.model.stateDict()];
+    expect(Object.keys(one).sort()).toEqual([...names].sort());
+    expect(Object.entries(other)).toEqual(Object.entries(one));
+    const { state } = readSafetensors(writeSafetensors(one));
+    expect(Object.keys(state).sort()).toEqual([...names].sort());
+    expect(() => second.model.loadStateDict({})).toThrow(/missing: constructor, __proto__, toString/);
   });
 
   test('a part that lists its own parameters does not rename them', () => {

@@ -1,6 +1,14 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { FileFormatError, readSafetensors, type StateDict, writeSafetensors } from '../../src/index.ts';
+import {
+  ArgumentError,
+  FileFormatError,
+  FrostgradError,
+  readSafetensors,
+  type StateDict,
+  tensor,
+  writeSafetensors,
+} from '../../src/index.ts';
 import { decodeTensor, headerLengthOf, parseHeader } from '../../src/nn/safetensors.ts';
 import { roundToBFloat16 } from '../../src/tensor/bfloat16.ts';
 
@@ -77,6 +85,32 @@ describe('a file that cannot be read says what is wrong', () => {
   ])('%s', (_, bytes, message) => {
     expect(() => readSafetensors(bytes)).toThrow(FileFormatError);
     expect(() => readSafetensors(bytes)).toThrow(message);
+  });
+});
+
+describe('what is no state is refused, and no broken file is written', () => {
+  const data = Float32Array.of(1, 2, 3);
+  test.each<[string, unknown, unknown, RegExp]>([
+    ['fewer values than the shape holds', { a: { shape: [2, 2], data } }, {}, /a of shape \[2, 2\] has 3 values/],
+    ['an extent of NaN', { a: { shape: [Number.NaN], data } }, {}, /a: shape \[NaN\] must hold/],
+    ['no shape', { a: { data } }, {}, /a: shape is null/],
+    ['a plain list of values', { a: { shape: [3], data: [1, 2, 3] } }, {}, /a is no entry of a state/],
+    ['bytes for values', { a: { shape: [3], data: new Uint8Array(3) } }, {}, /a is no entry of a state/],
+    ['another dtype', { a: { shape: [3], data, dtype: 'f16' } }, {}, /a has dtype f16/],
+    ['a tensor', { a: tensor([1]) }, {}, /a is no entry of a state/],
+    ['a Map', new Map([['a', { shape: [3], data }]]), {}, /the state is Map/],
+    ['nothing', null, {}, /the state is null/],
+    ['metadata that are no texts', { a: { shape: [3], data } }, { epoch: 3 }, /epoch of the metadata is 3/],
+    ['a text for metadata', { a: { shape: [3], data } }, 'epoch 3', /the metadata are epoch 3/],
+    ['the name that the format keeps to itself', { __metadata__: { shape: [3], data } }, {}, /called __metadata__/],
+  ])('%s', (_, state, metadata, message) => {
+    const write = () => Reflect.apply(writeSafetensors, undefined, [state, metadata]);
+    expect(write).toThrow(FrostgradError);
+    expect(write).toThrow(message);
+  });
+
+  test.each([['a text'], [null], [undefined], [[0]], [new ArrayBuffer(9)]])('%s is no file', (bytes) => {
+    expect(() => Reflect.apply(readSafetensors, undefined, [bytes])).toThrow(ArgumentError);
   });
 });
 

@@ -1,6 +1,7 @@
 /** Classic early stopping on a validation loss. */
-import { type Module, type StateDict, stateDictFrom } from '../../nn/module.ts';
+import type { Module } from '../../nn/module.ts';
 import { type Saved, savedList, savedNumber, savedNumberOrNull, savedObject } from '../../nn/saved.ts';
+import { type StateDict, stateDictFrom } from '../../nn/state-dict.ts';
 import { ArgumentError } from '../../tensor/errors.ts';
 import type { Policy } from '../policy.ts';
 
