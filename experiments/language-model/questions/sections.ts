@@ -9,6 +9,9 @@ const wordOfSection: Readonly<Record<string, string>> = {
   ...{ sound: 'sound', text: 'text', video: 'video', web: 'web' },
 };
 
+/** So many words at most: a longer text costs more to train on than it teaches. */
+const mostWords = 5;
+
 export const sections: Subject = {
   about: `to which of ${Object.keys(wordOfSection).length} sections of Debian a package belongs, by its description`,
   defaultPath: 'packages.txt',
@@ -25,6 +28,7 @@ export const sections: Subject = {
       const source = (fields.Source ?? fields.Package ?? '').split(' ')[0];
       if (description === undefined || sources.has(source)) continue;
       sources.add(source);
+      if (description.split(' ').length > mostWords) continue;
       if (Object.hasOwn(wordOfSection, fields.Section)) known.set(description, wordOfSection[fields.Section]);
     }
     return [...known].map(([question, right]) => ({ question, right }));

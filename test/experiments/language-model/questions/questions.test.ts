@@ -63,6 +63,7 @@ test('sections: one package of a source, described in English, in a section that
       record({ Package: 'chess', Section: 'games', 'Description-en': 'plays chess\n in the terminal' }),
       record({ Package: 'chess-data', Source: 'chess (1.2)', Section: 'games', Description: 'pieces' }),
       record({ Package: 'libchess', Source: 'another', Section: 'libs', Description: 'no section to ask for' }),
+      record({ Package: 'long', Section: 'games', Description: 'this says far more than is needed' }),
       record({ Package: 'post', Section: 'mail', Description: 'sends letters' }),
       record({ Package: 'sums', Section: 'math', Description: 'adds numbers' }),
     ].join('\n\n'),
