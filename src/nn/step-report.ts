@@ -49,12 +49,6 @@ const reportKernel = kernel({
   },
 });
 
-/** A sum that has a row of its own, because the pass over the gradient computes another one already. */
-interface ExtraRow {
-  readonly watch: SumWatch;
-  readonly parameter: Parameter;
-}
-
 /** A gradient, dense, and the passes over it. */
 interface PlannedGradient {
   readonly parameter: Parameter;
@@ -77,15 +71,15 @@ interface PlannedGradient {
  */
 export class StepReporter {
   readonly #rows: ReadonlyMap<Parameter, number>;
-  /** Row 0: (scale, skip, norm, loss), which the optimizer's kernels read; one row for each parameter; then the extra ones. */
+  /** Row 0: (scale, skip, norm, loss), which the optimizer's kernels read; one row for each parameter; then the extra ones, of sums that no pass over a gradient computes beside others. */
   #report: Tensor;
   #partials: Tensor;
   readonly #noLoss: Tensor;
   /** Bound where a kernel has nothing to read or write. */
   readonly #nothing: Tensor;
   readonly #watches = new Set<SumWatch>();
-  /** Rows beyond those of the parameters; null where a watch has given one back. */
-  readonly #extraRows: (ExtraRow | null)[] = [];
+  /** Given out in this step, so that a step counts the same operations after a restart. */
+  #extraRows = 0;
   /** Parameters whose rows hold the sums of a gradient. */
   readonly #measured = new Set<Parameter>();
   /** Row of each sum that was measured in this step. */
@@ -115,12 +109,7 @@ export class StepReporter {
     if (stranger) {
       throw new ArgumentError(`watch: the optimizer does not train ${stranger.name}, so ${sum.name} cannot be summed`);
     }
-    const watch = new SumWatch(sum, parameters, (ended) => {
-      this.#watches.delete(ended);
-      this.#extraRows.forEach((row, i) => {
-        if (row?.watch === ended) this.#extraRows[i] = null;
-      });
-    });
+    const watch = new SumWatch(sum, parameters, (ended) => this.#watches.delete(ended));
     this.#watches.add(watch);
     return watch;
   }
@@ -133,8 +122,9 @@ export class StepReporter {
    */
   measure(step: number, loss: Tensor | null, maxNorm: number): ReadonlyMap<Parameter, Tensor> {
     const denseLoss = loss && dense(loss);
+    this.#extraRows = 0;
     const planned = [...this.#rows].flatMap(([parameter, row]) => this.#planned(parameter, row, step));
-    this.#reserveRows();
+    this.#reserve(this.#extraRows + this.#requestedChanges().length);
     this.#step = step;
     this.#reading = null;
     this.#places = [];
@@ -148,7 +138,7 @@ export class StepReporter {
   finish(): void {
     const changes = this.#requestedChanges();
     for (const { watch, parameter, companion } of changes) {
-      const row = this.#extraRow(watch, parameter);
+      const row = this.#extraRow();
       const pass = { values: parameter, formula: watch.sum, companion, inHalves: false, row };
       this.#pass(parameter, { ...pass, storesCompanion: true, isSumOnly: true });
       this.#places.push({ watch, parameter, row });
@@ -224,7 +214,7 @@ export class StepReporter {
     // The last pass is the one that sums the halves, so it comes after those that read them.
     const passes = wanted.map((plan, i) => {
       const isLast = i === wanted.length - 1;
-      return { ...plan, isSumOnly: !isLast, row: isLast ? row : this.#extraRow(plan.watch, parameter) };
+      return { ...plan, isSumOnly: !isLast, row: isLast ? row : this.#extraRow() };
     });
     return [{ parameter, values: dense(gradient), inHalves, row, passes }];
   }
@@ -255,10 +245,6 @@ export class StepReporter {
     });
   }
 
-  #reserveRows(): void {
-    for (const { watch, parameter } of this.#requestedChanges()) this.#extraRow(watch, parameter);
-  }
-
   #pass(
     { size: count }: { size: number },
     pass: Omit<Parameters<typeof measure>[0], 'count' | 'partials' | 'nothing'>,
@@ -267,7 +253,7 @@ export class StepReporter {
   }
 
   #reduce(loss: Tensor | null, maxNorm: number, keepsHead: boolean): void {
-    const rows = this.#rows.size + this.#extraRows.length;
+    const rows = this.#rows.size + this.#extraRows;
     scope('report', () =>
       dispatch(reportKernel, {
         operands: { partials: this.#partials, loss: loss ?? this.#noLoss, report: this.#report },
@@ -278,18 +264,12 @@ export class StepReporter {
     );
   }
 
-  /** The row of a sum beyond the first of its parameter; the tensors grow where there is none yet. */
-  #extraRow(watch: SumWatch, parameter: Parameter): number {
-    const known = this.#extraRows.findIndex((row) => row?.watch === watch && row.parameter === parameter);
-    if (known >= 0) return this.#rows.size + known;
-    const free = this.#extraRows.indexOf(null);
-    const index = free >= 0 ? free : this.#extraRows.length;
-    if (free < 0) this.#grow(2 * (index + 1));
-    this.#extraRows[index] = { watch, parameter };
-    return this.#rows.size + index;
+  /** A row beyond those of the parameters. */
+  #extraRow(): number {
+    return this.#rows.size + this.#extraRows++;
   }
 
-  #grow(extraRows: number): void {
+  #reserve(extraRows: number): void {
     const rows = this.#rows.size + extraRows;
     const grown = (old: Tensor, shape: readonly number[]): Tensor => {
       if (old.shape[0] >= shape[0]) return old;
