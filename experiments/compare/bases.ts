@@ -134,14 +134,14 @@ function readBase(file: string, onProgress: (message: string) => void): StateDic
   }
 }
 
-/** Null where there is none, or a failing disk has damaged it. */
-async function newest(checkpoint: string, onProgress: (message: string) => void): Promise<Saved | null> {
-  if (!existsSync(checkpoint)) return null;
+/** A checkpoint; null where there is none, or a failing disk has damaged it. */
+export async function readIfWhole(path: string, onDamage: (reason: string) => void = () => {}): Promise<Saved | null> {
+  if (!existsSync(path)) return null;
   try {
-    return await readCheckpoint(checkpoint);
+    return await readCheckpoint(path);
   } catch (error) {
     if (!(error instanceof FileFormatError)) throw error;
-    onProgress(`${checkpoint} cannot be used, the base is trained from its first step (${error.message})`);
+    onDamage(error.message);
     return null;
   }
 }
@@ -164,7 +164,9 @@ async function pretrain(
       return crossEntropy(model.call(rows.slice([0, 0], [batch, windowLength])), targets);
     },
   });
-  const saved = await newest(checkpoint, onProgress);
+  const saved = await readIfWhole(checkpoint, (reason) =>
+    onProgress(`${checkpoint} cannot be used, the base is trained from its first step (${reason})`),
+  );
   if (saved !== null) await training.restore(saved);
   let loss = Number.NaN;
   await training.run({

@@ -16,6 +16,7 @@ import {
 import { armNames, userArms } from './arms.ts';
 import { type LengthFactor, lengthFactors, reportSeeds, tuningTasks } from './protocol.ts';
 import { type TaskName, taskNames } from './tasks.ts';
+import { mostStepsLost } from './under-way.ts';
 import { armNameOf } from './user-policy.ts';
 
 const command = 'npm run compare';
@@ -23,7 +24,7 @@ const command = 'npm run compare';
 /** What the comparison and the ablation have in common. */
 export const runOptions = {
   resume: flag({
-    help: 'go on after Ctrl-C with the run in --out, or with the newest unfinished one below runs/; seeds, lengths and signals may be added',
+    help: `go on after Ctrl-C or a kill with the run in --out, or with the newest unfinished one below runs/; what was made since the last checkpoint is made again, ${mostStepsLost} steps of each worker at most; seeds, lengths and signals may be added`,
   }),
   device: device(),
   out: text({
@@ -55,7 +56,7 @@ export function parseOptions(argv: readonly string[]) {
       "operations, and with the paper's own rules: the shape of the paper's tables 1 and 4, at the size of this machine.",
     notes:
       `Arms: ${armNames.join(', ')}.\n\nThresholds are chosen on ${tuningTasks.join(', ')} and judged on the other tasks. ` +
-      'Ctrl-C keeps the units that are done.',
+      'Ctrl-C keeps what is done.',
     argv,
     options: {
       tasks: listOf(oneOf(taskNames, {}), { placeholder: 'A,B', help: `of ${taskNames.join(', ')}   (default: all)` }),

@@ -60,7 +60,10 @@ interface Watching extends Policy {
 /** What a checkpoint holds of the record, as JSON. */
 interface Recorded {
   seconds: Run['seconds'];
+  validation: Run['validation'];
+  validationOperations: number;
   losses: Sample[];
+  memory: Sample[];
   checks: [number, [string, number][]][];
 }
 
@@ -211,17 +214,22 @@ export class Run {
 
   #recorded(): string {
     const checks = this.#checks.map(({ step, values }) => [step, [...values]]);
-    return JSON.stringify({ seconds: this.seconds, losses: this.#losses, checks });
+    return JSON.stringify({
+      ...{ seconds: this.seconds, validation: this.validation, validationOperations: this.#validationOperations },
+      ...{ losses: this.#losses, memory: this.#memory, checks },
+    });
   }
 
   #goOn(saved: string): void {
-    const { seconds, losses, checks }: Recorded = JSON.parse(saved);
+    const { seconds, validation, validationOperations, losses, memory, checks }: Recorded = JSON.parse(saved);
     Object.assign(this.seconds, seconds);
-    this.#losses.splice(0, Number.POSITIVE_INFINITY, ...losses);
-    this.#checks.splice(
-      0,
-      Number.POSITIVE_INFINITY,
-      ...checks.map(([step, values]) => ({ step, values: new Map(values) })),
+    this.#validationOperations = validationOperations;
+    replace(this.validation, validation);
+    replace(this.#losses, losses);
+    replace(this.#memory, memory);
+    replace(
+      this.#checks,
+      checks.map(([step, values]) => ({ step, values: new Map(values) })),
     );
   }
 
@@ -251,6 +259,10 @@ export class Run {
       }),
     }));
   }
+}
+
+function replace<T>(list: T[], by: readonly T[]): void {
+  list.splice(0, list.length, ...by);
 }
 
 /** Operations without those of validation. */

@@ -1,5 +1,7 @@
 /** The units of a run that are done: a file each, so that a run that was killed can be gone on with, and parts put together. */
 
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { type RunFolder, RunFolderError } from '../../command/run-folder.ts';
 import type { ArmResult } from './results.ts';
@@ -50,6 +52,17 @@ export class UnitStore<OwnUnit extends object, Result> {
   /** @throws RunFolderError where it cannot be written. */
   save(unit: OwnUnit, results: readonly Result[]): void {
     this.folder.writeJson(this.#fileOf(unit), { unit, results });
+    this.removeCheckpoint(unit);
+  }
+
+  /** The file that keeps a unit on its way, until it is saved. */
+  checkpointOf(unit: OwnUnit): string {
+    return join(this.folder.path, `${this.#kind.key(unit)}.checkpoint`);
+  }
+
+  /** A kill right after the unit was saved leaves it. */
+  removeCheckpoint(unit: OwnUnit): void {
+    rmSync(this.checkpointOf(unit), { force: true });
   }
 
   /**

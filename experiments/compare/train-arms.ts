@@ -1,11 +1,13 @@
 /** Trains the arms of one task, seed and schedule. */
 
 import { LoadMeter } from '../../command/load-meter.ts';
+import { savedObject } from '../../src/nn/saved.ts';
 import { type Arm, type Given, paperArms, paperPolicy } from './arms.ts';
 import { quantile } from './bootstrap.ts';
 import { calibration, noisePerturbation } from './protocol.ts';
 import type { ArmResult } from './results.ts';
 import { Run, type RunSource, trainingOperations } from './run.ts';
+import { UnderWay } from './under-way.ts';
 
 export interface ArmsOptions extends RunSource, Omit<Given, 'ofRule'> {
   table: readonly Arm[];
@@ -26,21 +28,23 @@ const warmUpSteps = 3;
  * Each arm is a training of its own from its first step. The rules come first, then the whole arm, which is looked at, without
  * changing a bit of it, where it has used the operations of each; then all that needs both.
  */
-export async function trainArms(options: ArmsOptions): Promise<ArmResult[]> {
+export async function trainArms(options: ArmsOptions, underWay = UnderWay.unkept()): Promise<ArmResult[]> {
   const ofKind = options.table.filter(({ adapters }) => adapters === options.adapters);
   const wanted = ofKind.filter(({ name }) => options.arms.includes(name));
   const isNeeded = ({ name }: Arm) => wanted.some((arm) => arm.name === name || arm.rule === name);
-  const done = new Map<string, ArmResult>();
+  const { done } = underWay;
   for (const rule of ofKind.filter((arm) => arm.role === 'rule' && isNeeded(arm))) {
-    done.set(rule.name, await trainArm(rule, options, null, null));
+    if (!done.has(rule.name)) done.set(rule.name, await trainArm(rule, options, underWay));
   }
   const whole = ofKind.find(({ role }) => role === 'whole');
   const needsWhole = wanted.some((arm) => arm === whole || arm.rule !== undefined);
   const plainStops = wanted.filter(({ role }) => role === 'plain stop');
-  const full = whole && needsWhole ? await trainWhole(whole, options, plainStops, done) : null;
+  const full =
+    whole && needsWhole ? (done.get(whole.name) ?? (await trainWhole(whole, options, plainStops, underWay))) : null;
   for (const arm of wanted) {
     if (done.has(arm.name)) continue;
-    done.set(arm.name, await trainArm(arm, options, done.get(arm.rule ?? '') ?? null, full));
+    const ofRule = done.get(arm.rule ?? '') ?? null;
+    done.set(arm.name, await trainArm(arm, options, underWay, { ofRule, full }));
   }
   return wanted.flatMap(({ name }) => done.get(name) ?? []);
 }
@@ -50,13 +54,14 @@ async function trainWhole(
   whole: Arm,
   options: ArmsOptions,
   plainStops: readonly Arm[],
-  done: Map<string, ArmResult>,
+  underWay: UnderWay,
 ): Promise<ArmResult> {
+  const { done } = underWay;
   let due = plainStops.flatMap((arm) => {
     const ofRule = done.get(arm.rule ?? '');
-    return ofRule ? [{ arm: arm.name, operations: trainingOperations(ofRule) }] : [];
+    return ofRule && !done.has(arm.name) ? [{ arm: arm.name, operations: trainingOperations(ofRule) }] : [];
   });
-  const full = await trainArm(whole, options, null, null, async (run) => {
+  const full = await trainArm(whole, options, underWay, {}, async (run) => {
     const reached = due.filter(({ operations }) => trainingOperations(run) >= operations);
     for (const { arm } of reached) done.set(arm, await run.describe(arm, options.length));
     due = due.filter((each) => !reached.includes(each));
@@ -69,8 +74,8 @@ async function trainWhole(
 async function trainArm(
   { name, wholeScheduleAtRate: rate, policy, perturbed }: Arm,
   options: ArmsOptions,
-  ofRule: ArmResult | null,
-  full: ArmResult | null,
+  underWay: UnderWay,
+  { ofRule = null, full = null }: { ofRule?: ArmResult | null; full?: ArmResult | null } = {},
   onStep?: (run: Run) => unknown,
 ): Promise<ArmResult> {
   const { length, learningRate, steps, part, timed } = options;
@@ -86,12 +91,14 @@ async function trainArm(
     perturb: perturbed ? noisePerturbation : 0,
     policies: (run) => (policy ? [policy(run, { ...options, ofRule })] : []),
   });
+  await underWay.goOn(name, run);
   const meter = new LoadMeter();
   await run.train({
     limit,
-    onStep() {
+    async onStep() {
       run.recordMemory();
-      return onStep?.(run);
+      await onStep?.(run);
+      await underWay.afterStep(name, run);
     },
   });
   await run.end();
@@ -112,10 +119,20 @@ async function warmUp(source: RunSource): Promise<void> {
  * One full run that every rule of the paper watches, with a threshold that nothing falls below. τ, the threshold in its results, is
  * the median of the watched matrices at the share of the schedule that the protocol names.
  */
-export async function calibrate(source: RunSource): Promise<ArmResult[]> {
+export async function calibrate(source: RunSource, underWay = UnderWay.unkept()): Promise<ArmResult[]> {
   const at = Math.round(calibration.share * source.steps);
   const thresholds = new Map<string, number>();
+  const arm = 'full';
   const run = await Run.start(source, {
+    state: {
+      thresholds: {
+        state: () => Object.fromEntries(thresholds),
+        restore(saved) {
+          for (const [rule, threshold] of Object.entries(savedObject(arm, saved)))
+            thresholds.set(rule, Number(threshold));
+        },
+      },
+    },
     policies: (run) =>
       paperArms.map((arm) => {
         const rule = paperPolicy(arm, run, Number.MIN_VALUE);
@@ -125,9 +142,10 @@ export async function calibrate(source: RunSource): Promise<ArmResult[]> {
         return rule;
       }),
   });
-  await run.train();
+  await underWay.goOn(arm, run);
+  await run.train({ onStep: () => underWay.afterStep(arm, run) });
   await run.end();
-  const result = await run.describe('full', 1, 'validation');
+  const result = await run.describe(arm, 1, 'validation');
   run.release();
   return [...thresholds].map(([arm, threshold]) => ({ ...result, arm, threshold, signals: [] }));
 }

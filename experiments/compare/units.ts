@@ -8,6 +8,7 @@ import type { ArmResult } from './results.ts';
 import type { BaseName } from './tasks/task.ts';
 import { loadTask, type TaskName } from './tasks.ts';
 import { calibrate, trainArms } from './train-arms.ts';
+import { UnderWay } from './under-way.ts';
 import { armNameOf, loadPolicy } from './user-policy.ts';
 
 /** What the arms of a phase are scored on, and whether each runs alone so that its time is taken. */
@@ -30,7 +31,7 @@ export interface Rules {
   policy: string | null;
 }
 
-/** Arms on one task with one seed and schedule. What ran of it when it was interrupted runs again. It travels as JSON. */
+/** Arms on one task with one seed and schedule. It travels as JSON. */
 export interface Unit extends Rules {
   phase: keyof typeof phases;
   task: TaskName;
@@ -81,12 +82,17 @@ export class UnitRunner {
     this.#options = bases;
   }
 
-  /** @param onStep called after each training step of any arm. */
-  async perform(unit: Unit, onStep: () => void): Promise<ArmResult[]> {
+  /**
+   * @param checkpoint the file that keeps what the unit comes to on its way.
+   * @param onStep called after each training step of any arm.
+   * @throws FileWriteError where it cannot be kept.
+   */
+  async perform(unit: Unit, checkpoint: string, onStep: () => void): Promise<ArmResult[]> {
     const task = loadTask(unit.task);
     const source = { ...unit, task, device: this.#device, base: await this.base(task.base), onStep };
-    if (unit.phase === 'calibration') return calibrate(source);
-    return trainArms({ ...source, ...phases[unit.phase], table: await tableOf(unit) });
+    const underWay = await UnderWay.open(checkpoint, unit);
+    if (unit.phase === 'calibration') return calibrate(source, underWay);
+    return trainArms({ ...source, ...phases[unit.phase], table: await tableOf(unit) }, underWay);
   }
 
   base(name: BaseName, onProgress?: (message: string) => void): Promise<StateDict> {

@@ -105,7 +105,9 @@ export class Work {
     const results = new Map<Unit, readonly ArmResult[]>();
     for (const unit of units) {
       const known = store.load(unit);
-      if (known) results.set(unit, known);
+      if (!known) continue;
+      results.set(unit, known);
+      store.removeCheckpoint(unit);
     }
     const open = units.filter((unit) => !results.has(unit));
     if (open.length === 0) return units.flatMap((unit) => results.get(unit) ?? []);
@@ -131,6 +133,7 @@ export class Work {
     const goOn = `Go on with: npm run ${command} -- --out ${store.folder.path} --resume (and the same options)`;
     const working = performUnits(open, {
       ...{ deviceKind: device.kind, bases: this.#bases, workers: sideBySide, signal: this.#interrupt.signal },
+      checkpointOf: (unit) => store.checkpointOf(unit),
       onSteps: (unit, steps) => {
         underWay.set(unit, (underWay.get(unit) ?? 0) + steps);
         show();

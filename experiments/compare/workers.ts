@@ -1,25 +1,31 @@
 /** Trains units in processes of their own, a few at a time. */
 
 import { Child } from '../../command/child.ts';
+import { FileWriteError } from '../../src/index.ts';
 import type { Bases } from './bases.ts';
 import type { ArmResult } from './results.ts';
 import { type Unit, unitKey } from './units.ts';
 
 export interface ToWorker {
   unit: Unit;
+  checkpoint: string;
 }
 
 export type FromWorker =
   | { type: 'steps'; steps: number }
   | { type: 'done'; results: ArmResult[] }
-  | { type: 'failed'; reason: string };
+  | { type: 'failed'; reason: string }
+  /** No other unit could be kept either. */
+  | { type: 'unwritable'; reason: string };
 
 interface WorkOptions {
   deviceKind: 'webgpu' | 'cpu';
   bases: Bases;
   workers: number;
-  /** Ends all workers; what they were at is not kept. */
+  /** Ends all workers; what they were at goes on from its last checkpoint. */
   signal: AbortSignal;
+  /** The file that keeps a unit on its way. */
+  checkpointOf(unit: Unit): string;
   onSteps(unit: Unit, steps: number): void;
   /** Where it throws, every worker is let go, and so does `performUnits`. */
   onDone(unit: Unit, results: ArmResult[]): void;
@@ -39,6 +45,7 @@ type Outcome = { results: ArmResult[] } | { reason: string };
 /**
  * Performs units in the order given.
  *
+ * @throws FileWriteError where one cannot be kept.
  * @returns the units that failed, with the reason; the others are not held up by them.
  */
 export async function performUnits(units: readonly Unit[], options: WorkOptions): Promise<Failure[]> {
@@ -51,7 +58,7 @@ export async function performUnits(units: readonly Unit[], options: WorkOptions)
     try {
       for (let unit = waiting.shift(); unit && !signal.aborted; unit = waiting.shift()) {
         worker ??= new Child<FromWorker>(script, [options.deviceKind, JSON.stringify(options.bases)]);
-        const outcome = await performOne(worker, unit, signal, options.onSteps);
+        const outcome = await performOne(worker, unit, signal, options);
         if ('results' in outcome) options.onDone(unit, outcome.results);
         else if (!signal.aborted) failures.push({ unit, reason: outcome.reason });
         if (!worker.isConnected) worker = null;
@@ -72,12 +79,13 @@ async function performOne(
   worker: Worker,
   unit: Unit,
   signal: AbortSignal,
-  onSteps: WorkOptions['onSteps'],
+  { checkpointOf, onSteps }: WorkOptions,
 ): Promise<Outcome> {
-  const message: ToWorker = { unit };
+  const message: ToWorker = { unit, checkpoint: checkpointOf(unit) };
   worker.send(message);
   for await (const message of worker.messages(signal)) {
     if (message.type === 'steps') onSteps(unit, message.steps);
+    else if (message.type === 'unwritable') throw new FileWriteError(message.reason);
     else return message.type === 'done' ? { results: message.results } : { reason: message.reason };
   }
   return { reason: `the worker at ${unitKey(unit)}: ${worker.lastWords}` };
