@@ -2,7 +2,7 @@
 import type { Optimizer } from '../nn/optimizer.ts';
 import { type Saved, savedList, savedNumber, savedNumberOrNull, savedObject } from '../nn/saved.ts';
 import type { SumWatch } from '../nn/sum-watch.ts';
-import { ArgumentError, BackwardError } from '../tensor/errors.ts';
+import { ArgumentError } from '../tensor/errors.ts';
 import type { Policy } from './policy.ts';
 import { freezeLeftovers, isFrozen, type ParameterRegistry, type RegistryEntry, type Selector } from './registry.ts';
 import { entrySums } from './signals/entry-sums.ts';
@@ -17,6 +17,7 @@ import {
   isShareAboveNothing,
   isWholeNumber,
   watchedEntries,
+  withoutGradient,
 } from './watching.ts';
 
 /** Shares are parts of the schedule, so that one setting serves runs of any length. */
@@ -264,10 +265,7 @@ export class GradES implements Policy {
     }
     for (const listener of this.#listeners) listener({ step: measured, values });
     if (measured > grace * steps && this.#followed.every(({ hasGradient }) => !hasGradient)) {
-      throw new BackwardError(
-        `GradES: the ${signal.name} of every watched matrix was exactly 0 at every check up to step ${measured}: there is no ` +
-          'gradient that could have converged. Does the loss depend on the model?',
-      );
+      throw withoutGradient('GradES', signal.name, measured);
     }
     const height = ({ entry: { block } }: (typeof ready)[number]) => (fromBelow ? (block ?? Number.MAX_VALUE) : 0);
     ready.sort((a, b) => height(a) - height(b) || a.value - b.value);

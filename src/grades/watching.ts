@@ -1,6 +1,6 @@
 /** What the rules that watch matrices share: which matrices, and options that are checked where types are not. */
 import type { Optimizer } from '../nn/optimizer.ts';
-import { ArgumentError } from '../tensor/errors.ts';
+import { ArgumentError, BackwardError } from '../tensor/errors.ts';
 import { type ParameterRegistry, projectionKinds, type RegistryEntry, type Selector } from './registry.ts';
 
 /**
@@ -26,6 +26,14 @@ export function watchedEntries(
     throw new ArgumentError(`${rule}: the optimizer does not train ${stranger.name}, so it cannot be watched`);
   }
   return watched;
+}
+
+/** The error of a rule whose sums were all exactly 0 from the first check on: nothing can have converged then. */
+export function withoutGradient(rule: string, sum: string, step: number): BackwardError {
+  return new BackwardError(
+    `${rule}: the ${sum} of every watched matrix was exactly 0 at every check up to step ${step}: there is no ` +
+      'gradient that could have converged. Does the loss depend on the model?',
+  );
 }
 
 /** Tells whether a value is allowed, and in words what is. */

@@ -1,13 +1,22 @@
 /** What the three rules of the paper have in common: an absolute threshold, one value that is enough, and no history. */
 import type { Optimizer } from '../../nn/optimizer.ts';
-import { type Saved, savedNumberOrNull, savedObject } from '../../nn/saved.ts';
+import { type Saved, savedList, savedNumberOrNull, savedObject, savedText } from '../../nn/saved.ts';
 import type { SumWatch } from '../../nn/sum-watch.ts';
 import type { Check } from '../grades.ts';
 import type { Policy } from '../policy.ts';
 import { freezeLeftovers, isFrozen, type ParameterRegistry, type RegistryEntry, type Selector } from '../registry.ts';
 import { entrySums } from '../signals/entry-sums.ts';
 import type { Signal } from '../signals/signal.ts';
-import { checkOptions, given, isFlag, isPositive, isShare, isWholeNumber, watchedEntries } from '../watching.ts';
+import {
+  checkOptions,
+  given,
+  isFlag,
+  isPositive,
+  isShare,
+  isWholeNumber,
+  watchedEntries,
+  withoutGradient,
+} from '../watching.ts';
 
 /** Options of the rules of the paper. */
 export interface PaperRuleOptions {
@@ -27,7 +36,8 @@ type Settings = Required<Omit<PaperRuleOptions, 'watch'>> & { interval: number; 
 /**
  * Checks one sum of every matrix against τ, at each check after the grace period, and freezes at once whatever is below it. The
  * check of a step takes effect after that step, which waits for the device; the paper leaves out the update of the step
- * that decided, here it is made.
+ * that decided, here it is made. And a sum that was exactly 0 at every check is no gradient that has become small: it freezes nothing,
+ * and where all are so the run ends with an error.
  */
 export abstract class PaperRule implements Policy {
   readonly watched: readonly RegistryEntry[];
@@ -39,6 +49,8 @@ export abstract class PaperRule implements Policy {
   readonly #listeners = new Set<(check: Check) => void>();
   #watch: SumWatch | null = null;
   #firstCheck: number | null = null;
+  /** Names of those whose sum was ever other than 0. The others have no gradient that could have become small. */
+  readonly #withGradient = new Set<string>();
 
   constructor(
     registry: ParameterRegistry,
@@ -81,16 +93,16 @@ export abstract class PaperRule implements Policy {
   async afterStep(step: number): Promise<void> {
     if (step % this.settings.interval !== 0 || !this.#watch) return;
     this.#firstCheck ??= step;
-    const values = this.valuesOf(
-      entrySums(this.#watch, this.watched, await this.#optimizer.report()),
-      this.#firstCheck === step,
-    );
+    const sums = entrySums(this.#watch, this.watched, await this.#optimizer.report());
+    for (const [name, sum] of sums) if (sum !== 0) this.#withGradient.add(name);
+    const values = this.valuesOf(sums, this.#firstCheck === step);
     for (const listener of this.#listeners) listener({ step, values });
     if (!this.graceIsOver(step)) return;
+    if (this.#withGradient.size === 0) throw withoutGradient(this.constructor.name, this.signal.name, step);
     const { threshold } = this.settings;
     for (const entry of this.watched) {
       const value = values.get(entry.name);
-      if (value === undefined || !(value < threshold)) continue;
+      if (value === undefined || !(value < threshold) || !this.#withGradient.has(entry.name)) continue;
       this.#registry.freeze(entry, { step, value, threshold, reason: 'converged' });
     }
     if (this.settings.freezeLeftovers) freezeLeftovers(this.#registry, this.watched, step);
@@ -103,12 +115,16 @@ export abstract class PaperRule implements Policy {
   }
 
   async state(): Promise<Saved> {
-    return { firstCheck: this.#firstCheck, watch: (await this.#watch?.state()) ?? null };
+    const watch = (await this.#watch?.state()) ?? null;
+    return { firstCheck: this.#firstCheck, withGradient: [...this.#withGradient], watch };
   }
 
   restore(state: Saved): void {
-    const { firstCheck, watch } = savedObject(this.constructor.name, state);
-    this.#firstCheck = savedNumberOrNull(this.constructor.name, firstCheck);
+    const what = this.constructor.name;
+    const { firstCheck, withGradient, watch } = savedObject(what, state);
+    this.#firstCheck = savedNumberOrNull(what, firstCheck);
+    this.#withGradient.clear();
+    for (const name of savedList(what, withGradient)) this.#withGradient.add(savedText(what, name));
     this.#watch?.release();
     this.#watch = null;
     if (watch === null) return;

@@ -1,6 +1,7 @@
 /** The control that looks at nothing but the training loss. */
 import type { Optimizer } from '../../nn/optimizer.ts';
 import { type Saved, savedNumber, savedObject } from '../../nn/saved.ts';
+import type { StepReport } from '../../nn/step-report.ts';
 import type { Random } from '../../tensor/random.ts';
 import type { Policy } from '../policy.ts';
 import {
@@ -12,7 +13,7 @@ import {
   type Selector,
 } from '../registry.ts';
 import { RunningAverage } from '../signals/running-average.ts';
-import { checkOptions, given, isFlag, isShare, isWholeNumber } from '../watching.ts';
+import { checkOptions, given, isFlag, isShare, isWholeNumber, withoutGradient } from '../watching.ts';
 import { shuffled } from './freeze-list.ts';
 
 /** Shares are parts of the schedule. */
@@ -34,9 +35,13 @@ export interface LossPlateauOptions {
   freezeLeftovers?: boolean;
 }
 
+/** What a step came to. */
+type Measured = Pick<StepReport, 'loss' | 'gradientNorm'>;
+
 /**
  * The control that looks at nothing but the training loss: when its average has stopped falling for a while, the next
- * matrix in a random order freezes, and the wait begins anew. Like GradES it reads once a step, and acts one step later.
+ * matrix in a random order freezes, and the wait begins anew. Like GradES it reads once a step, and acts one step later. A run whose
+ * gradients were all exactly 0 ends with an error.
  */
 export class LossPlateau implements Policy {
   readonly #registry: ParameterRegistry;
@@ -47,7 +52,9 @@ export class LossPlateau implements Policy {
   readonly #average: RunningAverage;
   #best = Number.POSITIVE_INFINITY;
   #bestStep = 0;
-  #pending: { step: number; loss: Promise<number> } | null = null;
+  #pending: { step: number; measured: Promise<Measured> } | null = null;
+  /** Whether a gradient was ever other than 0. A loss without one stands still for another reason. */
+  #hasGradient = false;
 
   constructor(registry: ParameterRegistry, optimizer: Optimizer, { random, watch, ...options }: LossPlateauOptions) {
     const defaults = { grace: 0.15, horizon: 0.08, patience: 0.02, margin: 0, freezeLeftovers: false };
@@ -68,36 +75,41 @@ export class LossPlateau implements Policy {
 
   async afterStep(step: number): Promise<void> {
     const earlier = this.#pending;
-    const loss = this.#optimizer.report().then((report) => report.loss);
-    this.#pending = { step, loss };
+    const measured = this.#optimizer.report().then(({ loss, gradientNorm }) => ({ loss, gradientNorm }));
+    this.#pending = { step, measured };
     // A failure is thrown where the loss is awaited.
-    loss.catch(() => {});
-    if (earlier) this.#decide(earlier.step, await earlier.loss, step);
+    measured.catch(() => {});
+    if (earlier) this.#decide(earlier.step, await earlier.measured, step);
   }
 
   async end(): Promise<void> {
-    await this.#pending?.loss;
+    await this.#pending?.measured;
     this.#pending = null;
   }
 
   async state(): Promise<Saved> {
-    const pending = this.#pending && { step: this.#pending.step, loss: await this.#pending.loss };
-    return { pending, average: this.#average.state(), best: this.#best, bestStep: this.#bestStep };
+    const pending = this.#pending && { step: this.#pending.step, ...(await this.#pending.measured) };
+    const [best, bestStep, hasGradient] = [this.#best, this.#bestStep, this.#hasGradient];
+    return { pending, average: this.#average.state(), best, bestStep, hasGradient };
   }
 
   restore(state: Saved): void {
-    const { pending, average, best, bestStep } = savedObject('LossPlateau', state);
+    const { pending, average, best, bestStep, hasGradient } = savedObject('LossPlateau', state);
     this.#average.restore(average);
     this.#best = savedNumber('LossPlateau', best);
     this.#bestStep = savedNumber('LossPlateau', bestStep);
+    this.#hasGradient = hasGradient === true;
     this.#pending = null;
     if (pending === null) return;
-    const { step, loss } = savedObject('LossPlateau', pending);
-    this.#pending = { step: savedNumber('LossPlateau', step), loss: Promise.resolve(savedNumber('LossPlateau', loss)) };
+    const { step, ...saved } = savedObject('LossPlateau', pending);
+    const [loss, gradientNorm] = [saved.loss, saved.gradientNorm].map((each) => savedNumber('LossPlateau', each));
+    this.#pending = { step: savedNumber('LossPlateau', step), measured: Promise.resolve({ loss, gradientNorm }) };
   }
 
-  #decide(measured: number, loss: number, now: number): void {
+  #decide(measured: number, { loss, gradientNorm }: Measured, now: number): void {
     const { steps, grace, patience, margin } = this.#settings;
+    this.#hasGradient ||= gradientNorm !== 0;
+    if (!this.#hasGradient && measured > grace * steps) throw withoutGradient('LossPlateau', 'gradient', measured);
     const average = this.#average.observe(measured, loss);
     if (average === null) return;
     if (average < this.#best * (1 - margin)) {

@@ -2,6 +2,7 @@
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import {
   ArgumentError,
+  BackwardError,
   type PaperRuleOptions,
   PaperVersion1,
   PaperVersion3,
@@ -44,8 +45,20 @@ describe.each<[string, RuleClass<WatchingRule, PaperRuleOptions>]>([
   });
 
   test('a matrix without a gradient is not one with a gradient of 0', async () => {
-    const { freezes } = await play((_s, matrix) => (matrix === key ? null : 0)).run(30);
+    const { freezes } = await play((s, matrix) => (matrix === key ? null : s === 1 ? 9 : 0)).run(30);
     expect(freezes.map(([matrix]) => matrix)).toEqual([query]);
+  });
+
+  test('a sum that was exactly 0 at every check freezes nothing, also where training goes on from a saved state', async () => {
+    const played = await play((s, matrix) => (matrix === key || s > 3 ? 0 : 9)).run(5);
+    const fork = await played.fork();
+    for (const each of [played, fork]) expect((await each.run(30)).freezes).toEqual([[query, expect.any(Number)]]);
+    const silent = play(() => 0);
+    await expect(silent.run(30)).rejects.toThrow(BackwardError);
+    await expect((await play(() => 0).run(5)).run(30)).rejects.toThrow(
+      new RegExp(`^${name}: the [a-z-]+ of every watched matrix was exactly 0 at every check up to step `),
+    );
+    expect(silent.registry.events).toEqual([]);
   });
 
   test('a thawed matrix freezes again with the next low value', async () => {
