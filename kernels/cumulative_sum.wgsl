@@ -1,11 +1,13 @@
 // result[o, k, i] = sum of x[o, j, i] over j <= k, or over j >= k where `backwards`;  both are dense, (outer, length, inner).
 //
+// A template: the host appends what a `Source` and a `Result` are, and the `Number` in which is summed.
+//
 // One thread for each row along the length; neighbouring threads take neighbouring inner positions.
 
 const WORKGROUP_SIZE = 64u;
 
-@group(0) @binding(0) var<storage, read> x: array<Element0>;
-@group(0) @binding(1) var<storage, read_write> result: array<Element1>;
+@group(0) @binding(0) var<storage, read> x: array<Source>;
+@group(0) @binding(1) var<storage, read_write> result: array<Result>;
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgroups: vec3u,
@@ -15,10 +17,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
     return;
   }
   let start = row / scalars.inner * scalars.length * scalars.inner + row % scalars.inner;
-  var sum = 0.0;
+  var sum = Number(0);
   for (var k = 0u; k < scalars.length; k++) {
     let position = select(k, scalars.length - 1u - k, scalars.backwards == 1u);
-    sum += f32(x[start + position * scalars.inner]);
-    result[start + position * scalars.inner] = Element1(sum);
+    sum += Number(x[start + position * scalars.inner]);
+    result[start + position * scalars.inner] = Result(sum);
   }
 }

@@ -4,11 +4,13 @@
 //   sort           order[row] = the positions of a row in ascending order of x, or descending. Equal elements keep their order, and NaN is
 //                  larger than every number. A merge sort from the bottom up.
 //
+// A template: the host appends what a `Value` is, and `orderOf`, which makes unsigned numbers in the order of the values; NaN is `nan`.
+//
 // How the work is split: one thread for each row; neighbouring threads take neighbouring inner positions.
 
 const WORKGROUP_SIZE = 64u;
 
-@group(0) @binding(0) var<storage, read> x: array<Element0>;
+@group(0) @binding(0) var<storage, read> x: array<Value>;
 
 // extremeIndex
 @group(0) @binding(1) var<storage, read_write> index: array<i32>;
@@ -21,16 +23,6 @@ fn positionOf(workgroup: vec3u, workgroups: vec3u, thread: u32) -> u32 {
   return (workgroup.y * workgroups.x + workgroup.x) * WORKGROUP_SIZE + thread;
 }
 
-// Unsigned numbers in the order of the floats: -0 is 0, and NaN (by its bits) is `nan`.
-fn orderOf(value: f32, nan: u32) -> u32 {
-  let bits = bitcast<u32>(value);
-  let magnitude = bits & 0x7fffffffu;
-  if (magnitude > 0x7f800000u) {
-    return nan;
-  }
-  return select(magnitude | 0x80000000u, ~bits, bits > 0x80000000u);
-}
-
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn extremeIndex(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgroups: vec3u,
                 @builtin(local_invocation_index) thread: u32) {
@@ -40,10 +32,10 @@ fn extremeIndex(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups
   }
   let start = row / scalars.inner * scalars.length * scalars.inner + row % scalars.inner;
   let flipped = select(0u, 0xffffffffu, scalars.descending == 1u);
-  var best = orderOf(f32(x[start]), flipped) ^ flipped;
+  var best = orderOf(x[start], flipped) ^ flipped;
   var found = 0u;
   for (var k = 1u; k < scalars.length; k++) {
-    let other = orderOf(f32(x[start + k * scalars.inner]), flipped) ^ flipped;
+    let other = orderOf(x[start + k * scalars.inner], flipped) ^ flipped;
     if (other < best) {
       best = other;
       found = k;
@@ -74,8 +66,8 @@ fn sort(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
       for (var k = first; k < end; k++) {
         var takesRight = left >= middle;
         if (left < middle && right < end) {
-          let leftValue = orderOf(f32(x[start + u32(order[start + left * inner]) * inner]), 0xffffffffu) ^ flipped;
-          let rightValue = orderOf(f32(x[start + u32(order[start + right * inner]) * inner]), 0xffffffffu) ^ flipped;
+          let leftValue = orderOf(x[start + u32(order[start + left * inner]) * inner], 0xffffffffu) ^ flipped;
+          let rightValue = orderOf(x[start + u32(order[start + right * inner]) * inner], 0xffffffffu) ^ flipped;
           takesRight = rightValue < leftValue;
         }
         scratch[start + k * inner] = order[start + select(left, right, takesRight) * inner];

@@ -1,13 +1,14 @@
 // result[i, c, j] = scale · combine over k in chunk c of source[i, k, j];
 // source (outer, length, inner), result (outer, chunks, inner).
 //
-// A template: the host appends `combine` and its `start()` (sum, product, maximum or minimum). One thread per result: neighbouring threads
-// walk neighbouring columns, so that each step of their common loop is one coalesced load.
+// A template: the host appends what a `Source` and a `Value` are, `combine` and its `start()` (sum, product, maximum or minimum), and
+// `scaled`. One thread per result: neighbouring threads walk neighbouring columns, so that each step of their common loop is one
+// coalesced load.
 
 const WORKGROUP_SIZE = 64u;
 
-@group(0) @binding(0) var<storage, read> source: array<Element0>;
-@group(0) @binding(1) var<storage, read_write> result: array<f32>;
+@group(0) @binding(0) var<storage, read> source: array<Source>;
+@group(0) @binding(1) var<storage, read_write> result: array<Value>;
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgroups: vec3u,
@@ -24,7 +25,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
   let end = min(scalars.length, (chunk + 1u) * chunkLength);
   var value = start();
   for (var k = chunk * chunkLength; k < end; k++) {
-    value = combine(value, f32(source[(row * scalars.length + k) * scalars.inner + column]));
+    value = combine(value, Value(source[(row * scalars.length + k) * scalars.inner + column]));
   }
-  result[index] = value * scalars.scale;
+  result[index] = scaled(value);
 }

@@ -1,14 +1,15 @@
 // result[i, c] = scale · combine over k in chunk c of source[i, k];  source (outer, length), result (outer, chunks).
 //
-// A template: the host appends `combine` and its `start()` (sum, product, maximum or minimum). One workgroup per result: its threads walk
-// the chunk side by side, so that loads are coalesced, and a tree in workgroup memory combines their partial results.
+// A template: the host appends what a `Source` and a `Value` are, `combine` and its `start()` (sum, product, maximum or minimum), and
+// `scaled`. One workgroup per result: its threads walk the chunk side by side, so that loads are coalesced, and a tree in workgroup
+// memory combines their partial results.
 
 const WORKGROUP_SIZE = 64u;
 
-@group(0) @binding(0) var<storage, read> source: array<Element0>;
-@group(0) @binding(1) var<storage, read_write> result: array<f32>;
+@group(0) @binding(0) var<storage, read> source: array<Source>;
+@group(0) @binding(1) var<storage, read_write> result: array<Value>;
 
-var<workgroup> partial: array<f32, WORKGROUP_SIZE>;
+var<workgroup> partial: array<Value, WORKGROUP_SIZE>;
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgroups: vec3u,
@@ -21,7 +22,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
   var value = start();
   if (row < scalars.outer) {
     for (var k = chunk * chunkLength + thread; k < end; k += WORKGROUP_SIZE) {
-      value = combine(value, f32(source[row * scalars.length + k]));
+      value = combine(value, Value(source[row * scalars.length + k]));
     }
   }
   partial[thread] = value;
@@ -36,6 +37,6 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
     workgroupBarrier();
   }
   if (thread == 0u && row < scalars.outer) {
-    result[group] = partial[0] * scalars.scale;
+    result[group] = scaled(partial[0]);
   }
 }

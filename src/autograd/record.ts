@@ -96,6 +96,13 @@ export function begin(operation: string, ...operands: readonly Tensor[]): void {
   refuseStored(operation, ...operands);
 }
 
+/** The same for operations that take integers too, i32 all of them. */
+export function beginNumbers(operation: string, ...operands: readonly Tensor[]): void {
+  if (operands.every((operand) => operand instanceof Tensor && operand.dtype === 'i32'))
+    beginView(operation, ...operands);
+  else begin(operation, ...operands);
+}
+
 /** The same for operations that read what is stored in bf16. */
 export function beginWithStored(operation: string, ...operands: readonly Tensor[]): void {
   beginView(operation, ...operands);

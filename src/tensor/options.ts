@@ -1,5 +1,6 @@
 /** The check of options: most programs run unchecked, where a wrong name would be passed over in silence. */
 import { ArgumentError } from './errors.ts';
+import { Tensor } from './tensor.ts';
 
 /** What the same thing is called elsewhere. */
 const otherNames: Readonly<Record<string, readonly string[]>> = {
@@ -31,9 +32,16 @@ export function checkOptions(
   first: string | null = allowed[0] ?? null,
 ): void {
   const list = allowed.join(', ') || 'none';
-  if (typeof options !== 'object' || options === null || Array.isArray(options) || ArrayBuffer.isView(options)) {
+  const isTensor = options instanceof Tensor;
+  if (
+    typeof options !== 'object' ||
+    options === null ||
+    Array.isArray(options) ||
+    ArrayBuffer.isView(options) ||
+    isTensor
+  ) {
     const shown = Array.isArray(options) ? `[${options.join(', ')}]` : String(options);
-    const likely = first === null || options === undefined ? '' : `; did you mean { ${first}: ${shown} }?`;
+    const likely = first === null || options === undefined || isTensor ? '' : `; did you mean { ${first}: ${shown} }?`;
     throw new ArgumentError(`${operation}: got ${shown} where options belong (allowed: ${list})${likely}`);
   }
   for (const name in options) {

@@ -4,7 +4,7 @@ import { computeDType } from '../../tensor/dtype.ts';
 import { ArgumentError, ShapeError } from '../../tensor/errors.ts';
 import { formatShape } from '../../tensor/shape.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
-import { begin } from '../record.ts';
+import { beginNumbers } from '../record.ts';
 import { evaluate } from './pointwise/expression.ts';
 import { greaterEqual, lessEqual, where } from './pointwise/pointwise.ts';
 
@@ -19,7 +19,7 @@ export function triu(x: Tensor, diagonal = 0): Tensor {
 }
 
 function triangle(operation: string, x: Tensor, diagonal: number, compare: typeof lessEqual): Tensor {
-  begin(operation, x);
+  beginNumbers(operation, x);
   if (x.rank < 2) {
     throw new ShapeError(`${operation}: shape ${formatShape(x.shape)} is no matrix (allowed: […, rows, columns])`);
   }
@@ -28,5 +28,6 @@ function triangle(operation: string, x: Tensor, diagonal: number, compare: typeo
   const [rows, columns] = x.shape.slice(-2);
   const options = { device: x.device, dtype: computeDType(x.dtype) };
   const [columnNumbers, rowNumbers] = [arange(columns, options), arange(rows, options).reshape([rows, 1])];
-  return where(evaluate(compare.forward, [columnNumbers, rowNumbers.add(diagonal)], x.dtype), x, 0);
+  const operands = [columnNumbers, rowNumbers.add(diagonal)];
+  return where(evaluate((x.dtype === 'i32' && compare.onIntegers) || compare.forward, operands, x.dtype), x, 0);
 }

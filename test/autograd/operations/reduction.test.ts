@@ -13,7 +13,7 @@ import {
   min,
   norm,
   prod,
-  type Random,
+  Random,
   type ReduceOptions,
   requireGradient,
   standardDeviation,
@@ -199,6 +199,42 @@ onEachDevice((device) => {
     });
   });
 
+  test('max and min of two tensors name what compares two', () => {
+    for (const [name, other] of [
+      ['max', 'maximum'],
+      ['min', 'minimum'],
+    ] as const) {
+      expect(() => Reflect.apply(operations[name], undefined, [x, x])).toThrow(
+        new ArgumentError(`${name}: reduces one tensor; ${other}(x, y) compares two, element by element`),
+      );
+    }
+    expect(() => Reflect.apply(operations.sum, undefined, [x, x])).toThrow('sum: got Tensor f32');
+  });
+
+  test('integers are reduced exactly, on whatever way, and wrap', async () => {
+    const wrapped = (values: readonly number[], combine: (a: number, b: number) => number) => values.reduce(combine);
+    const source = new Random(7);
+    for (const shape of [
+      [3, 5],
+      [2, 300],
+      [300, 2],
+      [70_000, 1],
+      [5000, 3],
+    ]) {
+      const values = Int32Array.from({ length: shape[0] * shape[1] }, () => source.uint32());
+      const columns = Array.from({ length: shape[1] }, (_, j) => [...values].filter((_, i) => i % shape[1] === j));
+      await step(async () => {
+        const integers = tensor(values, { device, shape });
+        const reduced = async (name: 'sum' | 'prod' | 'max' | 'min') => [...(await integers[name]({ axes: 0 }).data())];
+        expect(await reduced('sum')).toEqual(columns.map((column) => wrapped(column, (a, b) => (a + b) | 0)));
+        expect(await reduced('prod')).toEqual(columns.map((column) => wrapped(column, Math.imul)));
+        expect(await reduced('max')).toEqual(columns.map((column) => wrapped(column, (a, b) => Math.max(a, b))));
+        expect(await reduced('min')).toEqual(columns.map((column) => wrapped(column, (a, b) => Math.min(a, b))));
+        expect(await integers.sum().item()).toBe(wrapped([...values], (a, b) => (a + b) | 0));
+      });
+    }
+  });
+
   test('elements that tie for the maximum share its gradient', async () => {
     await step(async () => {
       const x = requireGradient(tensor([[2, 5, 5, 1, 5]], { device }));
@@ -313,6 +349,16 @@ onEachDevice((device) => {
             .item(),
         ).toBe(expected);
       }
+      const infinite = requireGradient(tensor([POSITIVE_INFINITY, 1], { device }));
+      infinite.logSumExp().backward();
+      expect(await infinite.gradient?.toArray()).toEqual([nan, 0]);
+      for (const scale of [1e30, 1e-30]) {
+        const spread = requireGradient(tensor([scale, -scale], { device }));
+        const deviation = spread.standardDeviation();
+        expect((await deviation.item()) / scale).toBeCloseTo(Math.SQRT2, 5);
+        deviation.backward();
+        expect((await spread.gradient?.data())?.[0]).toBeCloseTo(Math.SQRT1_2, 5);
+      }
       const none = requireGradient(tensor([NEGATIVE_INFINITY, 1], { device }));
       none.logSumExp().backward();
       expect(await none.gradient?.toArray()).toEqual([0, 1]);
@@ -344,6 +390,7 @@ onEachDevice((device) => {
     for (const [name, operation] of Object.entries(operations)) {
       expect(() => operation(x, { axes: 2 })).toThrow(ArgumentError);
       expect(() => operation(x, { axes: [0, -3] })).toThrow(`${name}: axis -3 is outside -2 … 1 of a tensor of rank 2`);
+      if (['sum', 'prod', 'max', 'min'].includes(name)) continue;
       const integers = tensor(Int32Array.of(1), { device });
       expect(() => operation(integers)).toThrow(DTypeError);
       expect(() => operation(integers)).toThrow("i32 (allowed: all f32 or f16, or all f64; cast(x, 'f32') converts)");

@@ -6,23 +6,38 @@ import { ShapeError } from '../../../tensor/errors.ts';
 import { flatWorkgroups, kernel } from '../../../tensor/kernel.ts';
 import { formatShape, sameShape } from '../../../tensor/shape.ts';
 import { allocate, copy, dense, type Tensor } from '../../../tensor/tensor.ts';
-import { begin, record } from '../../record.ts';
-import { checkIndexOperand } from '../index-operand.ts';
+import { beginNumbers, record } from '../../record.ts';
+import { checkIndexOperand, checkIndexTensor } from '../index-operand.ts';
 import { broadcastView } from '../views.ts';
 import { alongAxis, rowThreads, workgroupSize } from './along-axis.ts';
 
 const scalars = { outer: 'u32', length: 'u32', inner: 'u32', count: 'u32' } as const;
 
+/** What stands where an index names nothing: NaN, which WGSL refuses where it can compute it beforehand, or of integers -1. */
+export const floatForm = `
+alias Source = Element1;
+alias Result = Element2;
+alias Number = f32;
+fn nothingUnless(isInside: bool) -> f32 { return bitcast<f32>(select(0x7fc00000u, 0u, isInside)); }
+`;
+const integerForm = `
+alias Source = i32;
+alias Result = i32;
+alias Number = i32;
+fn nothingUnless(isInside: bool) -> i32 { return select(-1, 0, isInside); }
+`;
+
 const gatherKernel = kernel({
   name: 'gather',
   operands: { indices: 'read', source: 'read', result: 'write' },
   scalars,
-  wgsl: { file: 'indexing', entry: 'gather' },
+  wgsl: { file: 'indexing', entry: 'gather', functions: floatForm },
   reference({ indices, source, result }, { outer, length, inner, count }) {
+    const nothing = source instanceof Int32Array ? -1 : Number.NaN;
     for (let i = 0; i < outer * count * inner; i++) {
       const block = Math.floor(i / (count * inner));
       const index = indices[i];
-      result[i] = index >= 0 && index < length ? source[(block * length + index) * inner + (i % inner)] : Number.NaN;
+      result[i] = index >= 0 && index < length ? source[(block * length + index) * inner + (i % inner)] : nothing;
     }
   },
 });
@@ -31,7 +46,7 @@ const scatterKernel = kernel({
   name: 'scatter-add',
   operands: { indices: 'read', source: 'read', result: 'update' },
   scalars,
-  wgsl: { file: 'indexing', entry: 'scatterAdd' },
+  wgsl: { file: 'indexing', entry: 'scatterAdd', functions: floatForm },
   reference({ indices, source, result }, { outer, length, inner, count }) {
     for (let i = 0; i < outer * count * inner; i++) {
       const block = Math.floor(i / (count * inner));
@@ -41,15 +56,19 @@ const scatterKernel = kernel({
   },
 });
 
+const ofIntegers = (entry: 'gather' | 'scatterAdd') => ({ file: 'indexing', entry, functions: integerForm });
+const gatherIntegers = kernel({ ...gatherKernel, name: 'gather-integers', wgsl: ofIntegers('gather') });
+const scatterIntegers = kernel({ ...scatterKernel, name: 'scatter-add-integers', wgsl: ofIntegers('scatterAdd') });
+
 /**
  * Elements of x by their position along `axis`: result[…, k, …] = x[…, indices[…, k, …], …]. indices: i32, of the shape of x but for that
  * axis, and the result has their shape. Elements that are taken several times get the sum of the gradients.
  *
  * @throws ShapeError where the shapes do not fit; ArgumentError for an index outside the axis, if the indices came from the host
- * (others give NaN); DTypeError where they are not i32.
+ * (others give NaN, of integers -1); DTypeError where they are not i32.
  */
 export function gather(x: Tensor, axis: number, indices: Tensor): Tensor {
-  begin('gather', x);
+  beginNumbers('gather', x);
   const along = alongAxis('gather', x, axis);
   checkIndexOperand('gather', indices, x, along.length);
   checkBesideAxis('gather', x, along.axis, indices, 'indices');
@@ -62,8 +81,9 @@ export function gather(x: Tensor, axis: number, indices: Tensor): Tensor {
  * @throws ShapeError for indices of another rank; ArgumentError and DTypeError as `gather`.
  */
 export function indexSelect(x: Tensor, axis: number, indices: Tensor): Tensor {
-  begin('indexSelect', x);
+  beginNumbers('indexSelect', x);
   const along = alongAxis('indexSelect', x, axis);
+  checkIndexTensor('indexSelect', indices);
   if (indices.rank !== 1) {
     throw new ShapeError(`indexSelect: indices have shape ${formatShape(indices.shape)} (allowed: one axis)`);
   }
@@ -83,7 +103,7 @@ export function indexSelect(x: Tensor, axis: number, indices: Tensor): Tensor {
  * @throws ShapeError, ArgumentError and DTypeError as `gather`; an index that only the device knows to be outside is left out.
  */
 export function scatterAdd(x: Tensor, axis: number, indices: Tensor, source: Tensor): Tensor {
-  begin('scatterAdd', x, source);
+  beginNumbers('scatterAdd', x, source);
   const along = alongAxis('scatterAdd', x, axis);
   checkIndexOperand('scatterAdd', indices, x, along.length);
   checkBesideAxis('scatterAdd', x, along.axis, source, 'source');
@@ -104,7 +124,7 @@ function take(operation: string, x: Tensor, axis: number, indices: Tensor): Tens
   const { outer, length, inner } = alongAxis(operation, x, axis);
   const positions = dense(indices);
   const result = allocate(x.device, x.dtype, indices.shape, operation);
-  dispatch(gatherKernel, {
+  dispatch(x.dtype === 'i32' ? gatherIntegers : gatherKernel, {
     operands: { indices: positions, source: dense(x), result },
     scalars: { outer, length, inner, count: indices.shape[axis] },
     workgroups: flatWorkgroups(result.size, workgroupSize),
@@ -119,7 +139,7 @@ function take(operation: string, x: Tensor, axis: number, indices: Tensor): Tens
 function addInto(target: Tensor, axis: number, indices: Tensor, source: Tensor): Tensor {
   const along = alongAxis('scatterAdd', target, axis);
   const { outer, length, inner } = along;
-  dispatch(scatterKernel, {
+  dispatch(target.dtype === 'i32' ? scatterIntegers : scatterKernel, {
     operands: { indices: dense(indices), source: dense(source), result: target },
     scalars: { outer, length, inner, count: source.shape[axis] },
     workgroups: source.size === 0 ? [0, 0, 0] : rowThreads(along),

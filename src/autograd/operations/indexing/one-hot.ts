@@ -5,12 +5,13 @@ import { checkShape } from '../../../tensor/shape.ts';
 import { allocate, dense, type Tensor } from '../../../tensor/tensor.ts';
 import { checkIndexOperand } from '../index-operand.ts';
 import { workgroupSize } from './along-axis.ts';
+import { floatForm } from './gather.ts';
 
 const oneHotKernel = kernel({
   name: 'one-hot',
   operands: { indices: 'read', hot: 'write' },
   scalars: { outer: 'u32', length: 'u32', inner: 'u32', count: 'u32' },
-  wgsl: { file: 'indexing', entry: 'oneHot' },
+  wgsl: { file: 'indexing', entry: 'oneHot', functions: floatForm },
   reference({ indices, hot }, { length, count }) {
     for (let i = 0; i < count * length; i++) {
       const index = indices[Math.floor(i / length)];

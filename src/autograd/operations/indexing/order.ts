@@ -6,7 +6,7 @@ import { kernel } from '../../../tensor/kernel.ts';
 import { checkOptions } from '../../../tensor/options.ts';
 import { formatShape } from '../../../tensor/shape.ts';
 import { allocate, dense, type Tensor } from '../../../tensor/tensor.ts';
-import { begin } from '../../record.ts';
+import { beginNumbers } from '../../record.ts';
 import { slice } from '../views.ts';
 import { alongAxis, rowThreads } from './along-axis.ts';
 import { gather } from './gather.ts';
@@ -33,11 +33,26 @@ function positionsInOrder(x: NumericArray, places: readonly number[], descending
   return [...places.keys()].sort((a, b) => direction * ascending(x[places[a]], x[places[b]]));
 }
 
+/** Of floats: -0 is 0, and NaN is told by its bits. */
+const floatForm = `
+alias Value = Element0;
+fn orderOf(value: Value, nan: u32) -> u32 {
+  let bits = bitcast<u32>(f32(value));
+  let magnitude = bits & 0x7fffffffu;
+  if (magnitude > 0x7f800000u) { return nan; }
+  return select(magnitude | 0x80000000u, ~bits, bits > 0x80000000u);
+}
+`;
+const integerForm = `
+alias Value = i32;
+fn orderOf(value: Value, nan: u32) -> u32 { return bitcast<u32>(value) ^ 0x80000000u; }
+`;
+
 const extremeKernel = kernel({
   name: 'extreme-index',
   operands: { x: 'read', index: 'write' },
   scalars,
-  wgsl: { file: 'order', entry: 'extremeIndex' },
+  wgsl: { file: 'order', entry: 'extremeIndex', functions: floatForm },
   reference({ x, index }, { descending, ...shape }) {
     for (const { row, places } of rowsOf(shape)) {
       const nan = places.findIndex((place) => Number.isNaN(x[place]));
@@ -50,13 +65,17 @@ const sortKernel = kernel({
   name: 'sort',
   operands: { x: 'read', order: 'update', scratch: 'update' },
   scalars,
-  wgsl: { file: 'order', entry: 'sort' },
+  wgsl: { file: 'order', entry: 'sort', functions: floatForm },
   reference({ x, order }, { descending, ...shape }) {
     for (const { places } of rowsOf(shape)) {
       for (const [k, position] of positionsInOrder(x, places, descending).entries()) order[places[k]] = position;
     }
   },
 });
+
+const ofIntegers = (entry: 'extremeIndex' | 'sort') => ({ file: 'order', entry, functions: integerForm });
+const extremeIntegers = kernel({ ...extremeKernel, name: 'extreme-index-integers', wgsl: ofIntegers('extremeIndex') });
+const sortIntegers = kernel({ ...sortKernel, name: 'sort-integers', wgsl: ofIntegers('sort') });
 
 export interface ExtremeIndexOptions {
   /** The axis along which is searched; by default all elements are, in row-major order. */
@@ -84,7 +103,7 @@ export function argmin(x: Tensor, options: ExtremeIndexOptions = {}): Tensor {
 }
 
 function extremeIndex(operation: string, x: Tensor, options: ExtremeIndexOptions, descending: 0 | 1): Tensor {
-  begin(operation, x);
+  beginNumbers(operation, x);
   checkOptions(operation, options, ['axis', 'keepDims']);
   const { axis, keepDims = false } = options;
   const source = axis === undefined ? dense(x).view({ shape: [x.size] }, operation) : dense(x);
@@ -96,7 +115,7 @@ function extremeIndex(operation: string, x: Tensor, options: ExtremeIndexOptions
   const left = axis === undefined ? [] : x.shape.toSpliced(along.axis, 1);
   const index = allocate(x.device, 'i32', keepDims ? kept : left, operation);
   const { outer, length, inner } = along;
-  dispatch(extremeKernel, {
+  dispatch(x.dtype === 'i32' ? extremeIntegers : extremeKernel, {
     operands: { x: source, index },
     scalars: { outer, length, inner, descending },
     workgroups: rowThreads(along),
@@ -120,13 +139,13 @@ export interface Sorted {
 
 /** x in order along an axis. Equal elements keep their order; NaN counts as larger than every number. The gradient goes back to where a value came from. */
 export function sort(x: Tensor, options: SortOptions = {}): Sorted {
-  begin('sort', x);
+  beginNumbers('sort', x);
   checkOptions('sort', options, ['axis', 'descending']);
   const { axis = -1, descending = false } = options;
   const along = alongAxis('sort', x, axis);
   const { outer, length, inner } = along;
   const [order, scratch] = ['sort', 'sort-scratch'].map((name) => allocate(x.device, 'i32', x.shape, name));
-  dispatch(sortKernel, {
+  dispatch(x.dtype === 'i32' ? sortIntegers : sortKernel, {
     operands: { x: dense(x), order, scratch },
     scalars: { outer, length, inner, descending: descending ? 1 : 0 },
     workgroups: rowThreads(along),
@@ -148,7 +167,7 @@ export interface TopkOptions {
  * @throws ArgumentError where k is no whole number from 0 to the extent of the axis.
  */
 export function topk(x: Tensor, k: number, options: TopkOptions = {}): Sorted {
-  begin('topk', x);
+  beginNumbers('topk', x);
   checkOptions('topk', options, ['axis', 'largest']);
   const { axis = -1, largest = true } = options;
   const along = alongAxis('topk', x, axis);

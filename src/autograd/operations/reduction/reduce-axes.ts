@@ -12,21 +12,37 @@ interface Combination {
   start: number;
   combine(a: number, b: number): number;
   wgsl: { start: string; combine: string };
+  /** The same over i32. */
+  integers: { start: number; combine(a: number, b: number): number; wgsl: string };
 }
+
+const [smallest, largest] = [-(2 ** 31), 2 ** 31 - 1];
 
 /** NaN wins every comparison. */
 const combinations: Readonly<Record<Reduction, Combination>> = {
-  sum: { start: 0, combine: (a, b) => a + b, wgsl: { start: '0.0', combine: 'a + b' } },
-  product: { start: 1, combine: (a, b) => a * b, wgsl: { start: '1.0', combine: 'a * b' } },
+  sum: {
+    start: 0,
+    combine: (a, b) => a + b,
+    wgsl: { start: '0.0', combine: 'a + b' },
+    integers: { start: 0, combine: (a, b) => (a + b) | 0, wgsl: 'a + b' },
+  },
+  product: {
+    start: 1,
+    combine: (a, b) => a * b,
+    wgsl: { start: '1.0', combine: 'a * b' },
+    integers: { start: 1, combine: Math.imul, wgsl: 'a * b' },
+  },
   maximum: {
     start: Number.NEGATIVE_INFINITY,
     combine: (a, b) => (b > a || Number.isNaN(b) ? b : a),
     wgsl: { start: infinity('0xff800000u'), combine: 'select(a, b, isNaN(b) || (b > a && !isNaN(a)))' },
+    integers: { start: smallest, combine: Math.max, wgsl: 'max(a, b)' },
   },
   minimum: {
     start: Number.POSITIVE_INFINITY,
     combine: (a, b) => (b < a || Number.isNaN(b) ? b : a),
     wgsl: { start: infinity('0x7f800000u'), combine: 'select(a, b, isNaN(b) || (b < a && !isNaN(a)))' },
+    integers: { start: largest, combine: Math.min, wgsl: 'min(a, b)' },
   },
 };
 
@@ -55,18 +71,37 @@ function alongColumns(reduction: Reduction, call: ReduceCall): boolean {
   return call.run(`${reduction}Columns`, { columnsOfPart, partsOfChunk }, shared);
 }
 
-function reduceKernel(reduction: Reduction, layout: 'rows' | 'columns') {
-  const { start, combine, wgsl } = combinations[reduction];
+type Layout = 'rows' | 'columns';
+type Numbers = 'floats' | 'integers';
+
+function functionsOf(reduction: Reduction, numbers: Numbers): string {
+  const { wgsl, integers } = combinations[reduction];
+  if (numbers === 'floats') {
+    return `${isNaNFunction}
+alias Source = Element0;
+alias Value = f32;
+fn start() -> f32 { return ${wgsl.start}; }
+fn combine(a: f32, b: f32) -> f32 { return ${wgsl.combine}; }
+fn scaled(value: f32) -> f32 { return value * scalars.scale; }
+`;
+  }
+  return `
+alias Source = i32;
+alias Value = i32;
+fn start() -> i32 { return ${integers.start}; }
+fn combine(a: i32, b: i32) -> i32 { return ${integers.wgsl}; }
+fn scaled(value: i32) -> i32 { return value; }
+`;
+}
+
+function reduceKernel(reduction: Reduction, layout: Layout, numbers: Numbers) {
+  const isOnIntegers = numbers === 'integers';
+  const { start, combine } = isOnIntegers ? combinations[reduction].integers : combinations[reduction];
   return kernel({
-    name: `${reduction}-${layout}`,
+    name: `${reduction}-${layout}${isOnIntegers ? '-integers' : ''}`,
     operands: { source: 'read', result: 'write' },
     scalars: { outer: 'u32', length: 'u32', inner: 'u32', chunks: 'u32', scale: 'f32' },
-    wgsl: {
-      file: `reduce_${layout}`,
-      functions:
-        `${isNaNFunction}fn start() -> f32 { return ${wgsl.start}; }\n` +
-        `fn combine(a: f32, b: f32) -> f32 { return ${wgsl.combine}; }\n`,
-    },
+    wgsl: { file: `reduce_${layout}`, functions: functionsOf(reduction, numbers) },
     reference({ source, result }, { outer, length, inner, chunks, scale }) {
       const chunk = Math.ceil(length / chunks);
       for (let i = 0; i < outer; i++) {
@@ -81,14 +116,18 @@ function reduceKernel(reduction: Reduction, layout: 'rows' | 'columns') {
       }
     },
     simd(call) {
-      if (reduction !== 'sum' && reduction !== 'maximum') return false;
+      if (isOnIntegers || (reduction !== 'sum' && reduction !== 'maximum')) return false;
       return layout === 'rows' ? alongRows(reduction, call) : alongColumns(reduction, call);
     },
   });
 }
 
 function reduceKernels(reduction: Reduction) {
-  return { rows: reduceKernel(reduction, 'rows'), columns: reduceKernel(reduction, 'columns') };
+  const both = (layout: Layout) => ({
+    floats: reduceKernel(reduction, layout, 'floats'),
+    integers: reduceKernel(reduction, layout, 'integers'),
+  });
+  return { rows: both('rows'), columns: both('columns') };
 }
 
 const kernels = {
@@ -112,7 +151,7 @@ const longRow = 64 * longColumn;
 
 /**
  * Reduces `axes` (ascending, from the front) to extent 1; the rank stays. Neighbouring axes go in one pass. Results are
- * multiplied by `scale`. f16 is reduced to f32: a sum soon leaves what f16 can hold.
+ * multiplied by `scale`, but for integers. f16 is reduced to f32: a sum soon leaves what f16 can hold.
  */
 export function reduceAxes(reduction: Reduction, x: Tensor, axes: readonly number[], scale = 1): Tensor {
   if (axes.length === 0 && x.dtype === 'f16') return copy(x, reduction, 'f32');
@@ -143,7 +182,7 @@ function reduceMiddle(
   const run = (source: Tensor, from: number, chunks: number, target: Shape, factor: number): Tensor => {
     const result = allocate(x.device, computeDType(x.dtype), target, reduction);
     const count = outer * chunks * inner;
-    dispatch(kernels[reduction][layout], {
+    dispatch(kernels[reduction][layout][x.dtype === 'i32' ? 'integers' : 'floats'], {
       operands: { source, result },
       scalars: { outer, length: from, inner, chunks, scale: factor },
       workgroups: flatWorkgroups(count, layout === 'rows' ? 1 : 64),

@@ -1,14 +1,14 @@
 /** Reductions with their gradients. Each function is a method of tensors too; nothing else may be exported here. */
 import { ArgumentError } from '../../../tensor/errors.ts';
 import { formatShape } from '../../../tensor/shape.ts';
-import type { Tensor } from '../../../tensor/tensor.ts';
-import { begin, record } from '../../record.ts';
+import { Tensor } from '../../../tensor/tensor.ts';
+import { begin, beginNumbers, record } from '../../record.ts';
 import { div, equal, mul, where } from '../pointwise/pointwise.ts';
 import { broadcastView, reshapeView } from '../views.ts';
 import { reduceAxes } from './reduce-axes.ts';
 import { planReduction, type ReduceOptions } from './reduce-options.ts';
 
-/** Σ x over the axes, in f32 for f16; 0 where they hold no element. */
+/** Σ x over the axes, in f32 for f16; 0 where they hold no element. Of integers it wraps. */
 export function sum(x: Tensor, options: ReduceOptions = {}): Tensor {
   return scaledSum('sum', x, options, () => 1);
 }
@@ -19,7 +19,7 @@ export function mean(x: Tensor, options: ReduceOptions = {}): Tensor {
 }
 
 function scaledSum(name: string, x: Tensor, options: ReduceOptions, scaleOf: (count: number) => number): Tensor {
-  begin(name, x);
+  (name === 'sum' ? beginNumbers : begin)(name, x);
   const { axes, kept, shape, count } = planReduction(name, x, options);
   const scale = scaleOf(count);
   const result = reduceAxes('sum', x, axes, scale).view({ shape }, name);
@@ -41,7 +41,9 @@ export function min(x: Tensor, options: ReduceOptions = {}): Tensor {
 }
 
 function extreme(name: string, reduction: 'maximum' | 'minimum', x: Tensor, options: ReduceOptions): Tensor {
-  begin(name, x);
+  beginNumbers(name, x);
+  if (options instanceof Tensor)
+    throw new ArgumentError(`${name}: reduces one tensor; ${reduction}(x, y) compares two, element by element`);
   const { axes, kept, shape, count } = planReduction(name, x, options);
   if (count === 0) throw new ArgumentError(`${name}: shape ${formatShape(x.shape)} has no element along the axes`);
   const result = reduceAxes(reduction, x, axes).view({ shape }, name);
@@ -53,9 +55,9 @@ function extreme(name: string, reduction: 'maximum' | 'minimum', x: Tensor, opti
   return record(name, result, [{ input: x, saves: [x, result], gradient }]);
 }
 
-/** The product of x over the axes, in f32 for f16; 1 where they hold no element. */
+/** The product of x over the axes, in f32 for f16; 1 where they hold no element. Of integers it wraps. */
 export function prod(x: Tensor, options: ReduceOptions = {}): Tensor {
-  begin('prod', x);
+  beginNumbers('prod', x);
   const { axes, kept, shape } = planReduction('prod', x, options);
   const result = reduceAxes('product', x, axes).view({ shape }, 'prod');
   // Each element gets the product of the others. Where one element is 0, only itself; where several are, none does.

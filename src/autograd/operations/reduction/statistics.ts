@@ -21,7 +21,8 @@ type VarianceOptions = ReduceOptions & { correction?: number };
  */
 export function variance(x: Tensor, options: VarianceOptions = {}): Tensor {
   begin('variance', x);
-  const { kept, shape, divisor, deviation, result } = squaredDeviation('variance', x, options);
+  const { axes, kept, shape, divisor, deviation } = centered('variance', x, options);
+  const result = reduceAxes('sum', evaluate(mul.forward, [deviation, deviation]), axes, 1 / divisor);
   const gradient = (g: Tensor, [deviation]: readonly Tensor[]) =>
     mul(mul(reshapeView(g, kept), 2 / divisor), deviation);
   return record('variance', result.view({ shape }, 'variance'), [{ input: x, saves: [deviation], gradient }]);
@@ -34,17 +35,17 @@ export function variance(x: Tensor, options: VarianceOptions = {}): Tensor {
  */
 export function standardDeviation(x: Tensor, options: VarianceOptions = {}): Tensor {
   begin('standardDeviation', x);
-  const { kept, shape, divisor, deviation, result } = squaredDeviation('standardDeviation', x, options);
-  const root = evaluate(sqrt.forward, [result]);
-  const gradient = (g: Tensor, [deviation, root]: readonly Tensor[]) => {
-    const share = div(mul(reshapeView(g, kept), 1 / divisor), oneWhereZero(root));
-    return mul(share, deviation);
-  };
+  const { axes, kept, shape, divisor, deviation } = centered('standardDeviation', x, options);
+  const { device, dtype } = deviation;
+  const root = evaluate(mul.forward, [lengthOver(deviation, axes), constant(device, dtype, 1 / Math.sqrt(divisor))]);
+  const gradient = (g: Tensor, [deviation, root]: readonly Tensor[]) =>
+    mul(div(deviation, oneWhereZero(root)), mul(reshapeView(g, kept), 1 / divisor));
   const saves = [deviation, root];
   return record('standardDeviation', root.view({ shape }, 'standardDeviation'), [{ input: x, saves, gradient }]);
 }
 
-function squaredDeviation(name: string, x: Tensor, options: VarianceOptions) {
+/** x without its mean, and what the sum of its squares is divided by. */
+function centered(name: string, x: Tensor, options: VarianceOptions) {
   const { axes, kept, shape, count } = planReduction(name, x, options, ['correction']);
   const { correction = 1 } = options;
   const divisor = count - correction;
@@ -54,31 +55,37 @@ function squaredDeviation(name: string, x: Tensor, options: VarianceOptions) {
         '(allowed: less than these)',
     );
   }
-  const centered = (values: Tensor) => evaluate(sub.forward, [values, reduceAxes('sum', values, axes, 1 / count)]);
+  const withoutMean = (values: Tensor) => evaluate(sub.forward, [values, reduceAxes('sum', values, axes, 1 / count)]);
   // The mean is rounded as numbers of its size are. What that left in the deviations is a mean of theirs.
-  const deviation = centered(centered(x));
-  const result = reduceAxes('sum', evaluate(mul.forward, [deviation, deviation]), axes, 1 / divisor);
-  return { kept, shape, divisor, deviation, result };
+  return { axes, kept, shape, divisor, deviation: withoutMean(withoutMean(x)) };
 }
 
-/**
- * The Euclidean (L2) norm over the axes, √Σ x², in f32 for f16; of nothing it is 0. Numbers are scaled by the largest first, so that no
- * square overflows. Its gradient is 0 where it is 0.
- */
-export function norm(x: Tensor, options: ReduceOptions = {}): Tensor {
-  begin('norm', x);
-  const { axes, kept, shape } = planReduction('norm', x, options);
+/** √Σ x² over the axes, whose rank stays. Numbers are scaled by the largest first, so that no square overflows or vanishes. */
+function lengthOver(x: Tensor, axes: readonly number[]): Tensor {
   const largest = finiteOr(1, reduceAxes('maximum', evaluate(abs.forward, [x]), axes));
   const unit = oneWhereZero(largest);
   const scaled = evaluate(div.forward, [x, unit]);
   const squares = reduceAxes('sum', evaluate(mul.forward, [scaled, scaled]), axes);
-  const result = evaluate(mul.forward, [unit, evaluate(sqrt.forward, [squares])]);
+  return evaluate(mul.forward, [unit, evaluate(sqrt.forward, [squares])]);
+}
+
+/**
+ * The Euclidean (L2) norm over the axes, √Σ x², in f32 for f16; of nothing it is 0. No square overflows on the way. Its gradient is 0
+ * where it is 0.
+ */
+export function norm(x: Tensor, options: ReduceOptions = {}): Tensor {
+  begin('norm', x);
+  const { axes, kept, shape } = planReduction('norm', x, options);
+  const result = lengthOver(x, axes);
   const gradient = (g: Tensor, [x, result]: readonly Tensor[]) =>
     mul(div(x, oneWhereZero(result)), reshapeView(g, kept));
   return record('norm', result.view({ shape }, 'norm'), [{ input: x, saves: [x, result], gradient }]);
 }
 
-/** log Σ exp(x) over the axes, in f32 for f16; of nothing it is -Infinity. The maximum is taken off first, so nothing overflows. */
+/**
+ * log Σ exp(x) over the axes, in f32 for f16; of nothing it is -Infinity. The maximum is taken off first, so nothing overflows. Its
+ * gradient is 0 where all are -Infinity, and NaN for Infinity.
+ */
 export function logSumExp(x: Tensor, options: ReduceOptions = {}): Tensor {
   begin('logSumExp', x);
   const { axes, kept, shape } = planReduction('logSumExp', x, options);
@@ -86,7 +93,7 @@ export function logSumExp(x: Tensor, options: ReduceOptions = {}): Tensor {
   const total = reduceAxes('sum', evaluate(exp.forward, [evaluate(sub.forward, [x, largest])]), axes);
   const result = evaluate(logSum, [total, largest]);
   const gradient = (g: Tensor, [x, result]: readonly Tensor[]) =>
-    mul(exp(sub(x, finiteOr(0, result))), reshapeView(g, kept));
+    mul(exp(sub(x, where(equal(result, Number.NEGATIVE_INFINITY), 0, result))), reshapeView(g, kept));
   return record('logSumExp', result.view({ shape }, 'logSumExp'), [{ input: x, saves: [x, result], gradient }]);
 }
 
