@@ -3,7 +3,7 @@ import { ArgumentError, ShapeError } from '../../tensor/errors.ts';
 import { checkShapeList, formatShape, normalizeAxis, type Shape, sameShape, sizeOf } from '../../tensor/shape.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import { beginView } from '../record.ts';
-import { broadcastTo, concatenate, reshape, slice } from './views.ts';
+import { beginParts, broadcastTo, concatenate, reshape, slice } from './views.ts';
 
 /** x with an axis of extent 1 put in, which is `axis` of the result. */
 export function unsqueeze(x: Tensor, axis: number): Tensor {
@@ -41,6 +41,7 @@ export function flatten(x: Tensor, first = 0, last = -1): Tensor {
 
 /** x stretched to `shape` by the rules of broadcasting; -1 keeps the extent of x. A view. */
 export function expand(x: Tensor, shape: Shape): Tensor {
+  beginView('expand', x);
   checkShapeList('expand', shape);
   const added = shape.length - x.rank;
   return broadcastTo(
@@ -51,8 +52,8 @@ export function expand(x: Tensor, shape: Shape): Tensor {
 
 /** Tensors of one shape along a new axis, which is `axis` of the result. */
 export function stack(parts: readonly Tensor[], axis = 0): Tensor {
+  beginParts('stack', parts);
   const [first] = parts;
-  if (first === undefined) throw new ArgumentError('stack: got no tensor (allowed: one or more)');
   const other = parts.find((part) => !sameShape(part.shape, first.shape));
   if (other) {
     throw new ShapeError(
@@ -67,7 +68,8 @@ export function stack(parts: readonly Tensor[], axis = 0): Tensor {
 }
 
 /**
- * x cut along `axis`, into parts of the given extent (the last may be shorter) or of the given extents in turn. Views.
+ * x cut along `axis`, into parts of the given extent (the last may be shorter) or of the given extents in turn. Views; of an axis
+ * without elements one.
  *
  * @throws ArgumentError for extents that are no whole numbers above 0 (of a list: at least 0), or do not add up to the axis.
  */
@@ -75,17 +77,14 @@ export function split(x: Tensor, size: number | readonly number[], axis = 0): Te
   beginView('split', x);
   const along = normalizeAxis('split', axis, x.rank);
   const extent = x.shape[along];
-  const sizes =
-    typeof size === 'number'
-      ? Array.from({ length: Number.isInteger(size) && size > 0 ? Math.ceil(extent / size) : 0 }, (_, i) =>
-          Math.min(size, extent - i * size),
-        )
-      : Array.isArray(size)
-        ? size
-        : [];
-  const total = sizes.reduce((sum, each) => sum + each, 0);
-  const isList = typeof size === 'number' || Array.isArray(size);
-  if (!isList || total !== extent || !sizes.every((each) => Number.isInteger(each) && each >= 0)) {
+  const isSize = typeof size === 'number' && Number.isInteger(size) && size > 0;
+  const sizes: readonly number[] | null = isSize
+    ? Array.from({ length: Math.max(1, Math.ceil(extent / size)) }, (_, i) => Math.min(size, extent - i * size))
+    : Array.isArray(size)
+      ? size
+      : null;
+  const total = sizes?.reduce((sum, each) => sum + each, 0);
+  if (!sizes || total !== extent || !sizes.every((each) => Number.isInteger(each) && each >= 0)) {
     throw new ArgumentError(
       `split: parts of ${[size].flat().join(', ')} do not make up axis ${along} of shape ${formatShape(x.shape)} ` +
         `(allowed: one whole number above 0, or several that add up to ${extent})`,

@@ -63,6 +63,7 @@ export function permute(x: Tensor, order: readonly number[]): Tensor {
 
 /** Two axes swapped, the last two by default. A view. */
 export function transpose(x: Tensor, first = -2, second = -1): Tensor {
+  beginView('transpose', x);
   const order = x.shape.map((_, axis) => axis);
   const a = normalizeAxis('transpose', first, x.rank);
   const b = normalizeAxis('transpose', second, x.rank);
@@ -124,11 +125,18 @@ export function broadcastTo(x: Tensor, shape: Shape): Tensor {
   return record('broadcastTo', result, [{ input: x, gradient: (g) => sumToShape(g, x.shape) }]);
 }
 
+/** What `beginView` is for operations on a list of tensors. @throws ArgumentError for what is no list, and an empty one. */
+export function beginParts(operation: string, parts: readonly Tensor[]): void {
+  if (!Array.isArray(parts))
+    throw new ArgumentError(`${operation}: got ${parts} (allowed: a list of tensors, such as [x, y])`);
+  if (parts.length === 0) throw new ArgumentError(`${operation}: got no tensor (allowed: one or more)`);
+  beginView(operation, ...parts);
+}
+
 /** Tensors one after the other along `axis`; the other axes agree. */
 export function concatenate(parts: readonly Tensor[], axis = 0): Tensor {
+  beginParts('concatenate', parts);
   const [first] = parts;
-  if (first === undefined) throw new ArgumentError('concatenate: got no tensor (allowed: one or more)');
-  beginView('concatenate', ...parts);
   refuseStored('concatenate', ...parts);
   const along = normalizeAxis('concatenate', axis, first.rank);
   for (const part of parts) {

@@ -52,7 +52,7 @@ const rearrangements: Readonly<Record<string, Rearrangement>> = {
     source: (at, shape, axis) => at.with(axis, shape[axis] - 1 - at[axis]),
   },
   flipAll: {
-    run: (x) => flip(x, [...x.shape.keys()]),
+    run: (x) => flip(x, ...x.shape.keys()),
     shape: (shape) => [...shape],
     source: (at, shape) => at.map((position, axis) => shape[axis] - 1 - position),
   },
@@ -167,6 +167,12 @@ onEachDevice((device: Device) => {
       const x = tensor([1, 2, 3, 4, 5], { device });
       expect(await Promise.all(x.split(2).map((part) => part.toArray()))).toEqual([[1, 2], [3, 4], [5]]);
       expect(await Promise.all(x.split([0, 4, 1]).map((part) => part.toArray()))).toEqual([[], [1, 2, 3, 4], [5]]);
+      expect(
+        x
+          .slice([0], [0])
+          .split(2)
+          .map(({ shape }) => shape),
+      ).toEqual([[0]]);
     });
   });
 });
@@ -195,6 +201,9 @@ test('what does not fit is refused', () => {
   expect(() => stack([x, x.transpose()])).toThrow(
     new ShapeError('stack: shapes [2, 3] and [3, 2] differ (allowed: one for all)'),
   );
+  expect(() => Reflect.apply(stack, undefined, [x, x])).toThrow('stack: got Tensor f32 [2, 3]');
+  expect(() => Reflect.apply(stack, undefined, [[x, 1]])).toThrow('stack: operand 2 is number');
+  expect(() => flip(x)).toThrow(new ArgumentError('flip: got no axis (allowed: one or more, such as 0 or [0, 1])'));
   for (const size of [0, -1, 1.5, Number.NaN, [1, 3], [-1, 3], [0.5, 1.5]])
     expect(() => split(x, size)).toThrow(ArgumentError);
   expect(() => split(x, [1, 3])).toThrow(

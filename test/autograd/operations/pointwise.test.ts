@@ -9,6 +9,7 @@ import {
 } from '../../../src/autograd/operations/pointwise/row.ts';
 import * as operations from '../../../src/index.ts';
 import {
+  ArgumentError,
   backward,
   DTypeError,
   gradcheck,
@@ -446,6 +447,16 @@ test('mixed dtypes are refused', () => {
   );
 });
 
+test('an option or a tensor too many is refused; what list.map passes is not', async () => {
+  const x = tensor([-1, 2], { device: cpu });
+  expect(() => Reflect.apply(operations.gelu, undefined, [x, { approximate: 'none' }])).toThrow(
+    new ArgumentError('gelu: got 2 operands (allowed: 1)'),
+  );
+  expect(() => Reflect.apply(operations.add, undefined, [x, 1, x])).toThrow('add: got 3 operands (allowed: 2)');
+  const [first] = [x].map(operations.relu);
+  expect(await first.toArray()).toEqual([0, 2]);
+});
+
 test('numbers alone are refused', () => {
   expect(() => operations.add(1, 2)).toThrow(new DTypeError('add: at least one operand must be a tensor'));
 });
@@ -470,7 +481,7 @@ onEachDevice((device) => {
       ['abs', operations.abs, [top, bottom, 5, 7, 16_777_217]],
     ])('%s', async (_name, operation, expected) => {
       await step(async () => {
-        const result = applyPointwise(operation, [integers(x), integers(y)]);
+        const result = applyPointwise(operation, [integers(x), integers(y)].slice(0, operation.row.derivatives.length));
         expect(result.dtype).toBe('i32');
         expect(await result.toArray()).toEqual(expected);
       });

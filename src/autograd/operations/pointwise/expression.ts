@@ -36,7 +36,7 @@ function kernelsOf(expression: Expression): ReturnType<typeof makeKernels> {
 const helpers = {
   power: `
 fn power(base: f32, exponent: f32) -> f32 {
-  if (exponent == 0.0) { return 1.0; }
+  if (exponent == 0.0 || base == 1.0 || (base == -1.0 && abs(exponent) > 3.4e38)) { return 1.0; }
   if (isNaN(exponent)) { return exponent; }
   if (base == 0.0) { return select(1.0 / base, 0.0, exponent > 0.0); }
   let magnitude = pow(abs(base), exponent);

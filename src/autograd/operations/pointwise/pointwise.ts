@@ -63,20 +63,27 @@ export const div = pointwise('div', {
   domain: ['any', 'nonzero'],
 });
 
-/** x^y; a negative base takes whole exponents only (NaN otherwise). The derivative for y takes x > 0. */
+/** x^y as in IEEE 754, where 1 to whatever power is 1; JavaScript has NaN for some. */
+const powerOf = (x: number, y: number) =>
+  x === 1 || (x === -1 && Math.abs(y) === Number.POSITIVE_INFINITY) ? 1 : x ** y;
+
+/**
+ * x^y; a negative base takes whole exponents only (NaN otherwise). The derivative for y takes x > 0, and is 0 where x is 0 and y at
+ * least 0.
+ */
 export const pow = pointwise('pow', {
   wgsl: 'power(x, y)',
-  reference: (x, y) => x ** y,
+  reference: (x, y) => powerOf(x, y),
   derivatives: [
     {
       needs: ['x', 'y'],
       wgsl: 'select(g * y * power(x, y - 1.0), 0.0, y == 0.0)',
-      reference: (g, x, y) => (y === 0 ? 0 : g * y * x ** (y - 1)),
+      reference: (g, x, y) => (y === 0 ? 0 : g * y * powerOf(x, y - 1)),
     },
     {
       needs: ['x', 'result'],
-      wgsl: 'select(g * result * log(x), 0.0, result == 0.0)',
-      reference: (g, x, result) => (result === 0 ? 0 : g * result * Math.log(x)),
+      wgsl: 'select(g * result * log(x), 0.0, result == 0.0 || (x == 0.0 && result == 1.0))',
+      reference: (g, x, result) => (result === 0 || (x === 0 && result === 1) ? 0 : g * result * Math.log(x)),
     },
   ],
   domain: ['positive', 'any'],

@@ -85,11 +85,14 @@ export function pointwise(
   return Object.assign((...operands: readonly Operand[]) => applyPointwise(operation, operands), operation);
 }
 
-/** Runs an operation over its operands and records their gradients. Arguments beyond its operands do not count. */
+/**
+ * Runs an operation over its operands and records their gradients. Of arguments beyond these only what `list.map(relu)` passes does
+ * not count.
+ */
 export function applyPointwise(operation: PointwiseOperation, operands: readonly Operand[]): Tensor {
   const { operation: name, forward, gradients } = operation;
+  const tensors = asTensors(operation, operands);
   const own = operands.slice(0, gradients.length);
-  const tensors = asTensors(operation, own);
   if (tensors.every(({ dtype }) => dtype === 'i32') && operation.onIntegers) {
     beginView(name, ...tensors);
     return evaluate(operation.onIntegers, tensors);
@@ -121,19 +124,21 @@ function asTensors(
   operands: readonly Operand[],
 ): Tensor[] {
   const count = gradients.length;
-  if (operands.length < count) {
+  const isOption = (beyond: unknown) => typeof beyond === 'object' && beyond !== null && !Array.isArray(beyond);
+  if (operands.length < count || operands.slice(count).some(isOption)) {
     throw new ArgumentError(`${name}: got ${operands.length} operands (allowed: ${count})`);
   }
-  const model = operands.find((operand) => typeof operand !== 'number');
+  const own = operands.slice(0, count);
+  const model = own.find((operand) => typeof operand !== 'number');
   if (model === undefined) throw new DTypeError(`${name}: at least one operand must be a tensor`);
-  checkTensors(name, operands, true);
+  checkTensors(name, own, true);
   const isInteger = !isFloat(model.dtype);
   if (isInteger && !onIntegers) {
     throw new DTypeError(
       `${name}: operands have dtype ${model.dtype} (allowed: f16, f32, f64; cast(x, 'f32') makes numbers of integers)`,
     );
   }
-  return operands.map((operand) => {
+  return own.map((operand) => {
     if (typeof operand !== 'number') return operand;
     if (isInteger) checkInteger(name, operand);
     return constant(model.device, computeDType(model.dtype), operand);
