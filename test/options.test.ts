@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import * as library from '../src/index.ts';
 import { cpu } from './devices.ts';
 
-const { ArgumentError, ShapeError } = library;
+const { ArgumentError, ShapeError, tensor } = library;
 const random = new library.Random(1);
 const x = library.normal([2, 2, 2, 2], { random, device: cpu });
 const gain = library.ones([2], { device: cpu });
@@ -103,6 +103,68 @@ test('extents one by one, and operands that are no tensors, are told', () => {
   expect(() => Reflect.apply(library.add, undefined, [x, undefined])).toThrow(ArgumentError);
   expect(() => Reflect.apply(library.add, undefined, [1, [1]])).toThrow('add: operand 2 is an array');
   expect(() => Reflect.apply(library.sum, undefined, [[1]])).toThrow('sum: operand 1 is an array');
+});
+
+test('what is no tensor, no device and no number is told', async () => {
+  const matrix = library.zeros([2, 2], { device: cpu });
+  const calls: readonly [string, (...args: never) => unknown, readonly unknown[]][] = [
+    ['tensor: an entry is string abc', tensor, ['abc']],
+    ['tensor: an entry is undefined', tensor, [undefined]],
+    ['tensor: an entry is null', tensor, [[null]]],
+    ['tensor: an entry is boolean true', tensor, [[true]]],
+    ['tensor: an entry is a tensor (stack([x, y]) joins some)', tensor, [[matrix, matrix]]],
+    ['tensor: an entry is object', tensor, [new BigInt64Array(1)]],
+    ['tensor: an entry is object', tensor, [new DataView(new ArrayBuffer(4))]],
+    ["tensor: device is cpu (allowed: a device, such as await openDevice('cpu'))", tensor, [[1], { device: 'cpu' }]],
+    ['setDefaultDevice: device is webgpu', library.setDefaultDevice, ['webgpu']],
+    ['full: value is undefined', library.full, [[2]]],
+    ['uniform: high is string 1', library.uniform, [[2], { random, high: '1' }]],
+    ['normal: deviation is null', library.normal, [[2], { random, deviation: null }]],
+    ['pad: value is string 5', library.pad, [matrix, [[1, 0], [0, 0]], { value: '5' }]], // biome-ignore format: a line each
+    ['concatenate: got Tensor', library.concatenate, [matrix, matrix]],
+    ['crossEntropy: the indices are an array', library.crossEntropy, [matrix, [0, 1]]],
+    ['crossEntropy: indices must be i32, not f32 (tensor(', library.crossEntropy, [matrix, matrix.at(0)]],
+    ['embedding: the indices are an array', library.embedding, [[0, 1], matrix]],
+    ['gather: the indices are an array', library.gather, [matrix, 0, [[0]]]],
+    ['indexSelect: the indices are an array', library.indexSelect, [matrix, 0, [0]]],
+    ['oneHot: the indices are an array', library.oneHot, [[0], 2]],
+    ['view: takes the parts of a view', matrix.view, [4]],
+  ];
+  for (const [message, call, given] of calls) {
+    const attempt = () => Reflect.apply(call, matrix, given);
+    expect(attempt, message).toThrow(library.FrostgradError);
+    expect(attempt).toThrow(message);
+  }
+  await expect(Reflect.apply(matrix.to, matrix, ['f32'])).rejects.toThrow('to: device is f32');
+  expect(() => Reflect.construct(library.Dropout, [0.1])).toThrow('Dropout: random is undefined');
+});
+
+test('the result of a comparison passes for no positions', () => {
+  const labels = tensor([5, 6, 5], { device: cpu, dtype: 'i32' });
+  for (const mask of [labels.equal(5), labels.greater(5), labels.cast('f32').less(6)]) {
+    expect(() => labels.at(mask)).toThrow('at: a comparison selects no elements');
+  }
+});
+
+test('names of PyTorch that are not here are told, where they are read and where they are set', () => {
+  const optimizer = new library.SGD(model.parameters(), { learningRate: 1 });
+  const names: readonly [object, string, string][] = [
+    [x, 'grad', 'x.gradient'],
+    [x, 'requires_grad', 'parameter.freeze()'],
+    [x, 'std', 'x.standardDeviation'],
+    [x, 'index_select', 'x.indexSelect'],
+    [x, '0', 'x.at(0)'],
+    [x, 'add_', 'nothing is changed in place'],
+    [model, 'state_dict', 'await model.stateDict()'],
+    [optimizer, 'zero_grad', 'zeroGradients()'],
+    [optimizer, 'lr', 'optimizer.learningRate'],
+  ];
+  for (const [owner, name, instead] of names) {
+    expect(() => Reflect.get(owner, name)).toThrow(ArgumentError);
+    expect(() => Reflect.get(owner, name)).toThrow(`there is no '${name}' here: `);
+    expect(() => Reflect.set(owner, name, false)).toThrow(instead);
+  }
+  expect(Object.keys(x)).not.toContain('grad');
 });
 
 test('what may be left out is null, and nothing else that counts as false', () => {

@@ -1,7 +1,8 @@
 /** The operations as methods, so that expressions read from left to right: `x.matmul(w).add(b).relu().mean()`. */
-import { tensor } from '../tensor/create.ts';
+import { checkDevice, tensor } from '../tensor/create.ts';
 import type { Device } from '../tensor/device.ts';
 import { computeDType } from '../tensor/dtype.ts';
+import { tellNames } from '../tensor/names-elsewhere.ts';
 import { Tensor } from '../tensor/tensor.ts';
 import { type BackwardOptions, backward } from './backward.ts';
 import { gradientOf } from './leaf-gradient.ts';
@@ -62,7 +63,9 @@ declare module '../tensor/tensor.ts' {
   }
 }
 
-for (const [name, operation] of Object.entries({ ...pointwise, ...reduction, ...statistics, ...others })) {
+const operations = { ...pointwise, ...reduction, ...statistics, ...others };
+
+for (const [name, operation] of Object.entries(operations)) {
   install(name, {
     value(this: Tensor, ...rest: readonly unknown[]): unknown {
       return Reflect.apply(operation, undefined, [this, ...rest]);
@@ -71,6 +74,7 @@ for (const [name, operation] of Object.entries({ ...pointwise, ...reduction, ...
 }
 install('to', {
   async value(this: Tensor, device: Device): Promise<Tensor> {
+    checkDevice('to', device);
     const dtype = device.supports(this.dtype) ? this.dtype : computeDType(this.dtype);
     return tensor(await this.data(), { device, dtype, shape: this.shape, name: this.origin });
   },
@@ -84,6 +88,58 @@ install('gradient', {
   get(this: Tensor): Tensor | null {
     return gradientOf(this);
   },
+});
+
+const inPlace = 'nothing is changed in place; x.add(y) makes a new tensor, and so do the others';
+const snakeCase = Object.keys(operations)
+  .filter((name) => /[A-Z]/.test(name))
+  .map((name) => [name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`), `x.${name}(…)`]);
+tellNames(Tensor.prototype, {
+  ...Object.fromEntries(snakeCase),
+  ...Object.fromEntries(
+    ['add_', 'sub_', 'mul_', 'div_', 'zero_', 'fill_', 'copy_', 'clamp_'].map((name) => [name, inPlace]),
+  ),
+  0: 'x.at(0), and x.at(-1, [1, 3]) for x[-1, 1:3]',
+  T: 'x.transpose()',
+  t: 'x.transpose()',
+  dim: 'x.rank',
+  ndim: 'x.rank',
+  numel: 'x.size',
+  grad: 'x.gradient',
+  requires_grad: 'requireGradient(x); parameter.freeze() and thaw()',
+  requires_grad_: 'requireGradient(x); parameter.freeze() and thaw()',
+  requiresGrad: 'requireGradient(x); parameter.freeze() and thaw()',
+  detach: 'detach(x)',
+  clone: `x itself will do: ${inPlace}`,
+  cuda: 'await x.to(device), with a device of openDevice',
+  cpu: 'await x.to(device), with a device of openDevice',
+  numpy: 'await x.toArray(), or await x.data()',
+  tolist: 'await x.toArray()',
+  float: "x.cast('f32')",
+  double: "x.cast('f64')",
+  half: "x.cast('f16')",
+  int: "x.cast('i32')",
+  long: "x.cast('i32')",
+  std: 'x.standardDeviation(…)',
+  var: 'x.variance(…)',
+  amax: 'x.max(…)',
+  amin: 'x.min(…)',
+  logsumexp: 'x.logSumExp(…)',
+  argsort: 'x.sort(…).indices',
+  square: 'x.mul(x)',
+  eq: 'x.equal(y)',
+  ne: 'x.notEqual(y)',
+  lt: 'x.less(y)',
+  le: 'x.lessEqual(y)',
+  gt: 'x.greater(y)',
+  ge: 'x.greaterEqual(y)',
+  mm: 'x.matmul(y)',
+  bmm: 'x.matmul(y)',
+  mv: 'x.matmul(y)',
+  dot: 'x.matmul(y)',
+  chunk: 'x.split(size, axis)',
+  repeat: 'x.expand(shape), or concatenate([x, x])',
+  masked_fill: 'where(mask, value, x)',
 });
 
 function install(name: string, property: PropertyDescriptor): void {

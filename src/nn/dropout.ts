@@ -1,5 +1,6 @@
 /** Dropout as a module. */
 import { dropout } from '../autograd/operations/dropout.ts';
+import { checkRandom } from '../tensor/create.ts';
 import { ArgumentError } from '../tensor/errors.ts';
 import type { Random } from '../tensor/random.ts';
 import type { Tensor } from '../tensor/tensor.ts';
@@ -17,6 +18,7 @@ export class Dropout extends Module {
     if (!(rate >= 0 && rate < 1)) {
       throw new ArgumentError(`Dropout: rate ${rate} is out of range (allowed: at least 0, below 1)`);
     }
+    checkRandom('Dropout', random);
     this.rate = rate;
     this.random = random;
   }

@@ -7,6 +7,7 @@ import { normal, tensor, zeros } from '../tensor/create.ts';
 import type { Device } from '../tensor/device.ts';
 import { type DType, resultDType } from '../tensor/dtype.ts';
 import { ArgumentError, DTypeError, ShapeError } from '../tensor/errors.ts';
+import { tellNames } from '../tensor/names-elsewhere.ts';
 import { platform } from '../tensor/platform/platform.ts';
 import type { Random } from '../tensor/random.ts';
 import { scope } from '../tensor/scope.ts';
@@ -232,6 +233,14 @@ export abstract class Module<Inputs extends readonly unknown[] = [Tensor], Outpu
     return this;
   }
 }
+
+tellNames(Module.prototype, {
+  zero_grad: 'a gradient ends with its step(); outside of steps optimizer.zeroGradients()',
+  named_parameters: 'model.namedParameters()',
+  state_dict: 'await model.stateDict()',
+  load_state_dict: 'model.loadStateDict(…)',
+  requires_grad_: 'parameter.freeze() of each of model.parameters()',
+});
 
 /** @throws ArgumentError where something else has the path: one of the two would be neither trained nor saved. */
 function put<T extends object>(found: Map<string, T>, path: string, value: T): void {

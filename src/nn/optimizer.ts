@@ -5,6 +5,7 @@ import { checkSameDevice } from '../tensor/device.ts';
 import type { NumericArray } from '../tensor/dtype.ts';
 import { ArgumentError, BackwardError, NonFiniteGradientError, ShapeError } from '../tensor/errors.ts';
 import { getOrCreate } from '../tensor/get-or-create.ts';
+import { tellNames } from '../tensor/names-elsewhere.ts';
 import { checkOptions } from '../tensor/options.ts';
 import { scope } from '../tensor/scope.ts';
 import { formatShape } from '../tensor/shape.ts';
@@ -334,6 +335,16 @@ export abstract class Optimizer {
     this.#state.delete(parameter);
   }
 }
+
+const noZeroing = 'a gradient ends with its step(); outside of steps optimizer.zeroGradients()';
+tellNames(Optimizer.prototype, {
+  zero_grad: noZeroing,
+  zeroGrad: noZeroing,
+  lr: 'optimizer.learningRate',
+  param_groups: 'optimizer.learningRate; new AdamW([{ parameters, rateFactor, weightDecay }], …) makes groups',
+  state_dict: 'optimizer.stateDict()',
+  load_state_dict: 'optimizer.loadStateDict(…)',
+});
 
 /** What an optimizer is to train, as groups. @throws ArgumentError for what is no list of parameters or groups, such as a module. */
 export function checkParameters(owner: string, trained: unknown): ParameterGroup[] {

@@ -31,6 +31,7 @@ export function defaultDevice(): Device {
 }
 
 export function setDefaultDevice(device: Device): void {
+  checkDevice('setDefaultDevice', device);
   standard = device;
 }
 
@@ -51,7 +52,7 @@ export function tensor(
 ): Tensor {
   checkOptions('tensor', options, [...createOptions, 'shape', 'name', 'owner'], null);
   const { device = defaultDevice(), name = 'tensor', owner = currentScope() } = options;
-  const isTyped = ArrayBuffer.isView(data);
+  const isTyped = isNumericArray(data);
   const ownShape = isTyped ? [data.length] : nestedShape(data);
   const shape = options.shape ?? ownShape;
   const dtype = options.dtype ?? (isTyped ? dtypeOf(data) : 'f32');
@@ -123,6 +124,7 @@ export function full(shape: Shape, value: number, options: CreateOptions = {}): 
 
 function filled(operation: string, shape: Shape, value: number, options: CreateOptions): Tensor {
   checkShape(operation, shape);
+  checkNumbers(operation, { value });
   // Modules hand on all that they are built with, and constants need no random numbers.
   checkOptions(operation, options, [...createOptions, 'random'], null);
   const { device = defaultDevice(), dtype = 'f32' } = options;
@@ -178,6 +180,7 @@ export function uniform(
 ): Tensor {
   checkOptions('uniform', options, [...createOptions, 'random', 'low', 'high'], null);
   const { random, low = 0, high = 1 } = options;
+  checkNumbers('uniform', { low, high });
   return sample('uniform', shape, options, (values) => {
     for (let i = 0; i < values.length; i++) values[i] = low + (high - low) * random.uniform();
   });
@@ -190,6 +193,7 @@ export function normal(
 ): Tensor {
   checkOptions('normal', options, [...createOptions, 'random', 'mean', 'deviation'], null);
   const { random, mean = 0, deviation = 1 } = options;
+  checkNumbers('normal', { mean, deviation });
   return sample('normal', shape, options, (values) => {
     if (values instanceof Int32Array)
       for (let i = 0; i < values.length; i++) values[i] = mean + deviation * random.normal();
@@ -218,7 +222,24 @@ export function checkRandom(operation: string, random: unknown): void {
   throw new ArgumentError(`${operation}: random is ${String(random)} (allowed: a Random, such as new Random(seed))`);
 }
 
+/** @throws ArgumentError for what a caller without types may pass, such as the kind of a device. */
+export function checkDevice(operation: string, device: Device): void {
+  if (typeof device === 'object' && device !== null && 'supports' in device) return;
+  throw new ArgumentError(
+    `${operation}: device is ${String(device)} (allowed: a device, such as await openDevice('cpu'))`,
+  );
+}
+
+/** @throws ArgumentError for values that are no numbers. */
+export function checkNumbers(operation: string, values: Readonly<Record<string, unknown>>): void {
+  for (const [name, value] of Object.entries(values)) {
+    if (typeof value !== 'number')
+      throw new ArgumentError(`${operation}: ${name} is ${describe(value)} (allowed: a number)`);
+  }
+}
+
 export function checkDType(operation: string, device: Device, dtype: DType): void {
+  checkDevice(operation, device);
   if (dtypes.includes(dtype) && device.supports(dtype)) return;
   const allowed = dtypes.filter((each) => device.supports(each)).join(', ');
   throw new DTypeError(
@@ -237,8 +258,15 @@ function dtypeOf(data: NumericArray): DType {
   return data instanceof Float64Array ? 'f64' : 'i32';
 }
 
-function nestedShape(data: NestedArray): number[] {
-  return typeof data === 'number' ? [] : [data.length, ...(data.length > 0 ? nestedShape(data[0]) : [])];
+/** Views whose entries are no numbers. */
+const otherViews = [DataView, BigInt64Array, BigUint64Array];
+
+function isNumericArray(data: unknown): data is NumericArray {
+  return ArrayBuffer.isView(data) && !otherViews.some((kind) => data instanceof kind);
+}
+
+function nestedShape(data: unknown): number[] {
+  return Array.isArray(data) ? [data.length, ...(data.length > 0 ? nestedShape(data[0]) : [])] : [];
 }
 
 /** Writes nested arrays of `shape` in row-major order. @throws ShapeError where they are ragged. */
@@ -265,6 +293,8 @@ function flatten(name: string, data: unknown, shape: Shape, dtype: DType, target
 }
 
 function describe(value: unknown): string {
+  if (value === undefined || value === null) return String(value);
+  if (value instanceof Tensor) return 'a tensor (stack([x, y]) joins some)';
   return Array.isArray(value) ? `an array of ${value.length}` : `${typeof value} ${String(value)}`;
 }
 
@@ -273,7 +303,11 @@ function describe(value: unknown): string {
  * on the host cannot be checked without waiting for the device, and pass.
  */
 export function checkIndices(what: string, indices: Tensor, count: number, ignored?: number): void {
-  if (indices.dtype !== 'i32') throw new DTypeError(`${what}: indices must be i32, not ${indices.dtype}`);
+  if (indices.dtype !== 'i32') {
+    throw new DTypeError(
+      `${what}: indices must be i32, not ${indices.dtype} (tensor([0, 1], { dtype: 'i32' }) makes some, cast(x, 'i32') converts)`,
+    );
+  }
   const values = indices.storage.hostIntegers;
   if (!values) return;
   const check = (value: number) => {

@@ -85,6 +85,8 @@ export class Tensor implements KernelOperand, Releasable {
 
   /** Another view of the same storage, without copying and without a gradient; `operation` names it. */
   view(view: View, operation: string, owner: Scope | null = currentScope()): Tensor {
+    if (!Array.isArray(view?.shape))
+      throw new ArgumentError('view: takes the parts of a view; x.reshape([2, 3]) gives another shape');
     this.assertUsable(operation);
     return new Tensor(this.storage, this.dtype, { offset: this.offset, ...view }, operation, owner);
   }

@@ -4,6 +4,7 @@ import { formatShape } from '../../tensor/shape.ts';
 import { Tensor } from '../../tensor/tensor.ts';
 import { beginView } from '../record.ts';
 import { indexSelect } from './indexing/gather.ts';
+import { equal, greater, greaterEqual, less, lessEqual, notEqual } from './pointwise/pointwise.ts';
 import { reshape, slice } from './views.ts';
 
 /**
@@ -16,12 +17,19 @@ export type Place = number | readonly [number | null, number | null] | null | Te
  * A part of x, axis by axis: `x.at(0)`, `x.at(-1, [1, 3])`, `x.at(null, [2, null])`, `x.at(rows)`. PyTorch writes x[0], x[-1, 1:3],
  * x[:, 2:], x[rows]. Axes not named are whole. A view, but for positions in a tensor; its gradient goes back to where it was taken.
  *
- * @throws ArgumentError for a place that an axis does not have, and for more places than axes. (PyTorch cuts ranges off at the edge.)
+ * @throws ArgumentError for a place that an axis does not have, more places than axes, and a mask. (PyTorch cuts ranges off at the
+ * edge.)
  */
 export function at(x: Tensor, ...places: Place[]): Tensor {
   beginView('at', x);
   if (places.length > x.rank) {
     throw new ArgumentError(`at: ${places.length} places for the ${x.rank} axes of shape ${formatShape(x.shape)}`);
+  }
+  if (places.some((place) => place instanceof Tensor && comparisons.includes(place.origin))) {
+    throw new ArgumentError(
+      'at: a comparison selects no elements, because their number would have to be read first (allowed: positions in an i32 ' +
+        'tensor; where(mask, x, 0) keeps the shape)',
+    );
   }
   const ranges = places.map((place, axis) => rangeOf(x, place, axis));
   let part = slice(
@@ -33,6 +41,9 @@ export function at(x: Tensor, ...places: Place[]): Tensor {
   const kept = part.shape.filter((_, axis) => typeof places[axis] !== 'number');
   return kept.length === part.rank ? part : reshape(part, kept);
 }
+
+/** Operations whose results PyTorch takes as a mask: their 1 and 0 must not pass for positions. */
+const comparisons = [equal, notEqual, less, lessEqual, greater, greaterEqual].map(({ operation }) => operation);
 
 function rangeOf(x: Tensor, place: Place, axis: number): [number, number] {
   const extent = x.shape[axis];

@@ -8,7 +8,7 @@ import { formatShape, sameShape } from '../../tensor/shape.ts';
 import { allocate, dense, type Tensor } from '../../tensor/tensor.ts';
 import { begin, record } from '../record.ts';
 import { constant } from './constant.ts';
-import { checkIndexOperand } from './index-operand.ts';
+import { checkIndexOperand, checkIndexTensor } from './index-operand.ts';
 import { checkReduction, type LossReduction } from './loss-reduction.ts';
 import { reduceAxes } from './reduction/reduce-axes.ts';
 import { rowsOf, rowWork, rowWorkgroupSize } from './row-kernel.ts';
@@ -211,6 +211,7 @@ export function gradientOfRows(
 
 /** @throws ShapeError unless there is a target for each row, and a class. */
 export function checkTargets(operation: string, targets: Tensor, x: Tensor, classes: number): void {
+  checkIndexTensor(operation, targets);
   if (classes > 0 && sameShape(targets.shape, x.shape.slice(0, -1))) return;
   throw new ShapeError(
     `${operation}: ${operation === 'crossEntropy' ? 'logits' : 'x'} ${formatShape(x.shape)} with targets ` +

@@ -1,6 +1,6 @@
 /** A border around a tensor. */
 import { copyInto } from '../../tensor/copy.ts';
-import { full } from '../../tensor/create.ts';
+import { checkNumbers, full } from '../../tensor/create.ts';
 import { ArgumentError } from '../../tensor/errors.ts';
 import { checkOptions } from '../../tensor/options.ts';
 import { formatShape } from '../../tensor/shape.ts';
@@ -23,6 +23,7 @@ export function pad(x: Tensor, widths: readonly (readonly [number, number])[], o
   refuseStored('pad', x);
   checkOptions('pad', options, ['value']);
   const { value = 0 } = options;
+  checkNumbers('pad', { value });
   const isWidth = (width: unknown) => typeof width === 'number' && Number.isSafeInteger(width) && width >= 0;
   const isPair = (pair: unknown) => Array.isArray(pair) && pair.length === 2 && pair.every(isWidth);
   if (!Array.isArray(widths) || widths.length !== x.rank || !widths.every(isPair)) {

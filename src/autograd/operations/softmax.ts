@@ -4,7 +4,7 @@ import { type Kernel, kernel, type SimdCall } from '../../tensor/kernel.ts';
 import { checkOptions } from '../../tensor/options.ts';
 import { normalizeAxis } from '../../tensor/shape.ts';
 import { allocate, dense, type Tensor } from '../../tensor/tensor.ts';
-import { begin, record } from '../record.ts';
+import { begin, checkTensors, record } from '../record.ts';
 import { rowsOf, rowWork, rowWorkgroupSize } from './row-kernel.ts';
 import { transpose } from './views.ts';
 
@@ -124,6 +124,7 @@ function alongAxis(
   forward: ForwardKernel,
   backward: BackwardKernel,
 ): Tensor {
+  checkTensors(operation, [x]);
   checkOptions(operation, options, ['axis']);
   const { axis = -1 } = options;
   if (x.rank === 0 || normalizeAxis(operation, axis, x.rank) === x.rank - 1) {
