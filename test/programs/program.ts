@@ -42,6 +42,8 @@ interface Entry {
   readonly tensors: number;
   readonly args: readonly (readonly unknown[])[];
   readonly call: Operation;
+  /** Whether `call` itself takes a tensor for granted. */
+  readonly isOnTensorsAlone?: boolean;
 }
 
 const axis = [0, 1, -1, 2, -3];
@@ -82,6 +84,20 @@ const list = (name: string, tensors: number, ...args: readonly (readonly unknown
   name,
   { tensors, args, call: (operands, given) => callOf(name)([], [operands, ...given]) },
 ];
+/** On the device of a tensor; its options come last. */
+const creation = (name: string, ...args: readonly (readonly unknown[])[]): [string, Entry] => [
+  name,
+  {
+    tensors: 1,
+    isOnTensorsAlone: true,
+    args,
+    call: ([{ device }], given) => {
+      const random = name === 'uniform' || name === 'normal' ? { random: new library.Random(5) } : {};
+      return callOf(name)([], [...given.slice(0, args.length), { device, ...random }]);
+    },
+  },
+];
+const shapes = [[], [2, 3], [0, 2], [-1], [1.5], 4];
 const einsums = ['ij->ji', 'ij,jk->ik', 'ij,ij->', 'ij,j->i', 'i,i->', 'ijk,ikl->ijl'];
 const equation = (tensors: number): [string, Entry] => [
   `einsum of ${tensors}`,
@@ -189,7 +205,52 @@ const entries: readonly [string, Entry][] = [
   ]),
   entry('rotary', 1, [undefined]),
   entry('dropout', 1, [0, 0.5], [1, 7]),
+  [
+    'multinomial',
+    {
+      tensors: 1,
+      args: [
+        [1, 2, 5],
+        [false, true],
+      ],
+      call: ([x], [count, replacement]) =>
+        callOf('multinomial')([x], [count, { random: new library.Random(3), replacement }]),
+    },
+  ],
+  [
+    'linearCrossEntropy',
+    {
+      tensors: 1,
+      isOnTensorsAlone: true,
+      args: [[undefined, { reduction: 'sum' }, { labelSmoothing: 0.1 }, { chunkRows: 1 }]],
+      call: ([x], [options]) => {
+        const targets = library.zeros(x.shape.slice(0, -1), { device: x.device, dtype: 'i32' });
+        return callOf('linearCrossEntropy')([x, x.transpose(), targets], [options]);
+      },
+    },
+  ],
+  creation('zeros', shapes),
+  creation('ones', shapes),
+  creation('full', shapes, [2, -0.5, Number.NaN]),
+  creation('tensor', [
+    1,
+    [],
+    [
+      [1, 2],
+      [3, 4],
+    ],
+    [[1], [2, 3]],
+    'abc',
+    Int32Array.of(1, 2),
+  ]),
+  creation('arange', [0, 3, -2, 2.5]),
+  creation('eye', [0, 1, 3, -1]),
+  creation('uniform', shapes),
+  creation('normal', shapes),
 ];
+
+/** The operations that programs draw from. */
+export const operationNames: ReadonlySet<string> = new Set(entries.map(([name]) => name.split(' ')[0]));
 
 /** A program: seeds for its draws. */
 export const programs: fc.Arbitrary<readonly number[]> = fc.array(fc.nat({ max: 2 ** 30 }), {
@@ -214,7 +275,7 @@ export async function runProgram(seeds: readonly number[], device: Device, lengt
   };
   const pool = Array.from({ length: 4 }, (_, i) => drawValue(draws, i === 3));
   for (let i = 0; i < length; i++) {
-    const [name, { tensors, args, call }] = entries[draws.number(entries.length)];
+    const [name, { tensors, args, call, isOnTensorsAlone = false }] = entries[draws.number(entries.length)];
     const one = pool[draws.number(pool.length)];
     const chosen = Array.from({ length: tensors }, (_, j) =>
       j === 0 || draws.number(2) === 0 ? one : pool[draws.number(pool.length)],
@@ -223,8 +284,15 @@ export async function runProgram(seeds: readonly number[], device: Device, lengt
     const isHostile = draws.number(8) === 0;
     const given = args.map((each) => each[draws.number(each.length)]);
     if (isHostile) given[draws.number(given.length + 1)] = hostile[draws.number(hostile.length)];
-    const tried = `${name}(${[...chosen.map(({ dtype, shape }, j) => `${dtype} [${shape}] ${kinds[j]}`), ...given.map(shown)].join(', ')})`;
-    const run = (where: Device) => attempt({ call, tried }, chosen, kinds, given, where);
+    const stranger = { place: draws.number(tensors), value: hostile[draws.number(hostile.length)] };
+    const isStrange = draws.number(16) === 0 && !isOnTensorsAlone;
+    const tried = `${name}(${[...chosen.map(({ dtype, shape }, j) => `${dtype} [${shape}] ${kinds[j]}`), ...given.map(shown)].join(', ')})${
+      isStrange ? ` with operand ${stranger.place} ${shown(stranger.value)}` : ''
+    }`;
+    const callStrange: Operation = (operands, rest) =>
+      call(Reflect.apply(operands.with, operands, [stranger.place, stranger.value]), rest);
+    const run = (where: Device) =>
+      attempt({ call: isStrange ? callStrange : call, tried }, chosen, kinds, given, where);
     const [expected, actual] = [await run(reference), await run(device)];
     if (expected.error !== null || actual.error !== null) {
       // What is too large is so for each device in its own way.
