@@ -4,7 +4,7 @@
  */
 import { writeFileSync } from 'node:fs';
 import { line, text } from '@observablehq/plot';
-import { PAPER } from '../experiments/report/palette.ts';
+import { onWhite, palette } from '../experiments/report/palette.ts';
 import { drawPanels } from '../experiments/report/panels.ts';
 import { Random, RunningAverage } from '../src/index.ts';
 
@@ -34,9 +34,9 @@ const points = Array.from({ length: STEPS }, (_, i) => {
 });
 
 const curves = [
-  { name: 'batch', words: 'size of the batch gradient', colour: PAPER.muted, sample: 'line' },
-  { name: 'splitHalf', words: 'split-half signal, averaged over 32 steps', colour: PAPER.live, sample: 'line' },
-  { name: 'truth', words: 'size of the true gradient', colour: PAPER.frozen, sample: 'dashes' },
+  { name: 'batch', words: 'size of the batch gradient', colour: palette.muted, sample: 'line' },
+  { name: 'splitHalf', words: 'split-half signal, averaged over 32 steps', colour: palette.live, sample: 'line' },
+  { name: 'truth', words: 'size of the true gradient', colour: palette.frozen, sample: 'dashes' },
 ] as const;
 
 const svg = drawPanels({
@@ -58,7 +58,7 @@ const svg = drawPanels({
             strokeDasharray: sample === 'dashes' ? '6 4' : undefined,
           }),
         ),
-        text([{ x: 330, y: 8.4 }], { x: 'x', y: 'y', text: ['only noise is left'], fill: PAPER.muted }),
+        text([{ x: 330, y: 8.4 }], { x: 'x', y: 'y', text: ['only noise is left'], fill: palette.muted }),
       ],
     },
   ],
@@ -67,6 +67,5 @@ const svg = drawPanels({
   xTicks: () => [0, 100, 200, 300, 400],
   xFormat: String,
   yFormat: String,
-  palette: PAPER,
 });
-writeFileSync(new URL('results/split-half.svg', import.meta.url), `${svg}\n`);
+writeFileSync(new URL('results/split-half.svg', import.meta.url), `${onWhite(svg)}\n`);

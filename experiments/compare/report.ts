@@ -4,7 +4,6 @@ import { armLabel, byTaskAndFamily, isAdapted } from '../report/arms.ts';
 import { drawCurves } from '../report/curves.ts';
 import { splitHalfInWords } from '../report/explanations.ts';
 import { counted } from '../report/numbers.ts';
-import type { Palette } from '../report/palette.ts';
 import { type Document, markedAsSmoke, type Picture } from '../report/sections.ts';
 import { drawAlive, drawSignals } from '../report/watched.ts';
 import { drawIntervals } from './report/intervals.ts';
@@ -53,13 +52,13 @@ function intervalPictures({ againstFull, againstLora, againstControls, noise }: 
       file: 'differences.svg',
       heading: 'Accuracy of every arm beside the arm without stopping',
       caption: `Mean over the evaluation tasks with its 95 % interval; “at”: operations over those of the other arm. Each panel has its own axis. ${noiseNote}`,
-      draw: (title, palette) => drawIntervals(title, groups, noise, palette),
+      draw: (title) => drawIntervals(title, groups, noise),
     }),
     ...onlyIf(rules.length > 0, {
       file: 'controls.svg',
       heading: 'Each rule minus its controls and early stopping',
       caption: `To the right of zero the rule is the more accurate; “at”: its operations over those of the other. Each panel has its own axis. ${noiseNote}`,
-      draw: (title, palette) => drawIntervals(title, rules, noise, palette),
+      draw: (title) => drawIntervals(title, rules, noise),
     }),
   ];
 }
@@ -75,7 +74,7 @@ function tradeOffPicture(comparison: Comparison, { tasks, againstFull }: Analysi
     heading: 'Accuracy against operations',
     caption:
       'Mean over the evaluation tasks. Left is cheaper, up is more accurate; each panel has its own vertical axis.',
-    draw: (title, palette) => drawTradeOff(title, points, palette),
+    draw: (title) => drawTradeOff(title, points),
   });
 }
 
@@ -97,7 +96,7 @@ function watchedPictures(arm: string, runs: readonly ArmResult[]): Picture[] {
       caption:
         `The task on which it froze most, ${counted(task.runs.length, 'seed')}.` +
         (arm.endsWith('+grades') ? ` ${splitHalfInWords}` : ''),
-      draw: (title: string, palette: Palette) => drawSignals(title, task.runs, palette),
+      draw: (title: string) => drawSignals(title, task.runs),
     })),
     ...onlyIf(
       tasks.some((task) => frozen(task) > 0),
@@ -105,7 +104,7 @@ function watchedPictures(arm: string, runs: readonly ArmResult[]): Picture[] {
         file: `alive-${arm.replace('+', '-')}.svg`,
         heading: `What still learns under ${armLabel(arm)}`,
         caption: 'The watched matrices. Where the bars end, the last run has ended.',
-        draw: (title, palette) => drawAlive(title, tasks, palette),
+        draw: (title) => drawAlive(title, tasks),
       },
     ),
   ];
@@ -125,7 +124,7 @@ function memoryPicture({ arms, seeds: [seed] }: Comparison, tasks: readonly stri
     file: 'memory.svg',
     heading: 'Memory over time',
     caption: `Live bytes on the device, seed ${seed}. A mark where the run ends.`,
-    draw: (title, palette) => drawCurves({ title, palette, legend: [], yLabel: 'KiB on the device' }, panels),
+    draw: (title) => drawCurves({ title, legend: [], yLabel: 'KiB on the device' }, panels),
   });
 }
 

@@ -6,7 +6,7 @@ import { trainingOperations } from '../compare/run.ts';
 import { armLabel } from '../report/arms.ts';
 import { type Curve, drawCurves } from '../report/curves.ts';
 import { gradesInWords, splitHalfInWords } from '../report/explanations.ts';
-import type { Palette } from '../report/palette.ts';
+import { palette } from '../report/palette.ts';
 import type { Document } from '../report/sections.ts';
 import { drawAlive, drawSignals, type Sample } from '../report/watched.ts';
 import type { RecordedArm } from './arm.ts';
@@ -31,13 +31,13 @@ export function startDocument(results: StartResults): Document {
         file: 'signals.svg',
         heading: `Split-half signal ρ, relative to its own peak: ${frozenOf(grades)} of ${grades.signals.length} matrices frozen`,
         caption: splitHalfInWords,
-        draw: (title, palette) => drawSignals(title, [grades], palette, grades.graceSteps),
+        draw: (title) => drawSignals(title, [grades], grades.graceSteps),
       },
       {
         file: 'alive.svg',
         heading: 'What still learns',
         caption: 'A bar a matrix, with the step of its freeze. Where all bars end, the run has ended.',
-        draw: (title, palette) => drawAlive(title, [{ name: 'GradES', runs: [grades] }], palette),
+        draw: (title) => drawAlive(title, [{ name: 'GradES', runs: [grades] }]),
       },
       {
         file: 'curves.svg',
@@ -46,7 +46,7 @@ export function startDocument(results: StartResults): Document {
           'Both arms start from the same weights and see the same batches, so that they are one line until the first ' +
           'freeze. A plain stop is full training ended at the operations of GradES. On the way the accuracy is measured on ' +
           'a fixed part of the held-out files; the table has it for all of them.',
-        draw: (title, palette) => drawLossAndAccuracy(title, results, palette),
+        draw: (title) => drawLossAndAccuracy(title, results),
       },
     ],
   };
@@ -100,7 +100,7 @@ function inWords({ full: { plainStop }, grades }: StartResults): string {
   );
 }
 
-function drawLossAndAccuracy(title: string, { full, grades }: StartResults, palette: Palette): string {
+function drawLossAndAccuracy(title: string, { full, grades }: StartResults): string {
   const arms = [full, grades];
   const percent = (samples: readonly Sample[]) => samples.map(({ step, value }) => ({ step, value: 100 * value }));
   const accuracies = arms.map(({ arm, curve }): Curve => {
@@ -118,7 +118,7 @@ function drawLossAndAccuracy(title: string, { full, grades }: StartResults, pale
       legend: [
         { colour: palette.muted, words: 'plain stop at the operations of GradES', sample: 'circle', hollow: true },
       ],
-      ...{ columns: 1, ownAxes: true, xTicks: 8, yTicks: 5, palette },
+      ...{ columns: 1, ownAxes: true, xTicks: 8, yTicks: 5 },
     },
     [
       {

@@ -5,7 +5,7 @@ import { formatBytes, formatCount, formatPercent, formatSeconds } from '../../co
 import { tableOf } from '../../command/text-table.ts';
 import { type Curve, type CurvesPanel, drawCurves } from '../report/curves.ts';
 import { gradesInWords, splitHalfInWords } from '../report/explanations.ts';
-import type { Palette } from '../report/palette.ts';
+import { palette } from '../report/palette.ts';
 import { drawPanels } from '../report/panels.ts';
 import type { Document, Picture } from '../report/sections.ts';
 import { drawSignals, type Place, type Sample, type WatchedRun } from '../report/watched.ts';
@@ -54,7 +54,7 @@ export function fineTuningDocument(results: FineTuningResults): Document {
       heading: `What still learns: ${frozen} of ${matrices.length} matrices frozen`,
       caption:
         'A row a block, the lowest at the bottom. A cold cell is frozen, with the step of its freeze; a warm one learned to the end.',
-      draw: (title, palette) => drawMap(title, matrices, freezes, palette),
+      draw: (title) => drawMap(title, matrices, freezes),
     },
   ];
   if (signals.length > 0) {
@@ -62,8 +62,7 @@ export function fineTuningDocument(results: FineTuningResults): Document {
       file: 'signals.svg',
       heading: 'Signal of the matrices, relative to its own peak',
       caption: `${splitHalfInWords} Of a model of many blocks a few are shown, from the lowest to the highest.`,
-      draw: (title, palette) =>
-        drawSignals(title, [{ ...results, signals: ofSomeBlocks(signals) }], palette, results.grace),
+      draw: (title) => drawSignals(title, [{ ...results, signals: ofSomeBlocks(signals) }], results.grace),
     });
   }
   return {
@@ -81,7 +80,7 @@ export function fineTuningDocument(results: FineTuningResults): Document {
         caption:
           'The training loss is that of each batch. The validation loss is measured on a part of valid.jsonl. Tokens count ' +
           'without padding.',
-        draw: (title, palette) => drawQuantities(title, results, palette),
+        draw: (title) => drawQuantities(title, results),
       },
       ...(matrices.length > 0 ? watched : []),
     ],
@@ -160,7 +159,7 @@ function ofSomeBlocks<T extends Place>(places: readonly T[]): T[] {
 }
 
 /** Blocks × kinds: the step at which each matrix froze. */
-function drawMap(title: string, matrices: readonly Place[], freezes: WatchedRun['freezes'], palette: Palette): string {
+function drawMap(title: string, matrices: readonly Place[], freezes: WatchedRun['freezes']): string {
   const cells = matrices.map(({ name, kind, block }) => {
     const step = freezes.find((freeze) => freeze.name === name)?.step;
     return { kind, block: String(block ?? '–'), step, name };
@@ -175,7 +174,7 @@ function drawMap(title: string, matrices: readonly Place[], freezes: WatchedRun[
       { colour: palette.live, words: 'learned to the end', sample: 'ground' },
       { colour: palette.ice, words: 'frozen, at this step', sample: 'ground' },
     ],
-    ...{ columns: 1, xLabel: 'kind', yLabel: 'block', left: 34, palette },
+    ...{ columns: 1, xLabel: 'kind', yLabel: 'block', left: 34 },
     xTicks: kinds.length,
     panels: [
       {
@@ -200,7 +199,7 @@ function drawMap(title: string, matrices: readonly Place[], freezes: WatchedRun[
   });
 }
 
-function drawQuantities(title: string, results: FineTuningResults, palette: Palette): string {
+function drawQuantities(title: string, results: FineTuningResults): string {
   const { arm, scheduleSteps: steps, losses, validation, speeds, memory, best } = results;
   const panel = (
     name: string,
@@ -214,7 +213,7 @@ function drawQuantities(title: string, results: FineTuningResults, palette: Pale
   };
   const mebibytes = memory.map(({ step, value }) => ({ step, value: value / 2 ** 20 }));
   const rings = best && results.validation.length > 1 ? [{ ...best, words: `best ${best.value.toFixed(4)}` }] : [];
-  return drawCurves({ title, legend: [], ...{ columns: 2, ownAxes: true, yTicks: 4, palette } }, [
+  return drawCurves({ title, legend: [], ...{ columns: 2, ownAxes: true, yTicks: 4 } }, [
     panel('Training loss', losses, { noisy: losses.length > 40 }),
     panel('Validation loss', validation, { rings }),
     panel('Tokens a second', speeds, { noisy: speeds.length > 40 }),

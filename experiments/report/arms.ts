@@ -1,12 +1,12 @@
 /** How an arm looks in every picture: one colour and one mark for what it does, so that colour is never alone. */
 
 import type { SymbolType } from '@observablehq/plot';
-import type { Palette } from './palette.ts';
+import { palette } from './palette.ts';
 import type { LegendEntry } from './picture.ts';
 
 interface Group {
   words: string;
-  colour: keyof Palette;
+  colour: keyof typeof palette;
   symbol: SymbolType;
   holds(arm: string): boolean;
 }
@@ -41,7 +41,7 @@ export function isAdapted(arm: string): boolean {
   return arm.startsWith('lora');
 }
 
-export function armStyle(arm: string, palette: Palette): { colour: string; symbol: SymbolType } {
+export function armStyle(arm: string): { colour: string; symbol: SymbolType } {
   const { colour, symbol } = groups.find((group) => group.holds(arm))!;
   return { colour: palette[colour], symbol };
 }
@@ -65,7 +65,7 @@ export function byTaskAndFamily<T extends { arm: string; task?: string }>(
 }
 
 /** One entry for each group that is present. */
-export function armLegend(items: readonly { arm: string }[], palette: Palette): LegendEntry[] {
+export function armLegend(items: readonly { arm: string }[]): LegendEntry[] {
   const present = new Set(items.map(({ arm }) => groups.find((group) => group.holds(arm))));
   return groups
     .filter((group) => present.has(group))

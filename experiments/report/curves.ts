@@ -2,6 +2,7 @@
 
 import { dot, gridY, line, text, windowY } from '@observablehq/plot';
 import { armLabel, armLegend, armStyle } from './arms.ts';
+import { palette } from './palette.ts';
 import { drawPanels, overSteps, type Panel, type PanelsOptions } from './panels.ts';
 import type { Sample } from './watched.ts';
 
@@ -28,7 +29,7 @@ export interface CurvesPanel {
 
 /** Each solid curve ends in the mark of its arm. What is not finite is not drawn. */
 export function drawCurves(
-  { legend, palette, ...options }: Omit<PanelsOptions, 'panels' | 'xLabel'>,
+  { legend, ...options }: Omit<PanelsOptions, 'panels' | 'xLabel'>,
   panels: readonly CurvesPanel[],
 ): string {
   const place = { x: 'step', y: 'value' } as const;
@@ -37,17 +38,16 @@ export function drawCurves(
     ...rings.map(({ words, step }) => `${words} at step ${step}`),
   ]);
   const arms = [...new Set(panels.flatMap(({ curves }) => curves.map(({ arm }) => arm)))];
-  const named = arms.map((arm) => ({ arm, ...armStyle(arm, palette) }));
+  const named = arms.map((arm) => ({ arm, ...armStyle(arm) }));
   const areAlone = new Set(named.map(({ colour }) => colour)).size === arms.length;
   return drawPanels({
     ...overSteps,
     description: said.length > 0 ? said.join(', ') : undefined,
     ...options,
-    palette,
     legend: [
       ...(areAlone
         ? named.map(({ arm, colour, symbol }) => ({ colour, words: armLabel(arm), sample: symbol }))
-        : armLegend(named, palette)),
+        : armLegend(named)),
       ...legend,
     ],
     panels: panels.map(({ name, steps, y, height, curves, noisy = false, rings = [] }) => {
@@ -64,7 +64,7 @@ export function drawCurves(
           gridY({ stroke: palette.line, strokeOpacity: 0.7, ticks: 4 }),
           curves.map(({ arm, samples, dashed, words }, index) => {
             const known = samples.filter(({ value }) => Number.isFinite(value));
-            const { colour: stroke, symbol } = armStyle(arm, palette);
+            const { colour: stroke, symbol } = armStyle(arm);
             const marks = { ...place, stroke, title: () => armLabel(arm) };
             if (dashed) return line(known, { ...marks, strokeDasharray: '4 3', strokeOpacity: 0.8 });
             // The curve drawn first is the wider, so that it is seen under another.

@@ -1,6 +1,7 @@
 /** Small plots in rows and columns under one title and legend: every picture of the reports is made of them. */
 
 import { axisX, axisY, frame, type Markish, type ScaleOptions } from '@observablehq/plot';
+import { palette } from './palette.ts';
 import {
   EDGE,
   framedPicture,
@@ -66,7 +67,7 @@ function panelColumns(count: number): number {
 }
 
 export function drawPanels(options: PanelsOptions): string {
-  const { panels, palette, ownAxes = false, right = 0, xLabel, yLabel } = options;
+  const { panels, ownAxes = false, right = 0, xLabel, yLabel } = options;
   const names = panels.flatMap(({ y }) => y.domain.filter((value) => typeof value === 'string'));
   const left = options.left ?? Math.max(52, ...names.map((name) => 12 + textWidth(name)));
   const columns = options.columns ?? panelColumns(panels.length);

@@ -3,7 +3,7 @@
 import { dot, type PlotOptions, plot, type SymbolName } from '@observablehq/plot';
 import { parseHTML } from 'linkedom';
 import { escapeHtml } from '../../command/text-table.ts';
-import type { Palette } from './palette.ts';
+import { palette } from './palette.ts';
 
 export const FONT = 'system-ui, -apple-system, "Segoe UI", "Helvetica Neue", Arial, sans-serif';
 export const PICTURE_WIDTH = 1000;
@@ -31,7 +31,6 @@ export interface PictureOptions {
   /** What the picture shows, for those who do not see it; the title alone by default. */
   description?: string;
   legend: readonly LegendEntry[];
-  palette: Palette;
 }
 
 /** The drawing of a plot as the inside of an SVG, without the style sheet that would resize it. */
@@ -44,11 +43,11 @@ export function plotMarkup(options: PlotOptions): string {
 
 /** A picture on its own ground. `content`, of the given height, is told how much title and legend take. */
 export function framedPicture(
-  { title, description, legend, palette }: PictureOptions,
+  { title, description, legend }: PictureOptions,
   contentHeight: number,
   content: (top: number) => string,
 ): string {
-  const key = legendMarkup(legend, palette);
+  const key = legendMarkup(legend);
   const top = TITLE_HEIGHT + key.height;
   const height = Math.ceil(top + contentHeight);
   const words = description === undefined ? title : `${title}. ${description}`;
@@ -76,7 +75,7 @@ function round(value: number): number {
   return Math.round(10 * value) / 10;
 }
 
-function legendMarkup(entries: readonly LegendEntry[], palette: Palette): { markup: string; height: number } {
+function legendMarkup(entries: readonly LegendEntry[]): { markup: string; height: number } {
   let x = EDGE;
   let row = 0;
   const markup = entries.map((entry) => {
@@ -86,7 +85,7 @@ function legendMarkup(entries: readonly LegendEntry[], palette: Palette): { mark
       row++;
     }
     const placed =
-      `<g transform="translate(${round(x)},${TITLE_HEIGHT + 10 + row * LEGEND_ROW})" fill="none">${sampleMarkup(entry, palette)}` +
+      `<g transform="translate(${round(x)},${TITLE_HEIGHT + 10 + row * LEGEND_ROW})" fill="none">${sampleMarkup(entry)}` +
       `${label(30, 4, entry.words, palette.muted)}</g>`;
     x += width;
     return placed;
@@ -94,7 +93,7 @@ function legendMarkup(entries: readonly LegendEntry[], palette: Palette): { mark
   return { markup: markup.join(''), height: entries.length === 0 ? 0 : (row + 1) * LEGEND_ROW + 6 };
 }
 
-function sampleMarkup({ colour, sample, hollow }: LegendEntry, palette: Palette): string {
+function sampleMarkup({ colour, sample, hollow }: LegendEntry): string {
   const dashes = { line: 'none', dashes: '4 3', dots: '1 3' };
   if (sample === 'line' || sample === 'dashes' || sample === 'dots') {
     return `<path d="M0,0H24" stroke="${colour}" stroke-width="2" stroke-dasharray="${dashes[sample]}"/>`;

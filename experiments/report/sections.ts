@@ -12,7 +12,7 @@ import {
 } from '../../command/text-table.ts';
 import { gradesInWords } from './explanations.ts';
 import { absent } from './numbers.ts';
-import { PAGE, PAPER, type Palette, paletteCss } from './palette.ts';
+import { onWhite, paletteCss } from './palette.ts';
 import { FONT } from './picture.ts';
 
 /** A picture that is a file of its own and part of the page. */
@@ -22,7 +22,7 @@ export interface Picture {
   /** A few sentences on how to read it. */
   caption: string;
   /** Under its heading as title. */
-  draw(title: string, palette: Palette): string;
+  draw(title: string): string;
 }
 
 export interface Section {
@@ -162,7 +162,7 @@ export function documentPage(document: Document): string {
       return long ? `<details><summary>${table.rows.length} rows</summary>${markup}</details>` : markup;
     },
     picture: ({ heading, caption, draw }) =>
-      `<figure>${scrolling(heading, draw(heading, PAGE))}<figcaption>${escapeHtml(caption)}</figcaption></figure>`,
+      `<figure>${scrolling(heading, draw(heading))}<figcaption>${escapeHtml(caption)}</figcaption></figure>`,
   });
   return `<!doctype html>
 <html lang="en">
@@ -211,7 +211,7 @@ export function writeReport(folder: RunFolder, document: Document, ...others: re
 
 /** Each picture as a file on a white ground, by its file name. */
 export function documentPictures({ parts }: Document): Record<string, string> {
-  return Object.fromEntries(parts.filter(isPicture).map(({ file, heading, draw }) => [file, draw(heading, PAPER)]));
+  return Object.fromEntries(parts.filter(isPicture).map(({ file, heading, draw }) => [file, onWhite(draw(heading))]));
 }
 
 /** Every picture says under its title that it is no evidence. */

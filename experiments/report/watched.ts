@@ -1,7 +1,7 @@
 /** What a rule watched in one run, and the two pictures of it: the signals, and what still learns. */
 
 import { barX, dot, line, rect, ruleX, ruleY, text } from '@observablehq/plot';
-import type { Palette } from './palette.ts';
+import { palette } from './palette.ts';
 import { drawPanels, overSteps } from './panels.ts';
 
 export interface Sample {
@@ -38,12 +38,7 @@ export interface WatchedRun {
  *
  * @param graceSteps - nothing may freeze before.
  */
-export function drawSignals(
-  title: string,
-  runs: readonly WatchedRun[],
-  palette: Palette,
-  graceSteps: number | null = null,
-): string {
+export function drawSignals(title: string, runs: readonly WatchedRun[], graceSteps: number | null = null): string {
   const single = runs.length === 1;
   const places = placesOf(runs).filter(({ each }) => each.some(({ samples }) => samples.some(isKnown)));
   const totalSteps = Math.max(...runs.map(({ scheduleSteps }) => scheduleSteps));
@@ -67,7 +62,6 @@ export function drawSignals(
     columns: Math.max(1, ...places.map(({ block }) => places.filter((place) => place.block === block).length)),
     ...overSteps,
     left: 34,
-    palette,
     panels: places.map(({ label, each }) => {
       const freezes = each.flatMap(({ name, frozen, end }) => (frozen ? [{ ...frozen, name, end }] : []));
       const late = freezes.some(({ step }) => step > 0.6 * totalSteps);
@@ -127,11 +121,7 @@ export function drawSignals(
  * A bar a matrix, a panel a task: warm while it learns, the fainter the fewer of the runs still train it, and cold from the
  * freeze to the end of the last run. A single run has the steps of its freezes written on the bars.
  */
-export function drawAlive(
-  title: string,
-  tasks: readonly { name: string; runs: readonly WatchedRun[] }[],
-  palette: Palette,
-): string {
+export function drawAlive(title: string, tasks: readonly { name: string; runs: readonly WatchedRun[] }[]): string {
   const single = tasks.every(({ runs }) => runs.length === 1);
   const rows = placesOf(tasks.flatMap(({ runs }) => runs)).map(({ label }) => label);
   const all = placesOf(tasks.flatMap(({ runs }) => runs)).flatMap(({ each }) => each);
@@ -148,7 +138,6 @@ export function drawAlive(
     ],
     ...overSteps,
     ...(tasks.length === 1 && { xTicks: 8 }),
-    palette,
     panels: tasks.map(({ name, runs }) => {
       const totalSteps = Math.max(...runs.map(({ scheduleSteps }) => scheduleSteps));
       const end = Math.max(...runs.map(({ steps }) => steps));

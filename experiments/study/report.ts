@@ -211,8 +211,8 @@ function picture({ methods, results }: Study, cost: 'operations' | 'seconds', xL
       file: `accuracy-and-${cost}.svg`,
       heading: cost === 'operations' ? 'Accuracy against operations' : 'Accuracy against time',
       caption: 'Mean over seeds, beside the run to the end. Left is cheaper, up is more accurate.',
-      draw: (title, palette) =>
-        drawTradeOff(title, shown, palette, {
+      draw: (title) =>
+        drawTradeOff(title, shown, {
           ...{ xLabel, base: 'the run to the end', labelOf: armLabel },
         }),
     },

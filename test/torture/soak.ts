@@ -1,7 +1,7 @@
 /** A long training with freezes, thaws, evaluations, checkpoints and restores, and whether anything grows on the way. */
 import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { line, ruleX } from '@observablehq/plot';
-import { PAPER } from '../../experiments/report/palette.ts';
+import { onWhite, palette } from '../../experiments/report/palette.ts';
 import { drawPanels, overSteps, type Panel } from '../../experiments/report/panels.ts';
 import {
   AdamW,
@@ -138,7 +138,7 @@ function growth(samples: Soaked['samples']): string[] {
 
 /** A panel for each quantity, a line for each device. */
 export function drawSoak(runs: readonly Soaked[]): string {
-  const colours = [PAPER.live, PAPER.frozen];
+  const colours = [palette.live, palette.frozen];
   const panels = quantities.map(({ name, unit }): Panel => {
     const points = runs.flatMap(({ samples, device }, i) =>
       samples.flatMap((each) => ({ x: each.step, y: each[name] ?? 0, device, colour: colours[i] })),
@@ -151,19 +151,20 @@ export function drawSoak(runs: readonly Soaked[]): string {
       marks: [
         ruleX(
           runs.map(({ steps }) => warmUp * steps),
-          { stroke: PAPER.line, strokeDasharray: '4 3' },
+          { stroke: palette.line, strokeDasharray: '4 3' },
         ),
         line(points, { x: 'x', y: 'y', z: 'device', stroke: 'colour', strokeWidth: 2 }),
       ],
     };
   });
-  return drawPanels({
-    ...overSteps,
-    title: 'What a training with freezes, thaws, evaluations and checkpoints holds (dashed: end of the warm-up)',
-    legend: runs.map(({ device }, i) => ({ colour: colours[i], words: device, sample: 'line' })),
-    panels,
-    columns: 3,
-    ownAxes: true,
-    palette: PAPER,
-  });
+  return onWhite(
+    drawPanels({
+      ...overSteps,
+      title: 'What a training with freezes, thaws, evaluations and checkpoints holds (dashed: end of the warm-up)',
+      legend: runs.map(({ device }, i) => ({ colour: colours[i], words: device, sample: 'line' })),
+      panels,
+      columns: 3,
+      ownAxes: true,
+    }),
+  );
 }

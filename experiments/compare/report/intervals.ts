@@ -3,7 +3,7 @@
 import { dot, gridX, link, rect, ruleX, text } from '@observablehq/plot';
 import { armLabel, armLegend, armStyle } from '../../report/arms.ts';
 import { fixed, signed } from '../../report/numbers.ts';
-import type { Palette } from '../../report/palette.ts';
+import { palette } from '../../report/palette.ts';
 import { drawPanels } from '../../report/panels.ts';
 import { textWidth } from '../../report/picture.ts';
 import { type Difference, margin, type NoiseFloor } from '../statistics.ts';
@@ -17,12 +17,7 @@ interface IntervalGroup {
   differences: readonly Difference[];
 }
 
-export function drawIntervals(
-  title: string,
-  groups: readonly IntervalGroup[],
-  noise: NoiseFloor | null,
-  palette: Palette,
-): string {
+export function drawIntervals(title: string, groups: readonly IntervalGroup[], noise: NoiseFloor | null): string {
   const panels = groups
     .filter(({ differences }) => differences.length > 0)
     .map(({ heading, nameOf, differences }) => ({
@@ -30,7 +25,7 @@ export function drawIntervals(
       rows: differences.map((difference) => {
         const arm = difference[nameOf];
         const { estimate } = difference;
-        return { arm, name: armLabel(arm), ...armStyle(arm, palette), words: inFigures(difference), estimate };
+        return { arm, name: armLabel(arm), ...armStyle(arm), words: inFigures(difference), estimate };
       }),
     }));
   const band = noise ? [{ low: -noise.band, high: noise.band }] : [];
@@ -40,10 +35,7 @@ export function drawIntervals(
       .map(({ heading, rows }) => `${heading}: ${rows.map(({ name, words }) => `${name} ${words}`).join('; ')}`)
       .join('. '),
     legend: [
-      ...armLegend(
-        panels.flatMap(({ rows }) => rows),
-        palette,
-      ),
+      ...armLegend(panels.flatMap(({ rows }) => rows)),
       { colour: palette.muted, words: 'filled: shown not to be worse by more than half a point', sample: 'circle' },
       { colour: palette.muted, words: 'not shown', sample: 'circle', hollow: true },
       { colour: palette.live, words: `−${margin} points`, sample: 'dashes' },
@@ -54,7 +46,6 @@ export function drawIntervals(
     right: TEXT_GAP + Math.max(...panels.flatMap(({ rows }) => rows.map(({ words }) => textWidth(words)))),
     xLabel: 'points of accuracy',
     xTicks: 8,
-    palette,
     panels: panels.map(({ heading, rows }) => {
       const known = rows.flatMap(({ estimate, ...row }) => (estimate ? [{ ...row, ...estimate }] : []));
       const ends = [...known, ...band].flatMap(({ low, high }) => [low, high]);

@@ -3,7 +3,7 @@
 import { dot, gridX, gridY, link, ruleX, ruleY, text } from '@observablehq/plot';
 import { armLabel, armLegend, armStyle, byTaskAndFamily } from '../../report/arms.ts';
 import { signed } from '../../report/numbers.ts';
-import type { Palette } from '../../report/palette.ts';
+import { palette } from '../../report/palette.ts';
 import { drawPanels } from '../../report/panels.ts';
 import { textWidth } from '../../report/picture.ts';
 
@@ -19,23 +19,21 @@ interface TradeOff {
 export function drawTradeOff(
   title: string,
   points: readonly TradeOff[],
-  palette: Palette,
   { xLabel = 'operations, over those of “full”', base = '“full”', labelOf = armLabel } = {},
 ): string {
   const x = padded([0.5, 1, ...points.map(({ cost }) => cost)]);
-  const colour = ({ arm }: TradeOff) => armStyle(arm, palette).colour;
+  const colour = ({ arm }: TradeOff) => armStyle(arm).colour;
   // GradES lies on top, whatever it shares its place with.
   const ordered = [...points].sort((a, b) => Number(isGradES(a)) - Number(isGradES(b)));
   return drawPanels({
     title,
     description: points.map((point) => inWords(point, labelOf)).join('; '),
-    legend: armLegend(points, palette),
+    legend: armLegend(points),
     columns: 1,
     ownAxes: true,
     right: 8 + Math.max(...points.map((point) => textWidth(sideLabel(point, labelOf)))),
     xLabel,
     yLabel: `points of accuracy, minus ${base}`,
-    palette,
     panels: byTaskAndFamily(ordered).map(({ name, members }) => {
       const y = padded([-0.5, 0.1, ...members.map(({ points: gained }) => gained)]);
       const labels = untangled(members, x[1], y);
@@ -54,7 +52,7 @@ export function drawTradeOff(
             x: 'cost',
             y: 'points',
             r: 6,
-            symbol: ({ arm }: TradeOff) => armStyle(arm, palette).symbol,
+            symbol: ({ arm }: TradeOff) => armStyle(arm).symbol,
             fill: colour,
             stroke: palette.paper,
             strokeWidth: 0.8,

@@ -1,6 +1,5 @@
 import { expect, test } from 'vitest';
 import { armLabel, armLegend, armStyle, byTaskAndFamily } from '../../../experiments/report/arms.ts';
-import { PAPER } from '../../../experiments/report/palette.ts';
 
 test.each([
   ['full', 'to the end'],
@@ -14,14 +13,14 @@ test.each([
   ['released-code', 'the paper’s rules'],
   ['my-rule', 'another rule'],
 ])('the arm %s is drawn as %s', (arm, words) => {
-  const [entry] = armLegend([{ arm }], PAPER);
-  const { colour, symbol } = armStyle(arm, PAPER);
+  const [entry] = armLegend([{ arm }]);
+  const { colour, symbol } = armStyle(arm);
   expect(entry).toEqual({ words, colour, sample: symbol });
 });
 
 test('no two groups of arms share a colour or a mark', () => {
   const arms = ['full', 'full+stopping', 'plain-stop', 'full+grades', 'paper-v3', 'my-rule'];
-  const styles = arms.map((arm) => armStyle(arm, PAPER));
+  const styles = arms.map((arm) => armStyle(arm));
   expect(new Set(styles.map(({ colour }) => colour)).size).toBe(arms.length);
   expect(new Set(styles.map(({ symbol }) => symbol)).size).toBe(arms.length);
 });

@@ -2,6 +2,7 @@ import { mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test, vi } from 'vitest';
 import { RunFolder } from '../../../command/run-folder.ts';
+import { palette } from '../../../experiments/report/palette.ts';
 import {
   type Document,
   documentMarkdown,
@@ -24,7 +25,7 @@ const madeUp: Document = {
       file: 'a.svg',
       heading: 'A picture',
       caption: 'How to read it.',
-      draw: (title, { paper }) => `<svg><title>${title} on ${paper}</title></svg>`,
+      draw: (title) => `<svg><title>${title} on ${palette.paper}</title></svg>`,
     },
     { heading: 'A table', table },
     { heading: 'A long table', table, long: true },
