@@ -13,6 +13,10 @@ export class Child<Message> {
       env: { ...process.env, ...environment },
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     });
+    // However this process ends, unless it is killed itself.
+    const kill = () => this.#process.kill('SIGKILL');
+    process.on('exit', kill);
+    this.#process.once('exit', () => process.off('exit', kill));
     for (const stream of [this.#process.stdout, this.#process.stderr]) {
       stream?.on('data', (chunk: Buffer) => {
         this.#printed = `${this.#printed}${chunk}`.slice(-2000);

@@ -1,6 +1,8 @@
 /** `npm run page`: the page on which one watches a model train and freeze, served from this machine, or built to be hosted. */
+import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { build, createServer } from 'vite';
+import { listenForInterrupt } from '../command/interrupt.ts';
 import { flag, readOptions, wholeNumber } from '../command/options.ts';
 import { runCommand } from '../command/run.ts';
 
@@ -24,7 +26,12 @@ await runCommand(async () => {
     await build({ configFile });
     return;
   }
+  const interrupt = listenForInterrupt();
   const server = await createServer({ configFile, server: { port: options.port } });
   await server.listen();
   console.log(`The page is at ${server.resolvedUrls?.local[0]} (Ctrl-C ends this)`);
+  await once(interrupt.signal, 'abort');
+  // Vite listens for SIGTERM too, and takes it for a failure.
+  process.exitCode = 0;
+  await server.close();
 });

@@ -14,6 +14,8 @@ const child = spawn(process.execPath, ['--import', 'tsx', ...process.argv.slice(
 createInterface({ input: child.stderr }).on('line', (line) => {
   if (!keptBack.test(line)) process.stderr.write(`${line}\n`);
 });
+// A terminal that was closed takes no more.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
 // The script decides how it ends.
 for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP']))
   process.on(signal, () => child.kill(signal));

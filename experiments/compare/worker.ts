@@ -1,12 +1,12 @@
 /** A process that trains what it is sent. Started by `workers.ts`; figures go back as messages. */
 
+import { ignoreInterrupts } from '../../command/interrupt.ts';
 import { FileWriteError } from '../../src/index.ts';
 import { openForRuns } from './circumstances.ts';
 import { UnitRunner } from './units.ts';
 import type { FromWorker, ToWorker } from './workers.ts';
 
-// Ctrl-C reaches every process of the terminal; the one that started this one decides.
-process.on('SIGINT', () => {});
+ignoreInterrupts();
 
 const send = (message: FromWorker) => process.send?.(message);
 const stepsBetweenMessages = 50;

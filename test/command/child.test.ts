@@ -1,3 +1,5 @@
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { expect, test } from 'vitest';
@@ -38,6 +40,30 @@ test('every message comes before the end, and the last words say how it ended an
   expect(child.lastWords).toMatch(/^it ended with code 1\n[\s\S]*Error: broken/);
   expect(child.isConnected).toBe(false);
 });
+
+test('it ends with the process that started it', async () => {
+  const folder = temporaryFolder();
+  const module = JSON.stringify(new URL('../../command/child.ts', import.meta.url).href);
+  writeFiles(folder, {
+    'script.mjs': 'setInterval(() => {}, 1000); process.send({ pid: process.pid });',
+    'parent.mts': `import { Child } from ${module};
+      const child = new Child(new URL('script.mjs', import.meta.url), []);
+      for await (const { pid } of child.messages(new AbortController().signal)) { console.log(pid); process.exit(3); }`,
+  });
+  const { stdout, status } = spawnSync(process.execPath, ['--import', 'tsx', join(folder, 'parent.mts')], {
+    encoding: 'utf8',
+  });
+  expect(status).toBe(3);
+  await expect.poll(() => isRunning(Number(stdout))).toBe(false);
+});
+
+function isRunning(pid: number): boolean {
+  try {
+    return process.kill(pid, 0) && !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  } catch {
+    return false;
+  }
+}
 
 test('a signal ends it', async () => {
   const child = childOf('setInterval(() => {}, 1000); process.send({ said: "ready" });');

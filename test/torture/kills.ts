@@ -142,8 +142,11 @@ async function start(
     printed = `${printed}${chunk}`.slice(-2000);
   });
   const timer = killer(child);
+  const kill = () => child.kill('SIGKILL');
+  process.on('exit', kill);
   const [code, killedBy] = await once(child, 'exit');
   clearTimeout(timer ?? undefined);
+  process.off('exit', kill);
   return { code, killedBy, told: `status ${code ?? killedBy}, ${printed}`, milliseconds: performance.now() - began };
 }
 
