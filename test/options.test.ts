@@ -129,6 +129,12 @@ test('what is no tensor, no device and no number is told', async () => {
     ['indexSelect: the indices are an array', library.indexSelect, [matrix, 0, [0]]],
     ['oneHot: the indices are an array', library.oneHot, [[0], 2]],
     ['view: takes the parts of a view', matrix.view, [4]],
+    ['requireGradient: got an array', library.requireGradient, [[1, 2]]],
+    ['detach: got number', library.detach, [1]],
+    ['noGrad: got Tensor f32', library.noGrad, [matrix]],
+    ['keep: got Tensor f32', library.keep, [matrix, 'name']],
+    ['writeSafetensors: the state is Promise', library.writeSafetensors, [model.stateDict()]],
+    ['did you mean', library.addLoRA, [model, { r: 4 }]],
   ];
   for (const [message, call, given] of calls) {
     const attempt = () => Reflect.apply(call, matrix, given);
@@ -136,6 +142,23 @@ test('what is no tensor, no device and no number is told', async () => {
     expect(attempt).toThrow(message);
   }
   await expect(Reflect.apply(matrix.to, matrix, ['f32'])).rejects.toThrow('to: device is f32');
+  await expect(Reflect.apply(library.step, undefined, [3])).rejects.toThrow('step: got 3 (allowed: a function');
+  await expect(Reflect.apply(library.gradcheck, undefined, [() => x, x])).rejects.toThrow(
+    'gradcheck: the inputs are Tensor',
+  );
+  await expect(library.gradcheck((each) => library.detach(each).mul(each), [gain])).rejects.toThrow('give f64, on cpu');
+  const optimizer = new library.SGD(model.parameters(), { learningRate: 1 });
+  const state: unknown = await model.stateDict();
+  for (const wrong of [state, model.stateDict(), null, { steps: 1, parameters: { weight: {} } }]) {
+    expect(() => Reflect.apply(optimizer.loadStateDict, optimizer, [wrong])).toThrow(
+      'the state is none of an optimizer',
+    );
+  }
+  // Zeros, which never learn apart from one another, are for what comes from a file.
+  for (const kind of [library.Linear, library.Embedding]) {
+    expect(() => Reflect.construct(kind, [2, 2, { device: cpu }])).toThrow('random is undefined');
+    expect(Reflect.construct(kind, [2, 2, { device: cpu, random: null }])).toBeInstanceOf(kind);
+  }
   expect(() => Reflect.construct(library.Dropout, [0.1])).toThrow('Dropout: random is undefined');
 });
 

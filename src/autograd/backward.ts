@@ -83,7 +83,7 @@ export function walkBack(root: GraphNode, makeSeed: () => Tensor, retainsGraph =
 function nothingLive(output: Tensor): BackwardError {
   return new BackwardError(
     `backward: '${output.origin}' ${formatShape(output.shape)} depends on nothing that needs a gradient ` +
-      '(is every parameter frozen, or was it computed under noGrad?)',
+      '(is every parameter frozen, or was it computed under noGrad? The result of an operation is no leaf: requireGradient(detach(x)) makes one)',
   );
 }
 

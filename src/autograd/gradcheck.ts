@@ -1,6 +1,6 @@
 /** Gradients held against central differences. */
 import { tensor } from '../tensor/create.ts';
-import { FrostgradError } from '../tensor/errors.ts';
+import { ArgumentError, FrostgradError } from '../tensor/errors.ts';
 import { checkOptions } from '../tensor/options.ts';
 import { Random } from '../tensor/random.ts';
 import { step } from '../tensor/scope.ts';
@@ -11,7 +11,7 @@ import { gradientOf } from './leaf-gradient.ts';
 import { requireGradient } from './node.ts';
 import { mul } from './operations/pointwise/pointwise.ts';
 import { sum } from './operations/reduction/reduction.ts';
-import { noGrad } from './record.ts';
+import { checkTensors, noGrad } from './record.ts';
 
 /** A gradient that disagrees with the finite difference. */
 export class GradientCheckError extends FrostgradError {}
@@ -42,6 +42,9 @@ export async function gradcheck(
   options: GradcheckOptions = {},
 ): Promise<void> {
   checkOptions('gradcheck', options, gradcheckOptions);
+  if (!Array.isArray(inputs))
+    throw new ArgumentError(`gradcheck: the inputs are ${inputs} (allowed: a list of tensors)`);
+  checkTensors('gradcheck', inputs);
   const { epsilon = 1e-5, absoluteTolerance = 1e-7, relativeTolerance = 1e-5, elements = 64, seed = 0 } = options;
   const values = await Promise.all(inputs.map((input) => input.data()));
   const random = new Random(seed, 1);
@@ -84,7 +87,7 @@ export async function gradcheck(
       if (error <= absoluteTolerance + relativeTolerance * Math.max(Math.abs(gradient), Math.abs(difference))) continue;
       throw new GradientCheckError(
         `gradcheck: input ${i} ${formatShape(inputs[i].shape)}, element ${element}: the gradient is ${gradient}, ` +
-          `the central difference ${difference}`,
+          `the central difference ${difference}${inputs[i].dtype === 'f64' ? '' : ', which is mostly rounding in f32: give f64, on cpu'}`,
       );
     }
   }

@@ -71,15 +71,16 @@ export function addToLeaf(leaf: LeafNode, contribution: Tensor, isHalves: boolea
   const isOfThisStep = leaf.step === currentStep();
   const begun = isOfThisStep && holdsGradient(leaf);
   if (!begun) {
+    leaf.isDropped ||= !isOfThisStep && leaf.use === 'none' && (leaf.gradient ?? leaf.halves) !== null;
     // What an earlier step left is somebody else's now (kept by name, say), and is not added to.
     leaf.step = currentStep();
     leaf.gradient = null;
     leaf.halves = null;
     // Another pass over the rest does not bring back what was lost in this step.
     leaf.isLost &&= isOfThisStep;
-    leaf.isUsed = false;
+    leaf.use = 'none';
   }
-  if (leaf.isUsed) {
+  if (leaf.use === 'done') {
     throw new BackwardError(
       `backward: the gradient of ${leaf.name} was used by an optimizer already and would be added to. Put each step of ` +
         'training in step(), or call optimizer.zeroGradients() before the next backward pass',
@@ -121,6 +122,7 @@ export function dropGradient(leaf: LeafNode, reason: string): void {
   for (const gradient of [leaf.gradient, leaf.halves]) if (gradient && !gradient.isReleased) gradient.release(reason);
   leaf.gradient = null;
   leaf.halves = null;
-  leaf.isUsed = false;
+  leaf.use = 'none';
   leaf.isLost = false;
+  leaf.isDropped = false;
 }

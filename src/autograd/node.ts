@@ -1,8 +1,8 @@
 /** The nodes of the graph, and the rules by which a gradient passes them. */
 import type { WorkReport } from '../tensor/device.ts';
-import { BackwardError, DTypeError } from '../tensor/errors.ts';
+import { ArgumentError, BackwardError, DTypeError } from '../tensor/errors.ts';
 import { currentStep, type Scope } from '../tensor/scope.ts';
-import type { Tensor } from '../tensor/tensor.ts';
+import { Tensor } from '../tensor/tensor.ts';
 
 declare module '../tensor/tensor.ts' {
   interface Tensor {
@@ -21,8 +21,10 @@ export class LeafNode {
   live = true;
   /** Where `halves` are there, null until somebody asks for their sum: read it by `gradientOf`. */
   gradient: Tensor | null = null;
-  /** Whether an optimizer has used the gradient: another backward pass must not add to it. */
-  isUsed = false;
+  /** Whether, since an optimizer used a gradient, one ended with its step that none had tried to use. */
+  isDropped = false;
+  /** What an optimizer did with the gradient; where it has used it, another backward pass must not add to it. */
+  use: 'none' | 'tried' | 'done' = 'none';
   /** Whether the gradient lacks what earlier backward passes had left, because a later one failed. */
   isLost = false;
   /** The step the gradient was made in; null outside of steps. A gradient of another step does not count any more. */
@@ -125,6 +127,7 @@ export function isLive(node: GraphNode | undefined): boolean {
 
 /** Makes `tensor` a leaf: the backward pass leaves its gradient for `gradientOf(tensor)`. */
 export function requireGradient<T extends Tensor>(tensor: T, name?: string): T {
+  checkTensor('requireGradient', tensor);
   if (tensor.dtype === 'i32')
     throw new DTypeError('requireGradient: integers have no gradient (allowed: f16, f32, f64)');
   if (tensor.dtype === 'bf16') {
@@ -144,7 +147,13 @@ export function requireGradient<T extends Tensor>(tensor: T, name?: string): T {
 
 /** The same values, cut off from the graph: a constant to every operation that follows. A view. */
 export function detach(tensor: Tensor): Tensor {
+  checkTensor('detach', tensor);
   return tensor.view({ shape: tensor.shape, strides: tensor.strides }, 'detach');
+}
+
+function checkTensor(operation: string, value: unknown): void {
+  if (value instanceof Tensor) return;
+  throw new ArgumentError(`${operation}: got ${Array.isArray(value) ? 'an array' : typeof value} (allowed: a tensor)`);
 }
 
 export function checkUnconsumed(node: OperationNode): void {

@@ -2,7 +2,7 @@
 import { checkSameDevice, snapshotWork, type WorkReport, workSince } from '../tensor/device.ts';
 import { computeDType } from '../tensor/dtype.ts';
 import { ArgumentError, BackwardError, DTypeError } from '../tensor/errors.ts';
-import { currentStep } from '../tensor/scope.ts';
+import { checkBody, currentStep } from '../tensor/scope.ts';
 import { formatShape } from '../tensor/shape.ts';
 import { Tensor } from '../tensor/tensor.ts';
 import { type GradientRule, isLive, LeafNode, OperationNode, type RecordedRule } from './node.ts';
@@ -15,6 +15,7 @@ let recordingPaused = 0;
  * else records either: await it before going on.
  */
 export function noGrad<T>(body: () => T): T {
+  checkBody('noGrad', body);
   recordingPaused++;
   let result: T;
   try {

@@ -39,7 +39,7 @@ export function besideMatrices<Options extends Partial<BuildOptions>>(options: O
 /** Normal numbers of the given deviation as initial values, or zeros where there is no source of them. */
 export function initialNormal(shape: Shape, options: BuildOptions & { deviation: number }): Tensor {
   const { random, deviation, ...others } = options;
-  return random ? normal(shape, { ...others, random, deviation }) : zeros(shape, others);
+  return random !== null ? normal(shape, { ...others, random, deviation }) : zeros(shape, others);
 }
 
 /** The module whose call is under way, and those in it. */
@@ -196,6 +196,22 @@ export abstract class Module<Inputs extends readonly unknown[] = [Tensor], Outpu
 
   /** Called when its parameters were loaded, by itself or by a module that holds it. */
   protected onLoad(): void {}
+
+  /** Its parameters, a line each. */
+  toString(): string {
+    const parameters = [...this.namedParameters()];
+    const lines = parameters.map(
+      ([path, { dtype, shape, isFrozen }]) =>
+        `\n  ${path}: ${dtype} ${formatShape(shape)}${isFrozen ? ', frozen' : ''}`,
+    );
+    const numbers = parameters.reduce((total, [, { size }]) => total + size, 0);
+    return `${this.constructor.name} of ${numbers} numbers${lines.join('')}`;
+  }
+
+  /** What `console.log` shows. */
+  [Symbol.for('nodejs.util.inspect.custom')](): string {
+    return this.toString();
+  }
 
   #namedConstants(): Map<string, number> {
     const found = new Map<string, number>();

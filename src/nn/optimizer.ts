@@ -7,6 +7,7 @@ import { ArgumentError, BackwardError, NonFiniteGradientError, ShapeError } from
 import { getOrCreate } from '../tensor/get-or-create.ts';
 import { tellNames } from '../tensor/names-elsewhere.ts';
 import { checkOptions } from '../tensor/options.ts';
+import { platform } from '../tensor/platform/platform.ts';
 import { scope } from '../tensor/scope.ts';
 import { formatShape } from '../tensor/shape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
@@ -99,6 +100,7 @@ export abstract class Optimizer {
   readonly #stopListening: (() => void)[];
   #learningRate: number;
   #steps = 0;
+  #hasToldDropped = false;
   /** What a report told that nobody had asked for. */
   #broken: NonFiniteGradientError | null = null;
   #look: Promise<StepReport> | null = null;
@@ -153,11 +155,13 @@ export abstract class Optimizer {
    * NonFiniteGradientError, and OutOfMemoryError; no step is taken then.
    */
   step(loss: Tensor | null = null): void {
+    for (const { leaf } of this.parameters) if (leaf.use === 'none') leaf.use = 'tried';
     if (this.#broken) throw this.#broken;
     if (loss && loss.size !== 1) {
       throw new ShapeError(`optimizer.step: the loss has shape ${formatShape(loss.shape)}, not one element`);
     }
     const trained = this.#withGradient();
+    if (trained.some(({ leaf }) => leaf.isDropped)) this.#tellDropped();
     const known = new Set(this.#state.keys());
     scope('optimizer', () => {
       // What needs memory comes first, so that every parameter is updated or none.
@@ -177,7 +181,8 @@ export abstract class Optimizer {
         const state = this.#state.get(parameter);
         if (!state) continue;
         state.steps++;
-        parameter.leaf.isUsed = true;
+        parameter.leaf.use = 'done';
+        parameter.leaf.isDropped = false;
         const { rateFactor = 1, weightDecay = this.#decays(parameter) ? this.weightDecay : 0 } =
           this.#groups.get(parameter) ?? {};
         const learningRate = rateFactor * this.#learningRate;
@@ -225,6 +230,7 @@ export abstract class Optimizer {
    * fit; nothing is changed then.
    */
   loadStateDict(state: OptimizerState): void {
+    checkState(state);
     const named = this.#byName();
     for (const [name, { tensors }] of Object.entries(state.parameters)) {
       const parameter = named.get(name);
@@ -287,6 +293,15 @@ export abstract class Optimizer {
   /** Enqueues the change of one parameter. */
   protected abstract update(parameter: Parameter, update: Update): void;
 
+  #tellDropped(): void {
+    if (this.#hasToldDropped) return;
+    this.#hasToldDropped = true;
+    platform.warn(
+      'optimizer.step: gradients of backward passes in earlier steps were dropped, because a gradient ends with its step(). To add ' +
+        'gradients up, put their backward passes into one step(); where they are to be dropped, zeroGradients() after them says so',
+    );
+  }
+
   /** A loop that never asks for a report is told all the same, by a later step. Nothing waits for it. */
   #lookForBroken(): void {
     const look = this.#reporter.read();
@@ -334,6 +349,16 @@ export abstract class Optimizer {
     for (const tensor of this.#state.get(parameter)?.tensors ?? []) tensor.release(`${parameter.name} was frozen`);
     this.#state.delete(parameter);
   }
+}
+
+/** @throws ArgumentError for what a caller without types may pass, such as the state of a model, or a promise of one. */
+function checkState(state: unknown): void {
+  const { steps, parameters } = Object(state);
+  const isState = typeof steps === 'number' && typeof parameters === 'object' && parameters !== null;
+  if (isState && Object.values(parameters).every((each) => Array.isArray(Object(each).tensors))) return;
+  throw new ArgumentError(
+    'loadStateDict: the state is none of an optimizer (allowed: what await optimizer.stateDict() gives)',
+  );
 }
 
 const noZeroing = 'a gradient ends with its step(); outside of steps optimizer.zeroGradients()';

@@ -10,9 +10,10 @@ export type StateDict = Record<string, { shape: readonly number[]; data: Numeric
 /** @throws ArgumentError for what is no state dictionary; ShapeError for an entry whose values do not fill its shape. */
 export function checkStateDict(operation: string, state: unknown): void {
   const allowed = '(allowed: { name: { shape, data } }, with data a Float32Array, Float64Array or Int32Array)';
-  if (typeof state !== 'object' || state === null || Array.isArray(state) || state instanceof Map) {
+  if (typeof state !== 'object' || state === null || ![Object.prototype, null].includes(Object.getPrototypeOf(state))) {
     const kind = typeof state === 'object' && state !== null ? state.constructor.name : String(state);
-    throw new ArgumentError(`${operation}: the state is ${kind} ${allowed}`);
+    const likely = state instanceof Promise ? '; await it first' : '';
+    throw new ArgumentError(`${operation}: the state is ${kind} ${allowed}${likely}`);
   }
   for (const [name, entry] of Object.entries(state)) {
     const { shape, data, dtype } = { shape: null, data: null, dtype: undefined, ...entry };

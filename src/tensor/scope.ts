@@ -1,6 +1,6 @@
 /** Steps and scopes, which own the tensors made in them. */
 import type { Device } from './device.ts';
-import { StepError } from './errors.ts';
+import { ArgumentError, StepError } from './errors.ts';
 import { platform } from './platform/platform.ts';
 
 /** What a scope can own. */
@@ -109,6 +109,7 @@ export function inStep<T>(body: () => T): T {
  * @throws StepError inside another step, for which it would wait for ever; in a browser, which cannot tell, beside one too.
  */
 export async function step<T>(body: () => T | Promise<T>): Promise<T> {
+  checkBody('step', body);
   if (openStep !== null && (chains === null || chains.current() === openStep)) {
     throw new StepError('a step was opened while another one is open: await the first before the next');
   }
@@ -123,6 +124,12 @@ export async function step<T>(body: () => T | Promise<T>): Promise<T> {
     turn = null;
     end();
   }
+}
+
+/** @throws ArgumentError for what a caller without types may pass, such as what the body would have given. */
+export function checkBody(operation: string, body: unknown): void {
+  if (typeof body === 'function') return;
+  throw new ArgumentError(`${operation}: got ${String(body)} (allowed: a function, such as () => model.call(x))`);
 }
 
 async function runStep<T>(body: () => T | Promise<T>): Promise<T> {
@@ -159,6 +166,9 @@ const kept = new Map<string, Releasable>();
  * step: keep `detach(tensor)` to compute with it later.
  */
 export function keep<T extends Releasable>(name: string, tensor: T): T {
+  if (typeof name !== 'string' || typeof Object(tensor).persist !== 'function') {
+    throw new ArgumentError(`keep: got ${String(name)} and ${String(tensor)} (allowed: a name, and then a tensor)`);
+  }
   tensor.persist();
   const previous = kept.get(name);
   if (previous !== undefined && previous !== tensor) previous.release(`another tensor was kept as '${name}'`);

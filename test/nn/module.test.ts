@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { inspect } from 'node:util';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import {
   AdamW,
@@ -371,4 +372,19 @@ describe('where parameters are found and what they are called', () => {
     expect(() => new Parameter(parameter, 'weight')).toThrow(/is one already/);
     expect(parameter.isReleased).toBe(false);
   });
+});
+
+test('a module as text is its parameters', () => {
+  const random = new Random(1);
+  const model = new Sequential(
+    new Linear(2, 3, { random, device: cpu, bias: true }),
+    new Scale(new Parameter(tensor([2], { device: cpu }), 'norm')),
+  );
+  model.parameters()[0].freeze();
+  const text = `Sequential of 10 numbers
+  layers.0.weight: f32 [2, 3], frozen
+  layers.0.bias: f32 [3]
+  layers.1.factor: f32 [1]`;
+  expect(String(model)).toBe(text);
+  expect(inspect(model)).toBe(text);
 });

@@ -37,6 +37,7 @@ import {
 } from '../../src/index.ts';
 import { copyInto } from '../../src/tensor/copy.ts';
 import { CpuDevice } from '../../src/tensor/cpu/cpu-device.ts';
+import { platform } from '../../src/tensor/platform/platform.ts';
 import { cpu, onEachDevice, webgpu } from '../devices.ts';
 import { releaseLater, releaseMade, Training, valuesOf } from './tiny.ts';
 
@@ -745,4 +746,31 @@ onEachDevice((device) => {
     });
     end();
   });
+});
+
+test('gradients that ended with their step, unused, are told once', async () => {
+  const warn = vi.spyOn(platform, 'warn').mockImplementation(() => {});
+  try {
+    const bench = new Bench(cpu, 'f32');
+    const optimizer = releaseLater(new SGD(bench.parameters, { learningRate: 1 }));
+    const passes = (count: number) =>
+      step(() => Array.from({ length: count }, () => backward(bench.loss(bench.gradients(1)))));
+    const use = () => bench.step(optimizer, bench.gradients(2));
+    await use();
+    await use();
+    await passes(2);
+    optimizer.zeroGradients();
+    await use();
+    expect(warn).not.toHaveBeenCalled();
+    await passes(1);
+    await use();
+    await passes(1);
+    await use();
+    expect(warn).toHaveBeenCalledTimes(1);
+    expect(warn.mock.calls[0][0]).toMatch(
+      /^optimizer.step: gradients of backward passes in earlier steps were dropped/,
+    );
+  } finally {
+    warn.mockRestore();
+  }
 });
