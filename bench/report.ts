@@ -1,36 +1,32 @@
 /** Rows as a person reads them: the columns and sentences that the suites share. */
 
 import { formatPercent } from '../command/format.ts';
-import { tableOf, textTable } from '../command/text-table.ts';
+import { type Columns, tableOf, textTable } from '../command/text-table.ts';
 import { asShipped, ours, politeWait } from './peers.ts';
 import type { Row } from './row.ts';
 
-/** The titles of a table, each with what stands below it. */
-export type Columns<Item = Row> = Readonly<Record<string, (item: Item) => string>>;
-
 /** A table with a line for each item; empty where there is none. */
 export function table<Item>(items: readonly Item[], columns: Columns<Item>, leftColumns = 1): string {
-  const cells = items.map((item) => Object.values(columns).map((cell) => cell(item)));
-  return cells.length === 0 ? '' : textTable(tableOf(Object.keys(columns), cells, leftColumns));
+  return items.length === 0 ? '' : textTable(tableOf(items, leftColumns, columns));
 }
 
-export const who: Columns = {
+export const who: Columns<Row> = {
   case: (row) => row.case,
   by: ({ implementation }) => implementation,
   on: ({ device }) => device,
 };
 
-export const times: Columns = {
+export const times: Columns<Row> = {
   'median ms': ({ median }) => milliseconds(median),
   min: ({ min }) => milliseconds(min),
   max: ({ max }) => milliseconds(max),
 };
 
-export const gigaflops: Columns = {
+export const gigaflops: Columns<Row> = {
   'GFLOP/s': ({ flops, median }) => (flops === undefined ? '' : (flops / median / 1e6).toFixed(1)),
 };
 
-export const load: Columns = {
+export const load: Columns<Row> = {
   'others use': ({ othersShare, busy }) =>
     `${othersShare === null ? '?' : formatPercent(othersShare, 0)}${busy ? ' BUSY' : ''}`,
 };

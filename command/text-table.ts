@@ -11,9 +11,19 @@ export interface Table {
   readonly rows: readonly (readonly string[])[];
 }
 
-/** A table whose first `leftColumns` are aligned left. */
-export function tableOf(titles: readonly string[], rows: Table['rows'], leftColumns = 1): Table {
-  return { columns: titles.map((title, i) => ({ title, align: i < leftColumns ? 'left' : 'right' })), rows };
+/** What stands where there is nothing to say. */
+export const absent = '–';
+
+/** A column by its title: what it says of an item, null where there is nothing to say. */
+export type Columns<Item> = Readonly<Record<string, (item: Item) => string | null | undefined>>;
+
+/** A row for each item. The first `leftColumns` hold words; a column that says nothing of any item is left out. */
+export function tableOf<Item>(items: readonly Item[], leftColumns: number, columns: Columns<Item>): Table {
+  const kept = Object.entries(columns).filter(([, cell]) => items.some((item) => cell(item) != null));
+  return {
+    columns: kept.map(([title], i) => ({ title, align: i < leftColumns ? 'left' : 'right' })),
+    rows: items.map((item) => kept.map(([, cell]) => cell(item) ?? absent)),
+  };
 }
 
 /**

@@ -23,7 +23,7 @@ export function comparisonDocument(comparison: Comparison): Document {
     parts: [
       ...intervalPictures(analysis),
       ...tradeOffPicture(comparison, analysis),
-      ...tables.accuracySections(comparison),
+      tables.accuracySection(comparison),
       ...watched.flatMap((arm) => watchedPictures(arm, runsOf(comparison.arms, arm, tasks))),
       ...memoryPicture(comparison, tasks),
       ...tables.protocolSections(comparison),

@@ -2,8 +2,10 @@
 
 import { formatPercent } from '../../command/format.ts';
 import { busyShare } from '../../command/load-meter.ts';
+import { type Columns, tableOf } from '../../command/text-table.ts';
 import { counted, fixed, listed, signed } from '../report/numbers.ts';
-import { beginning, type Columns, columnsOf, type Section, tableSection } from '../report/sections.ts';
+import { beginning, type Section } from '../report/sections.ts';
+import type { Arm } from './arms.ts';
 import { mean, resamples, standardDeviation } from './bootstrap.ts';
 import { calibration } from './protocol.ts';
 import type { ArmResult, Comparison } from './results.ts';
@@ -60,11 +62,15 @@ const differenceColumns: Columns<Difference> = {
 };
 
 /** Paired differences in points of accuracy, and costs over those of the other arm: the one table of every comparison of two arms. */
-function differencesSection(title: string, differences: readonly Difference[], paragraphs: readonly string[] = []) {
+function differencesSection(
+  heading: string,
+  differences: readonly Difference[],
+  paragraphs: readonly string[] = [],
+): Section {
   const { arm, against, ...others } = differenceColumns;
   const lengths = new Set(differences.map(({ length }) => length));
   const length: Columns<Difference> = lengths.has(1) ? {} : { length: ({ length }) => `${length}×` };
-  return tableSection(title, columnsOf(differences, 2, { arm, against, ...length, ...others }), paragraphs);
+  return { heading, paragraphs, table: tableOf(differences, 2, { arm, against, ...length, ...others }) };
 }
 
 export function summarySections({
@@ -76,7 +82,7 @@ export function summarySections({
 }: Analysis): Section[] {
   const tasks = Math.max(0, ...againstFull.map(({ estimate }) => estimate?.tasks ?? 0));
   return [
-    ...differencesSection('Every arm against full training, evaluation tasks', againstFull, [
+    differencesSection('Every arm against full training, evaluation tasks', againstFull, [
       'Points of accuracy, paired by task and seed: mean over tasks and 95 % interval by a hierarchical bootstrap (tasks, then seeds; ' +
         `${resamples.toLocaleString('en')} resamples). “Not worse”: its one-sided 95 % bound lies above −${margin} points. One ` +
         'interval in twenty misses by chance, and no difference shown is no proof of equality.' +
@@ -85,9 +91,9 @@ export function summarySections({
       'Operations, steps and time are over those of the other arm; validation is its part of the operations. Each arm was timed ' +
         'alone, with the first seed.',
     ]),
-    ...differencesSection('Adapters against plain LoRA, evaluation tasks', againstLora),
-    ...differencesSection('Each rule against its controls and each way of stopping, evaluation tasks', againstControls),
-    ...differencesSection('GradES on schedules of other lengths, evaluation tasks', otherLengths),
+    differencesSection('Adapters against plain LoRA, evaluation tasks', againstLora),
+    differencesSection('Each rule against its controls and each way of stopping, evaluation tasks', againstControls),
+    differencesSection('GradES on schedules of other lengths, evaluation tasks', otherLengths),
     {
       heading: 'Noise floor',
       paragraphs: [
@@ -108,29 +114,33 @@ export function meanAndDeviation(values: readonly number[], decimals: number): s
 }
 
 /** A column a task, those of the evaluation first. */
-export function accuracySections(comparison: Comparison): Section[] {
+export function accuracySection(comparison: Comparison): Section {
   const { length: seeds } = comparison.seeds;
   const [evaluation, tuning] = [tasksOf(comparison, 'evaluation'), tasksOf(comparison, 'tuning')];
-  const cell = (task: string) => (arm: string) => {
-    const runs = runsOf(comparison.arms, arm, [task]).filter(({ accuracy }) => Number.isFinite(accuracy));
+  const cell = (task: string) => (arm: Arm) => {
+    const runs = runsOf(comparison.arms, arm.name, [task]).filter(({ accuracy }) => Number.isFinite(accuracy));
     const values = runs.map(({ accuracy }) => 100 * accuracy);
     if (values.length === 0) return null;
     const number = meanAndDeviation(values, 1);
     return values.length < seeds ? `${number} (${values.length})` : number;
   };
-  const table = columnsOf<string>(
-    armsOf(comparison).map(({ name }) => name),
-    1,
-    {
-      arm: (arm) => arm,
+  return {
+    heading: 'Accuracy, task by task',
+    paragraphs: [
+      `Percent of test items, mean ± standard deviation over ${counted(seeds, 'seed')}; in brackets the number of seeds where ` +
+        'it is smaller. Rules were chosen on the tuning tasks.',
+    ],
+    table: tableOf(armsOf(comparison), 1, {
+      arm: ({ name }) => name,
       ...Object.fromEntries(evaluation.map((task) => [task, cell(task)])),
       ...Object.fromEntries(tuning.map((task) => [`${task} (tuning)`, cell(task)])),
-    },
-  );
-  return tableSection('Accuracy, task by task', table, [
-    `Percent of test items, mean ± standard deviation over ${counted(seeds, 'seed')}; in brackets the number of seeds where ` +
-      'it is smaller. Rules were chosen on the tuning tasks.',
-  ]);
+    }),
+  };
+}
+
+/** What each arm does. */
+export function armsTable(arms: readonly { name: string; about: string }[], labelOf = (arm: string) => arm) {
+  return tableOf(arms, 2, { arm: ({ name }) => labelOf(name), 'what it does': ({ about }) => about });
 }
 
 /** How the settings, schedules, learning rates and thresholds were chosen, and what the tasks and the arms are. */
@@ -143,7 +153,7 @@ export function protocolSections(comparison: Comparison): Section[] {
     const operations = mean(pairs.map((pair) => totalOperations(pair.arm) / totalOperations(pair.base)));
     return pairs.length > 0 ? `${signed(meanPoints(pairs), 2)} at ${fixed(operations, 2)}` : null;
   };
-  const settings = columnsOf<string>(tried, 1, {
+  const settings = tableOf<string>(tried, 1, {
     setting: (arm) => arm,
     ...Object.fromEntries(tunedOn.map((task) => [task, points([task])])),
     all: points(tunedOn),
@@ -158,12 +168,20 @@ export function protocolSections(comparison: Comparison): Section[] {
   };
   const paperArms = [...new Set(tasks.flatMap(({ paperThresholds }) => Object.keys(paperThresholds)))];
   return [
-    ...tableSection('Settings tried', settings, [
-      'All of them, on the tuning tasks: points of accuracy on validation against full training, at this ratio of operations.',
-    ]),
-    ...tableSection(
-      'Sweep of schedule and learning rate',
-      columnsOf<ArmResult[]>(schedules, 2, {
+    {
+      heading: 'Settings tried',
+      paragraphs: [
+        'All of them, on the tuning tasks: points of accuracy on validation against full training, at this ratio of operations.',
+      ],
+      table: settings,
+    },
+    {
+      heading: 'Sweep of schedule and learning rate',
+      paragraphs: [
+        'Accuracy on validation of full training and LoRA, mean over seeds; it fixed the schedule of every arm.',
+      ],
+      long: true,
+      table: tableOf<ArmResult[]>(schedules, 2, {
         task: ([{ task }]) => task,
         arm: ([{ arm }]) => arm,
         'learning rate': ([{ learningRate }]) => learningRate.toExponential(),
@@ -172,12 +190,18 @@ export function protocolSections(comparison: Comparison): Section[] {
         seeds: (results) => String(results.length),
         chosen: ([first]) => (isChosen(first) ? 'chosen' : ''),
       }),
-      ['Accuracy on validation of full training and LoRA, mean over seeds; it fixed the schedule of every arm.'],
-      true,
-    ),
-    ...tableSection(
-      'Tasks',
-      columnsOf(tasks, 4, {
+    },
+    {
+      heading: 'Tasks',
+      paragraphs:
+        paperArms.length === 0
+          ? []
+          : [
+              'The thresholds τ of the paper’s rules go with the size of the model; the paper tunes them by hand. Here τ is what half of ' +
+                `the matrices are below at ${formatPercent(calibration.share, 0)} of the schedule, in one full run with seed ` +
+                `${calibration.seed}, which no reported arm has.`,
+            ],
+      table: tableOf(tasks, 4, {
         task: ({ name }) => name,
         'used for': ({ tuning: isTuning }) => (isTuning ? 'tuning' : 'evaluation'),
         character: ({ character }) => character,
@@ -191,19 +215,7 @@ export function protocolSections(comparison: Comparison): Section[] {
           paperArms.map((arm) => [`τ of ${arm}`, ({ paperThresholds }) => paperThresholds[arm]?.toPrecision(3)]),
         ),
       }),
-      paperArms.length === 0
-        ? []
-        : [
-            'The thresholds τ of the paper’s rules go with the size of the model; the paper tunes them by hand. Here τ is what half of ' +
-              `the matrices are below at ${formatPercent(calibration.share, 0)} of the schedule, in one full run with seed ` +
-              `${calibration.seed}, which no reported arm has.`,
-          ],
-    ),
-    ...tableSection(
-      'The arms',
-      columnsOf(armsOf(comparison), 2, { arm: ({ name }) => name, 'what it does': ({ about }) => about }),
-      [],
-      true,
-    ),
+    },
+    { heading: 'The arms', long: true, table: armsTable(armsOf(comparison)) },
   ];
 }

@@ -100,17 +100,16 @@ function dataset(
 
     /** A short table for the terminal, and a line for each class left out. */
     describe(): string {
-      const titles = [title, 'training files', 'size', 'held-out files', 'size', 'repeats dropped', 'test fragments'];
-      const size = (some: readonly Text[]) => formatBytes(some.reduce((sum, text) => sum + text.loadedBytes, 0));
-      const rows = texts.map(({ className, training, heldOut, repeats }) => [
-        className,
-        ...[`${training.length}`, size(training)],
-        ...[`${heldOut.length}`, size(heldOut), `${repeats}`, `${perClass}`],
-      ]);
-      return [
-        textTable(tableOf(titles, rows)),
-        ...leftOut.map(({ name, reason }) => `left out: ${name} (${reason})`),
-      ].join('\n');
+      const inWords = (some: readonly Text[]) =>
+        `${some.length} (${formatBytes(some.reduce((sum, text) => sum + text.loadedBytes, 0))})`;
+      const table = tableOf(texts, 1, {
+        [title]: ({ className }) => className,
+        'training files': ({ training }) => inWords(training),
+        'held-out files': ({ heldOut }) => inWords(heldOut),
+        'repeats dropped': ({ repeats }) => `${repeats}`,
+        'test fragments': () => `${perClass}`,
+      });
+      return [textTable(table), ...leftOut.map(({ name, reason }) => `left out: ${name} (${reason})`)].join('\n');
     },
   };
 }

@@ -1,7 +1,7 @@
 /** What is told of a run of `npm start`, on the terminal and on its page. */
 
 import { formatBytes, formatCount, formatPercent, formatSeconds } from '../../command/format.ts';
-import { type Table, tableOf } from '../../command/text-table.ts';
+import type { Table } from '../../command/text-table.ts';
 import { trainingOperations } from '../compare/run.ts';
 import { armLabel } from '../report/arms.ts';
 import { type Curve, drawCurves } from '../report/curves.ts';
@@ -66,9 +66,9 @@ function resultsTable({ full, grades }: StartResults): Table {
     format: (value: number) => string,
     comparison?: string,
   ) => [title, format(of(full)), format(of(grades)), comparison ?? (of(grades) / of(full)).toFixed(2)];
-  return tableOf(
-    ['', 'full', 'GradES', 'GradES / full'],
-    [
+  return {
+    columns: ['', 'full', 'GradES', 'GradES / full'].map((title) => ({ title })),
+    rows: [
       row('accuracy on held-out files', ({ accuracy }) => accuracy, formatPercent, `${points} points`),
       row(
         'loss on held-out files',
@@ -82,7 +82,7 @@ function resultsTable({ full, grades }: StartResults): Table {
       row('matrices frozen', frozenOf, (count) => `${count} of ${grades.signals.length}`, ''),
       row('peak device memory', ({ peakBytes }) => peakBytes, formatBytes),
     ],
-  );
+  };
 }
 
 /** The result in words, with the comparison that tells whether freezing did more than stopping early. */

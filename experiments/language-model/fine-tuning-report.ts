@@ -2,7 +2,7 @@
 
 import { cell, text } from '@observablehq/plot';
 import { formatBytes, formatCount, formatPercent, formatSeconds } from '../../command/format.ts';
-import { tableOf } from '../../command/text-table.ts';
+import type { Table } from '../../command/text-table.ts';
 import { type Curve, type CurvesPanel, drawCurves } from '../report/curves.ts';
 import { gradesInWords, splitHalfInWords } from '../report/explanations.ts';
 import { palette } from '../report/palette.ts';
@@ -91,16 +91,16 @@ function frozenOf({ freezes, matrices }: FineTuningResults): number {
   return matrices.filter(({ name }) => freezes.some((freeze) => freeze.name === name)).length;
 }
 
-function resultsTable(results: FineTuningResults) {
+function resultsTable(results: FineTuningResults): Table {
   const { before, after, operations, operationsSaved, seconds, tokens, peakBytes, prefix } = results;
   const total = operations.forward + operations.backward + operations.optimizer;
   const accuracy = (name: string, of: (scores: Scores) => Accuracy | null) => {
     const [was, is] = [of(before), of(after)];
     return was && is ? [[name, inPercent(was), inPercent(is)]] : [];
   };
-  return tableOf(
-    ['', 'before', 'after'],
-    [
+  return {
+    columns: ['', 'before', 'after'].map((title) => ({ title })),
+    rows: [
       ...accuracy('accuracy on test (acc)', ({ acc }) => acc),
       ...accuracy('accuracy on test (acc_norm)', ({ accNorm }) => accNorm),
       ['loss on test', before.loss.toFixed(4), after.loss.toFixed(4)],
@@ -129,7 +129,7 @@ function resultsTable(results: FineTuningResults) {
         : []),
       ['peak device memory', '', formatBytes(peakBytes)],
     ],
-  );
+  };
 }
 
 function inPercent({ value, standardError }: Accuracy): string {

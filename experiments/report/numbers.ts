@@ -1,6 +1,6 @@
 /** Numbers and lists as the tables and sentences of the reports write them. */
 
-export const absent = '–';
+import { absent } from '../../command/text-table.ts';
 
 /** With a true minus sign, and no sign on zero: `fixed(-0.004, 2)` is `0.00`. */
 export function fixed(value: number, decimals: number): string {

@@ -7,11 +7,9 @@ import {
   htmlTable,
   markdownTable,
   type Table,
-  tableOf,
   textTable,
 } from '../../command/text-table.ts';
 import { gradesInWords } from './explanations.ts';
-import { absent } from './numbers.ts';
 import { onWhite, paletteCss } from './palette.ts';
 import { FONT } from './picture.ts';
 
@@ -25,6 +23,7 @@ export interface Picture {
   draw(title: string): string;
 }
 
+/** Left out where its table has no rows. */
 export interface Section {
   heading: string;
   /** Said before the table. */
@@ -71,30 +70,6 @@ export function beginning(
   };
 }
 
-/** A column by its title: what it says of a row, null where there is nothing to say. */
-export type Columns<Row> = Readonly<Record<string, (row: Row) => string | null | undefined>>;
-
-/** The first `leftColumns` hold words. A column that says nothing of any row is left out. */
-export function columnsOf<Row>(rows: readonly Row[], leftColumns: number, columns: Columns<Row>): Table {
-  const kept = Object.entries(columns).filter(([, cell]) => rows.some((row) => cell(row) != null));
-  const cells = rows.map((row) => kept.map(([, cell]) => cell(row) ?? absent));
-  return tableOf(
-    kept.map(([title]) => title),
-    cells,
-    leftColumns,
-  );
-}
-
-/** Nothing where the table has no rows. */
-export function tableSection(
-  heading: string,
-  table: Table,
-  paragraphs: readonly string[] = [],
-  long = false,
-): Section[] {
-  return table.rows.length > 0 ? [{ heading, paragraphs, table, long }] : [];
-}
-
 /** How each thing that a document holds is written. */
 interface Form {
   heading(text: string): string;
@@ -106,14 +81,12 @@ interface Form {
 
 /** Everything under the title, in the order in which it is read. */
 function written({ introduction, summary, notes, parts }: Document, form: Form): string[] {
-  const part = (each: Section | Picture) =>
-    isPicture(each)
-      ? [form.picture(each)]
-      : [
-          form.heading(each.heading),
-          ...(each.paragraphs ?? []).map(form.paragraph),
-          ...(each.table ? [form.table(each.table, each)] : []),
-        ];
+  const part = (each: Section | Picture) => {
+    if (isPicture(each)) return [form.picture(each)];
+    const { heading, paragraphs = [], table } = each;
+    if (table?.rows.length === 0) return [];
+    return [form.heading(heading), ...paragraphs.map(form.paragraph), ...(table ? [form.table(table, each)] : [])];
+  };
   return [
     ...introduction.map(form.paragraph),
     ...summary.flatMap(part),

@@ -1,20 +1,14 @@
 /** What is told of a study: every arm beside the run to the end, the rules beside their rivals, and the two pictures. */
 
 import { formatBytes } from '../../command/format.ts';
+import { tableOf } from '../../command/text-table.ts';
 import { hierarchicalBootstrap, type Interval, mean, standardDeviation } from '../compare/bootstrap.ts';
 import { drawTradeOff } from '../compare/report/trade-off.ts';
 import { grouped } from '../compare/statistics.ts';
+import { armsTable } from '../compare/tables.ts';
 import { armLabel as nameOf } from '../report/arms.ts';
 import { counted, fixed, signed } from '../report/numbers.ts';
-import {
-  beginning,
-  columnsOf,
-  type Document,
-  markedAsSmoke,
-  type Picture,
-  type Section,
-  tableSection,
-} from '../report/sections.ts';
+import { beginning, type Document, markedAsSmoke, type Picture, type Section } from '../report/sections.ts';
 import { armNames, arms } from './arms.ts';
 import type { MethodName, Study, StudyResult } from './results.ts';
 
@@ -104,15 +98,12 @@ export function studyDocument(study: Study): Document {
         : 'Time is that of the clock in the steps, evaluations left out.',
       ...omissions.map((each) => `Left out: ${each}`),
     ]),
-    summary: methods.flatMap((method) => [...armsSection(method, study), ...rivalsSection(method, study)]),
+    summary: methods.flatMap((method) => [armsSection(method, study), rivalsSection(method, study)]),
     parts: [
       ...picture(study, 'operations', 'operations, over those of the run to the end'),
       ...picture(study, 'seconds', 'time of the steps, over that of the run to the end'),
-      ...tableSection(
-        'The arms',
-        columnsOf(arms, 2, { arm: ({ name }) => armLabel(name), 'what it does': ({ about }) => about }),
-      ),
-      ...thresholdsSection(study),
+      { heading: 'The arms', table: armsTable(arms, armLabel) },
+      thresholdsSection(study),
     ],
   };
   return study.kind === 'smoke' ? markedAsSmoke(document) : document;
@@ -134,15 +125,21 @@ function resultsOf({ results }: Study, method: MethodName): StudyResult[] {
   return results.filter((each) => each.method === method);
 }
 
-function armsSection(method: MethodName, study: Study): Section[] {
+function armsSection(method: MethodName, study: Study): Section {
   const results = resultsOf(study, method);
   const rows = arms.flatMap(({ name }) => contrast(results, name, whole) ?? []);
   const over = (of: (result: StudyResult) => number) => (row: Contrast) => mean(row.pairs.map(({ arm }) => of(arm)));
   const kept = over(({ prefix }) => prefix?.bytes ?? 0);
   const saved = over(({ cost }) => cost.saved / (cost.saved + cost.operations));
-  return tableSection(
-    `${inWords[method]}: every arm, beside the run to the end`,
-    columnsOf(rows, 1, {
+  return {
+    heading: `${inWords[method]}: every arm, beside the run to the end`,
+    paragraphs: [
+      'Accuracy in percent of the test questions, mean over tasks and seeds and standard deviation over the seeds of a task. Differences are points, paired by task and seed; the ' +
+        'first interval resamples tasks and questions, the second tasks and seeds. Operations and time are over those of the run to the end, early ' +
+        "stopping's with its validations. Frozen: percent of the watched matrices at the end. Not run: what the forward passes saved by beginning above " +
+        'frozen blocks, in percent of all operations had they run them. Kept: the most that was kept for that.',
+    ],
+    table: tableOf(rows, 1, {
       arm: ({ arm }) => armLabel(arm),
       runs: ({ pairs }) => String(pairs.length),
       accuracy: (row) => {
@@ -160,17 +157,11 @@ function armsSection(method: MethodName, study: Study): Section[] {
       'not run': (row) => (saved(row) > 0 ? fixed(100 * saved(row), 0) : null),
       kept: (row) => (kept(row) > 0 ? formatBytes(kept(row)) : null),
     }),
-    [
-      'Accuracy in percent of the test questions, mean over tasks and seeds and standard deviation over the seeds of a task. Differences are points, paired by task and seed; the ' +
-        'first interval resamples tasks and questions, the second tasks and seeds. Operations and time are over those of the run to the end, early ' +
-        "stopping's with its validations. Frozen: percent of the watched matrices at the end. Not run: what the forward passes saved by beginning above " +
-        'frozen blocks, in percent of all operations had they run them. Kept: the most that was kept for that.',
-    ],
-  );
+  };
 }
 
 /** The rules beside everything that could have done as well. */
-function rivalsSection(method: MethodName, study: Study): Section[] {
+function rivalsSection(method: MethodName, study: Study): Section {
   const results = resultsOf(study, method);
   const rows = arms.flatMap(({ name: base, follows, stops }) => {
     if (base === 'grades-without-cache') return [];
@@ -178,9 +169,10 @@ function rivalsSection(method: MethodName, study: Study): Section[] {
     return (stops && follows ? [follows] : ofAll).flatMap((rule) => contrast(results, rule, base) ?? []);
   });
   rows.sort((a, b) => armNames.indexOf(a.arm) - armNames.indexOf(b.arm));
-  return tableSection(
-    `${inWords[method]}: rules minus their rivals`,
-    columnsOf(rows, 2, {
+  return {
+    heading: `${inWords[method]}: rules minus their rivals`,
+    paragraphs: ['Above zero the rule is the more accurate. Operations and time are its own over those of the rival.'],
+    table: tableOf(rows, 2, {
       arm: ({ arm }) => armLabel(arm),
       minus: ({ base }) => armLabel(base),
       difference: ({ ofQuestions }) => signed(ofQuestions.mean, 1),
@@ -190,8 +182,7 @@ function rivalsSection(method: MethodName, study: Study): Section[] {
       operations: ({ operations }) => fixed(operations, 2),
       time: ({ seconds }) => fixed(seconds, 2),
     }),
-    ['Above zero the rule is the more accurate. Operations and time are its own over those of the rival.'],
-  );
+  };
 }
 
 function picture({ methods, results }: Study, cost: 'operations' | 'seconds', xLabel: string): Picture[] {
@@ -219,18 +210,18 @@ function picture({ methods, results }: Study, cost: 'operations' | 'seconds', xL
   ];
 }
 
-function thresholdsSection({ calibrations }: Study): Section[] {
+function thresholdsSection({ calibrations }: Study): Section {
   const names = [...new Set(calibrations.flatMap(({ thresholds }) => Object.keys(thresholds)))];
-  return tableSection(
-    'Thresholds of the paper’s rules',
-    columnsOf(calibrations, 2, {
+  return {
+    heading: 'Thresholds of the paper’s rules',
+    paragraphs: [
+      'What half of the matrices are below at three quarters of the schedule, in a run to the end with a seed that no arm has. The ' +
+        'paper tunes them by hand.',
+    ],
+    table: tableOf(calibrations, 2, {
       task: ({ task }) => task,
       trained: ({ method }) => method,
       ...Object.fromEntries(names.map((name) => [name, ({ thresholds }) => thresholds[name]?.toPrecision(3)])),
     }),
-    [
-      'What half of the matrices are below at three quarters of the schedule, in a run to the end with a seed that no arm has. The ' +
-        'paper tunes them by hand.',
-    ],
-  );
+  };
 }

@@ -29,8 +29,19 @@ test('the same table in Markdown and in HTML, what looks like markup told from i
   );
 });
 
-test('titles alone can make a table', () => {
-  expect(textTable(tableOf(['on', 'by', 'ms'], [['cpu', 'us', '12.5']], 2))).toBe(
-    ['on   by    ms', '───  ──  ────', 'cpu  us  12.5'].join('\n'),
+test('a table says of each item what its columns say, and leaves out the column that says nothing', () => {
+  const items = [
+    { on: 'cpu', by: 'us', ms: 12.5 },
+    { on: 'webgpu', by: 'us', ms: null },
+  ];
+  const table = tableOf(items, 2, {
+    on: ({ on }) => on,
+    by: ({ by }) => by,
+    ms: ({ ms }) => ms?.toFixed(1),
+    GFLOP: () => null,
+  });
+  expect(textTable(table)).toBe(
+    ['on      by    ms', '──────  ──  ────', 'cpu     us  12.5', 'webgpu  us     –'].join('\n'),
   );
+  expect(tableOf([], 1, { on: () => 'cpu' })).toEqual({ columns: [], rows: [] });
 });
