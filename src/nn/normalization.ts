@@ -11,7 +11,7 @@ export class RMSNorm extends Module {
   readonly gain: Parameter;
   readonly epsilon: number;
 
-  constructor(width: number, options: Omit<BuildOptions, 'random'> & { epsilon?: number }) {
+  constructor(width: number, options: Omit<BuildOptions, 'random'> & { epsilon?: number } = {}) {
     super();
     checkOptions('RMSNorm', options, [...buildOptions, 'epsilon'], 'epsilon');
     const { epsilon = 1e-6, ...build } = options;
@@ -30,7 +30,7 @@ export class LayerNorm extends Module {
   readonly bias: Parameter | null;
   readonly epsilon: number;
 
-  constructor(width: number, options: Omit<BuildOptions, 'random'> & { epsilon?: number; bias?: boolean }) {
+  constructor(width: number, options: Omit<BuildOptions, 'random'> & { epsilon?: number; bias?: boolean } = {}) {
     super();
     checkOptions('LayerNorm', options, [...buildOptions, 'epsilon', 'bias'], 'epsilon');
     const { epsilon = 1e-5, bias = true, ...others } = options;

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { expect, test, vi } from 'vitest';
 import * as library from '../../src/index.ts';
 import { cpu, onEachDevice } from '../devices.ts';
+import { exportedOperations } from '../exported.ts';
 
 const page = readFileSync(new URL('../../docs/coming-from-pytorch.md', import.meta.url), 'utf8');
 const blocks = [...page.matchAll(/^```ts\n(.*?)^```/gms)].map(([, code]) => code);
@@ -11,6 +12,11 @@ const cells = [...page.matchAll(/^\| .*? \| (`.*`) \| .*\|$/gm)].flatMap(([, cel
 /** The page is plain JavaScript. */
 const compile = (code: string): unknown =>
   Reflect.construct(Object.getPrototypeOf(async () => {}).constructor, ['$', code]);
+
+test('the page names every operation that PyTorch has', () => {
+  const others = ['linearCrossEntropy', 'rotary', 'slice', 'swiglu'];
+  expect(exportedOperations().filter((name) => !new RegExp(`\\b${name}\\b`).test(page))).toEqual(others);
+});
 
 onEachDevice((device) => {
   test('the page runs', async () => {
