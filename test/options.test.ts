@@ -135,9 +135,12 @@ test('what is no tensor, no device and no number is told', async () => {
     ['keep: got Tensor f32', library.keep, [matrix, 'name']],
     ['writeSafetensors: the state is Promise', library.writeSafetensors, [model.stateDict()]],
     ['did you mean', library.addLoRA, [model, { r: 4 }]],
+    ['Random.integer: got 1, 7 (allowed: one', random.integer, [1, 7]],
+    ['Random.integer: got  (allowed: one', random.integer, []],
+    ['Random.integer: got 0', random.integer, [0]],
   ];
   for (const [message, call, given] of calls) {
-    const attempt = () => Reflect.apply(call, matrix, given);
+    const attempt = () => Reflect.apply(call, call === random.integer ? random : matrix, given);
     expect(attempt, message).toThrow(library.FrostgradError);
     expect(attempt).toThrow(message);
   }
@@ -154,6 +157,25 @@ test('what is no tensor, no device and no number is told', async () => {
       'the state is none of an optimizer',
     );
   }
+  expect(() => Reflect.construct(library.Parameter, [[1, 2], 'weight'])).toThrow('Parameter: operand 1 is an array');
+  const tooFew = { model, optimizer, steps: 3, loss: 3 };
+  expect(() => Reflect.construct(library.Training, [tooFew])).toThrow(
+    'Training: loss is 3 (allowed: a function of the step',
+  );
+  expect(() => Reflect.construct(library.Training, [{ ...tooFew, model: 1 }])).toThrow('Training: model is 1');
+  expect(() => Reflect.construct(library.Training, [{ ...tooFew, optimizer: 1 }])).toThrow('Training: optimizer is 1');
+  expect(() => Reflect.construct(library.Training, [])).toThrow('Training: got undefined where options belong');
+  for (const rate of ['1e-3', library.warmupLinear({ peak: 1, steps: 2 })]) {
+    expect(() => Reflect.construct(library.SGD, [model.parameters(), { learningRate: rate }])).toThrow(
+      'is out of range',
+    );
+  }
+  const config = { vocabulary: 5, width: 4, heads: 1, hidden: 4, blocks: 1, head: 'language-model' } as const;
+  const transformer = new library.Transformer(config, { random, device: cpu });
+  expect(() => Reflect.apply(transformer.call, transformer, [[[1, 2]]])).toThrow('Transformer: operand 1 is an array');
+  expect(() => Reflect.construct(library.Transformer, [{ ...config, head: 'lm' }, { random }])).toThrow(
+    "Transformer: head is lm (allowed: 'language-model', or { classes })",
+  );
   // Zeros, which never learn apart from one another, are for what comes from a file.
   for (const kind of [library.Linear, library.Embedding]) {
     expect(() => Reflect.construct(kind, [2, 2, { device: cpu }])).toThrow('random is undefined');

@@ -7,6 +7,7 @@ import { matmul } from '../autograd/operations/matmul/matmul.ts';
 import { add } from '../autograd/operations/pointwise/pointwise.ts';
 import { type RotaryScaling, rotary } from '../autograd/operations/rotary.ts';
 import { reshape, slice, transpose } from '../autograd/operations/views.ts';
+import { checkTensors } from '../autograd/record.ts';
 import { ArgumentError, ShapeError } from '../tensor/errors.ts';
 import { checkOptions } from '../tensor/options.ts';
 import { scope } from '../tensor/scope.ts';
@@ -226,6 +227,7 @@ export class Decoder extends Module<[Tensor, DecoderCall?]> implements BlockMode
 
   /** What the head is applied to: (batch, time, width), or (batch, 1, width). */
   #hidden(tokens: Tensor, { lengths = null, cache = null, lastOnly = false }: DecoderCall): Tensor {
+    checkTensors('Decoder', [tokens]);
     if (tokens.rank !== 2 || tokens.shape[1] === 0) {
       throw new ShapeError(
         `Decoder: tokens have shape ${formatShape(tokens.shape)} (allowed: [batch, time], time above 0)`,

@@ -404,6 +404,7 @@ function isGroup(value: unknown): value is ParameterGroup {
 
 /** @throws ArgumentError unless lowest <= value <= highest. */
 export function checkRange(owner: string, name: string, value: number, lowest: number, highest: number): void {
-  if (value >= lowest && value <= highest) return;
-  throw new ArgumentError(`${owner}: ${name} ${value} is out of range (allowed: ${lowest} … ${highest})`);
+  if (typeof value === 'number' && value >= lowest && value <= highest) return;
+  const shown = typeof value === 'function' ? 'of a function' : value;
+  throw new ArgumentError(`${owner}: ${name} ${shown} is out of range (allowed: ${lowest} … ${highest})`);
 }

@@ -1,6 +1,7 @@
 /** A tensor that training changes, and that can be frozen. */
 import { dropGradient } from '../autograd/leaf-gradient.ts';
 import { LeafNode } from '../autograd/node.ts';
+import { checkTensors } from '../autograd/record.ts';
 import { ArgumentError, DTypeError } from '../tensor/errors.ts';
 import { copy, Tensor } from '../tensor/tensor.ts';
 
@@ -50,6 +51,7 @@ export class Parameter extends Tensor {
     if (!parameterKinds.includes(kind)) {
       throw new ArgumentError(`Parameter: there is no kind ${kind} (allowed: ${parameterKinds.join(', ')})`);
     }
+    checkTensors('Parameter', [initial]);
     if (initial instanceof Parameter) {
       throw new ArgumentError(`Parameter: ${initial.name} is one already; hold it in both modules to share it`);
     }

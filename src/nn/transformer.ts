@@ -6,6 +6,7 @@ import { add, gelu, mul, swiglu } from '../autograd/operations/pointwise/pointwi
 import { mean, sum } from '../autograd/operations/reduction/reduction.ts';
 import { rotary } from '../autograd/operations/rotary.ts';
 import { reshape, slice } from '../autograd/operations/views.ts';
+import { checkTensors } from '../autograd/record.ts';
 import { checkDType, defaultDevice, tensor } from '../tensor/create.ts';
 import { computeDType } from '../tensor/dtype.ts';
 import { ArgumentError, ShapeError } from '../tensor/errors.ts';
@@ -172,6 +173,9 @@ export class Transformer extends Module<[Tensor, Lengths?]> implements BlockMode
     const { vocabulary, width, heads, hidden, blocks, embeddingDeviation: deviation = 1 } = config;
     const { positions = 'rotary', head } = config;
     const learned = positions === 'rotary' ? {} : positions;
+    if (head !== 'language-model' && typeof head !== 'object') {
+      throw new ArgumentError(`Transformer: head is ${head} (allowed: 'language-model', or { classes })`);
+    }
     const classes = head === 'language-model' ? {} : head;
     for (const [name, value] of Object.entries({ vocabulary, width, heads, hidden, blocks, ...learned, ...classes })) {
       if (Number.isInteger(value) && value > 0) continue;
@@ -195,6 +199,7 @@ export class Transformer extends Module<[Tensor, Lengths?]> implements BlockMode
   }
 
   forward(tokens: Tensor, lengths: Lengths = null): Tensor {
+    checkTensors('Transformer', [tokens]);
     if (tokens.rank !== 2) {
       throw new ShapeError(`Transformer: tokens ${formatShape(tokens.shape)} must have shape (batch, time)`);
     }

@@ -117,7 +117,13 @@ export class Random {
   }
 
   /** Uniform whole number in [0, bound). */
-  integer(bound: number): number {
+  integer(bound: number, ...others: readonly never[]): number {
+    if (!(Number.isInteger(bound) && bound >= 1) || others.length > 0) {
+      const given = [bound, ...others].join(', ');
+      throw new ArgumentError(
+        `Random.integer: got ${given} (allowed: one whole number of at least 1, which the result is below)`,
+      );
+    }
     return Math.floor(this.uniform() * bound);
   }
 

@@ -37,7 +37,7 @@ export function sameShape(a: Shape, b: Shape): boolean {
 }
 
 export function formatShape(shape: Shape): string {
-  return `[${shape.join(', ')}]`;
+  return `[${shape.map((extent: unknown) => (Array.isArray(extent) ? `[${extent}]` : String(extent))).join(', ')}]`;
 }
 
 /** @throws ShapeError for what is no list, or holds other than whole numbers of at least 0. */

@@ -5,14 +5,15 @@ import { noGrad } from '../autograd/record.ts';
 import type { Policy } from '../grades/policy.ts';
 import { ParameterRegistry } from '../grades/registry.ts';
 import { Dropout } from '../nn/dropout.ts';
-import type { Module } from '../nn/module.ts';
-import { type Optimizer, optimizerStateFrom } from '../nn/optimizer.ts';
+import { Module } from '../nn/module.ts';
+import { Optimizer, optimizerStateFrom } from '../nn/optimizer.ts';
 import type { Parameter } from '../nn/parameter.ts';
 import { type Saved, savedList, savedNumber, savedObject } from '../nn/saved.ts';
 import type { Schedule } from '../nn/schedule.ts';
 import { stateDictFrom } from '../nn/state-dict.ts';
 import type { Device } from '../tensor/device.ts';
 import { ArgumentError } from '../tensor/errors.ts';
+import { checkOptions } from '../tensor/options.ts';
 import { platform } from '../tensor/platform/platform.ts';
 import { step } from '../tensor/scope.ts';
 import type { Tensor } from '../tensor/tensor.ts';
@@ -86,6 +87,7 @@ export class Training {
 
   /** @throws ArgumentError for options that are unknown, or numbers that are no whole numbers of at least 1. */
   constructor(options: TrainingOptions) {
+    checkOptions('Training', options, optionNames, null);
     const {
       steps,
       microBatches = 1,
@@ -96,9 +98,13 @@ export class Training {
       cacheFrozenPrefix: prefix,
       base,
     } = options;
-    const unknown = Object.keys(options).find((name) => !optionNames.includes(name));
-    if (unknown)
-      throw new ArgumentError(`Training: there is no option ${unknown} (allowed: ${optionNames.join(', ')})`);
+    if (!(model instanceof Module)) throw new ArgumentError(`Training: model is ${model} (allowed: a Module)`);
+    if (!(optimizer instanceof Optimizer))
+      throw new ArgumentError(`Training: optimizer is ${optimizer} (allowed: an Optimizer, such as AdamW)`);
+    if (typeof options.loss !== 'function')
+      throw new ArgumentError(
+        `Training: loss is ${options.loss} (allowed: a function of the step that gives the loss)`,
+      );
     for (const [name, value] of Object.entries({ steps, microBatches })) {
       if (Number.isInteger(value) && value >= 1) continue;
       throw new ArgumentError(`Training: ${name} ${value} is out of range (allowed: whole numbers of at least 1)`);

@@ -132,7 +132,7 @@ test('an aborted run ends after the step under way', async () => {
 
 describe('bad options', () => {
   test.each([
-    ['an unknown name', { epochs: 3 }, /no option epochs \(allowed: model, optimizer/],
+    ['an unknown name', { epochs: 3 }, /no option .epochs. \(allowed: model, optimizer/],
     ['no steps', { steps: 0 }, /steps 0 is out of range/],
     ['half a micro-batch', { microBatches: 0.5 }, /microBatches 0.5 is out of range/],
   ])('%s', (_, options: object, message) => {
