@@ -2,14 +2,15 @@
 
 import { flag, listOf, oneOf, readOptions, wholeNumber } from '../../command/options.ts';
 import { runCommand } from '../../command/run.ts';
-import { circumstances, openForRuns } from '../compare/circumstances.ts';
+import { circumstances, openFolder, openForRuns, resultsFiles } from '../compare/circumstances.ts';
 import { runOptions } from '../compare/options.ts';
 import { learningRates } from '../compare/protocol.ts';
 import type { Ablation } from '../compare/results.ts';
 import { armUnits, UnitStore } from '../compare/store.ts';
 import { taskNames } from '../compare/tasks.ts';
 import { unitOf } from '../compare/units.ts';
-import { finish, openFolder, Work } from '../compare/work.ts';
+import { Work } from '../compare/work.ts';
+import { writeReport } from '../report/sections.ts';
 import { ablationDocument } from './report.ts';
 
 /** By signal, as shares of its own peak: the paper's thresholds go with the size of the model and cannot be carried over. */
@@ -65,7 +66,8 @@ await runCommand(async () => {
   const seeds = options.seeds ?? plan.seeds;
   const signals = options.signals ?? plan.signals;
   const opened = await openForRuns(options.device);
-  const folder = openFolder('ablate', options, opened, { task, steps, quick: isQuick, thresholds });
+  const { kind: device, adapter } = opened;
+  const folder = openFolder('ablate', options, opened, { task, steps, quick: isQuick, thresholds, device, adapter });
   const grid = signals.flatMap((signal) =>
     thresholds[signal].flatMap((threshold) => plan.graces.map((grace) => ({ signal, threshold, grace }))),
   );
@@ -87,7 +89,8 @@ await runCommand(async () => {
     await work.pretrain([task]);
     const arms = await work.perform('ablation, one run at a time', units, 1);
     const ablation: Ablation = { ...circumstances(opened, isQuick), task, seeds, settings, arms, timings: arms };
-    finish('ablate', folder, ablationDocument(ablation), ablation, options.json);
+    const { json } = options;
+    writeReport(folder, ablationDocument(ablation), { file: resultsFiles.ablate, results: ablation, json });
   } finally {
     work.release();
   }

@@ -2,7 +2,7 @@
 
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
-import { extname, join } from 'node:path';
+import { dirname, extname, join } from 'node:path';
 import {
   AdamW,
   addLoRA,
@@ -96,6 +96,11 @@ function pretrainingBatch(name: BaseName, s: number): Int32Array {
 export interface Bases {
   folder: string;
   steps: number;
+}
+
+/** Beside the folder of a run, so that the next run finds them. */
+export function basesBeside(path: string): string {
+  return join(dirname(path), 'bases');
 }
 
 /**

@@ -9,7 +9,8 @@ import { readFileSync } from 'node:fs';
 import { runCommand } from '../../command/run.ts';
 import { RunFolder, RunFolderError, toJson } from '../../command/run-folder.ts';
 import type { Device } from '../../src/index.ts';
-import { circumstances, openForRuns } from './circumstances.ts';
+import { writeReport } from '../report/sections.ts';
+import { circumstances, openFolder, openForRuns, resultsFiles } from './circumstances.ts';
 import { type CompareOptions, parseOptions } from './options.ts';
 import {
   armsUnits,
@@ -30,7 +31,7 @@ import { armUnits, UnitStore } from './store.ts';
 import { loadTask, type TaskName } from './tasks.ts';
 import type { Rules, Unit } from './units.ts';
 import { armNameOf, loadPolicy } from './user-policy.ts';
-import { finish, openFolder, Work } from './work.ts';
+import { Work } from './work.ts';
 
 await runCommand(async () => {
   const options = parseOptions(process.argv.slice(2));
@@ -39,11 +40,12 @@ await runCommand(async () => {
   if (policy !== null) await loadPolicy(policy);
   const device = await openForRuns(options.device);
   // Seeds and lengths stay out: they only add units, so a run can be given more of them.
-  const settings = {
+  const config = {
     ...{ protocol, tasks, arms, smokeSteps: steps, policy },
     policyHash: policy === null ? null : createHash('sha256').update(readFileSync(policy)).digest('hex'),
+    ...{ device: device.kind, adapter: device.adapter },
   };
-  const folder = openFolder('compare', options, device, settings, resume || shard !== null || merge.length > 0);
+  const folder = openFolder('compare', options, device, config, resume || shard !== null || merge.length > 0);
   const store = new UnitStore(folder, armUnits);
   for (const part of merge.map((each) => RunFolder.open(each))) {
     if (toJson({ config: part.config }) !== toJson({ config: folder.config })) {
@@ -52,7 +54,9 @@ await runCommand(async () => {
     if (part.path !== folder.path) store.copyFrom(part);
   }
   const comparison = await compare(options, device, store);
-  if (comparison) finish('compare', folder, comparisonDocument(comparison), comparison, json);
+  if (!comparison) return;
+  const document = comparisonDocument(comparison);
+  writeReport(folder, document, { file: resultsFiles.compare, results: comparison, json });
 });
 
 /**

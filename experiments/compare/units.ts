@@ -1,11 +1,10 @@
 /** The pieces of work that comparison and ablation are made of: the smallest that are kept, and how each is done. */
 
-import type { Device, StateDict } from '../../src/index.ts';
+import type { Device } from '../../src/index.ts';
 import { type Arm, armTable } from './arms.ts';
 import { type Bases, loadBase } from './bases.ts';
 import type { RuleSetting } from './protocol.ts';
 import type { ArmResult } from './results.ts';
-import type { BaseName } from './tasks/task.ts';
 import { loadTask, type TaskName } from './tasks.ts';
 import { calibrate, trainArms } from './train-arms.ts';
 import { UnderWay } from './under-way.ts';
@@ -71,35 +70,20 @@ export function unitInWords({ phase, task, seed, arms }: Unit): string {
   return `${phases[phase].timed ? arms[0] : task} seed ${seed}`;
 }
 
-/** Performs units on one device; bases are loaded once. */
-export class UnitRunner {
-  readonly #device: Device;
-  readonly #options: Bases;
-  readonly #bases = new Map<BaseName, Promise<StateDict>>();
-
-  constructor(device: Device, bases: Bases) {
-    this.#device = device;
-    this.#options = bases;
-  }
-
-  /**
-   * @param checkpoint the file that keeps what the unit comes to on its way.
-   * @param onStep called after each training step of any arm.
-   * @throws FileWriteError where it cannot be kept.
-   */
-  async perform(unit: Unit, checkpoint: string, onStep: () => void): Promise<ArmResult[]> {
-    const task = loadTask(unit.task);
-    const source = { ...unit, task, device: this.#device, base: await this.base(task.base), onStep };
-    const underWay = await UnderWay.open(checkpoint, unit);
-    if (unit.phase === 'calibration') return calibrate(source, underWay);
-    return trainArms({ ...source, ...phases[unit.phase], table: await tableOf(unit) }, underWay);
-  }
-
-  base(name: BaseName, onProgress?: (message: string) => void): Promise<StateDict> {
-    const known = this.#bases.get(name) ?? loadBase(name, this.#device, this.#options, onProgress);
-    this.#bases.set(name, known);
-    return known;
-  }
+/**
+ * @param checkpoint the file that keeps what the unit comes to on its way.
+ * @param onStep called after each training step of any arm.
+ * @throws FileWriteError where it cannot be kept.
+ */
+export async function performUnit(
+  unit: Unit,
+  { device, bases, checkpoint, onStep }: { device: Device; bases: Bases; checkpoint: string; onStep(): void },
+): Promise<ArmResult[]> {
+  const task = loadTask(unit.task);
+  const source = { ...unit, task, device, base: await loadBase(task.base, device, bases), onStep };
+  const underWay = await UnderWay.open(checkpoint, unit);
+  if (unit.phase === 'calibration') return calibrate(source, underWay);
+  return trainArms({ ...source, ...phases[unit.phase], table: await tableOf(unit) }, underWay);
 }
 
 async function tableOf({ settings, policy: file }: Rules): Promise<readonly Arm[]> {

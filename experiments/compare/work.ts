@@ -1,63 +1,22 @@
-/** What the comparison and the ablation have in common: a folder, and units that workers do, shown on the way and kept in that folder. */
+/** What the comparison and the ablation have in common: units that workers do, shown on the way and kept in the folder of the run. */
 
 import { availableParallelism } from 'node:os';
-import { dirname, join } from 'node:path';
 import { CommandError } from '../../command/error.ts';
 import { formatSeconds } from '../../command/format.ts';
 import { Interrupted, listenForInterrupt } from '../../command/interrupt.ts';
 import { Progress } from '../../command/progress.ts';
-import { newestUnfinishedRun, newRunPath, RunFolder, RunFolderError, writeResults } from '../../command/run-folder.ts';
+import { RunFolderError } from '../../command/run-folder.ts';
 import type { Device } from '../../src/index.ts';
 import { counted } from '../report/numbers.ts';
-import { type Document, writeReport } from '../report/sections.ts';
-import { type Bases, pretrainingSteps } from './bases.ts';
+import { type Bases, basesBeside, loadBase, pretrainingSteps } from './bases.ts';
 import type { ArmResult } from './results.ts';
 import type { UnitStore } from './store.ts';
 import { loadTask } from './tasks.ts';
-import { expectedSteps, type Unit, UnitRunner, unitInWords, unitKey } from './units.ts';
+import { expectedSteps, type Unit, unitInWords, unitKey } from './units.ts';
 import { performUnits } from './workers.ts';
 
-/** A run that holds its results is over. */
-const resultsFiles = { compare: 'comparison.json', ablate: 'ablation.json' };
-
-type Command = keyof typeof resultsFiles;
-
-/** The folder of a run, new or to be gone on with. */
-export function openFolder(
-  command: Command,
-  { out, resume, quick, shard }: { out: string | null; resume: boolean; quick: boolean; shard?: object | null },
-  { kind, adapter }: Device,
-  settings: object,
-  joins = resume,
-): RunFolder {
-  const path = out ?? (resume ? newestUnfinishedRun(command, resultsFiles[command]) : newRunPath(command));
-  const folder = RunFolder[joins ? 'join' : 'create'](path, { ...settings, device: kind, adapter });
-  // Parts may run at once, on several machines.
-  if (resume && !shard) for (const each of [path, basesBeside(path)]) folder.sweep(each);
-  console.log(`Run folder: ${path}. Ctrl-C keeps what is done; --resume goes on from there.`);
-  console.log(`Device: ${kind} (${adapter})`);
-  if (quick) console.log('This is a smoke run: it shows that everything works, and is no evidence of anything.');
-  return folder;
-}
-
-/** Where bases are kept: beside the run's folder, so that the next run finds them. */
-function basesBeside(path: string): string {
-  return join(dirname(path), 'bases');
-}
-
-/** Writes the report, then the results. */
-export function finish(command: Command, folder: RunFolder, document: Document, results: object, json: string | null) {
-  writeReport(
-    folder,
-    document,
-    () => folder.writeJson(resultsFiles[command], results),
-    () => json !== null && writeResults(json, results),
-  );
-  folder.close();
-}
-
 interface WorkOptions {
-  command: Command;
+  command: 'compare' | 'ablate';
   device: Device;
   store: UnitStore<Unit, ArmResult>;
   /** Steps of a smoke run, whose bases are trained for less; null otherwise. */
@@ -86,9 +45,8 @@ export class Work {
 
   /** Pretrains the bases here, so that workers find them. */
   async pretrain(tasks: readonly string[]): Promise<void> {
-    const runner = new UnitRunner(this.#options.device, this.#bases);
     for (const base of new Set(tasks.map((task) => loadTask(task).base))) {
-      await runner.base(base, (message) => console.log(`  ${message}`));
+      await loadBase(base, this.#options.device, this.#bases, (message) => console.log(`  ${message}`));
       this.#stopIfInterrupted();
     }
   }

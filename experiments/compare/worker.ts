@@ -3,7 +3,7 @@
 import { ignoreInterrupts } from '../../command/interrupt.ts';
 import { FileWriteError } from '../../src/index.ts';
 import { openForRuns } from './circumstances.ts';
-import { UnitRunner } from './units.ts';
+import { performUnit } from './units.ts';
 import type { FromWorker, ToWorker } from './workers.ts';
 
 ignoreInterrupts();
@@ -11,16 +11,18 @@ ignoreInterrupts();
 const send = (message: FromWorker) => process.send?.(message);
 const stepsBetweenMessages = 50;
 
-const [kind, bases] = process.argv.slice(2);
-const runner = new UnitRunner(await openForRuns(kind === 'webgpu' ? 'webgpu' : 'cpu'), JSON.parse(bases));
+const [kind, foundBases] = process.argv.slice(2);
+const device = await openForRuns(kind === 'webgpu' ? 'webgpu' : 'cpu');
+const bases = JSON.parse(foundBases);
 
 process.on('message', async ({ unit, checkpoint }: ToWorker) => {
   let steps = 0;
   try {
-    const results = await runner.perform(unit, checkpoint, () => {
+    const onStep = () => {
       steps++;
       if (steps % stepsBetweenMessages === 0) send({ type: 'steps', steps: stepsBetweenMessages });
-    });
+    };
+    const results = await performUnit(unit, { device, bases, checkpoint, onStep });
     send({ type: 'done', results });
   } catch (error) {
     if (error instanceof FileWriteError) send({ type: 'unwritable', reason: error.message });

@@ -14,7 +14,7 @@ import {
   wholeNumber,
 } from '../../command/options.ts';
 import { runCommand } from '../../command/run.ts';
-import { newRunPath, RunFolder, writeResults } from '../../command/run-folder.ts';
+import { newRunPath, RunFolder } from '../../command/run-folder.ts';
 import { type Device, openDevice } from '../../src/index.ts';
 import { training } from '../compare/protocol.ts';
 import { trainingOperations } from '../compare/run.ts';
@@ -113,12 +113,6 @@ await runCommand(async () => {
     const full = await trainArm('full', arm, { ...run, evaluateAtFlops: trainingOperations(grades) });
     interrupt.release();
     const results: StartResults = { device: { kind, adapter, software }, config, full, grades };
-    writeReport(
-      folder,
-      startDocument(results),
-      () => folder.writeJson('summary.json', results),
-      () => json !== null && writeResults(json, results),
-    );
+    writeReport(folder, startDocument(results), { file: 'summary.json', results, json });
   });
-  folder.close();
 });

@@ -18,7 +18,7 @@ import {
 } from '../../command/options.ts';
 import { Progress } from '../../command/progress.ts';
 import { runCommand } from '../../command/run.ts';
-import { newRunPath, RunFolder, writeResults } from '../../command/run-folder.ts';
+import { newRunPath, RunFolder } from '../../command/run-folder.ts';
 import {
   AdamW,
   Checkpoints,
@@ -278,15 +278,9 @@ await runCommand(async () => {
   run.log({ event: 'after', ...after });
   const json = asked.json ?? options.json;
   await run.sayingHow(goOn, () =>
-    writeReport(
-      run,
-      fineTuningDocument(results),
-      () => run.writeJson('summary.json', results),
-      () => json !== null && writeResults(json, results),
-    ),
+    writeReport(run, fineTuningDocument(results), { file: 'summary.json', results, json }),
   );
   interrupt.release();
-  run.close();
   console.log(
     method.kind === 'lora'
       ? `Try it: npm run generate -- --model ${folder} --adapter ${written} --prompt …`

@@ -1,6 +1,6 @@
 /** One document of sections and pictures, written as text for the terminal, as Markdown and as a page. */
 
-import type { RunFolder } from '../../command/run-folder.ts';
+import { type RunFolder, writeResults } from '../../command/run-folder.ts';
 import {
   escapeHtml,
   escapeMarkdown,
@@ -159,19 +159,24 @@ ${blocks.join('\n')}
 }
 
 /**
- * On the terminal and in the folder of the run: the page, its pictures, and its tables in Markdown; then the results, as `others`
- * write them. What cannot be written keeps nothing else from it.
+ * Ends a run. On the terminal and in its folder: the page, its pictures, and its tables in Markdown; then the results, in a file of
+ * the folder and where `--json` says. What cannot be written keeps nothing else from it.
  *
  * @throws the first error.
  */
-export function writeReport(folder: RunFolder, document: Document, ...others: readonly (() => void)[]): void {
+export function writeReport(
+  folder: RunFolder,
+  document: Document,
+  { file, results, json }: { file: string; results: object; json: string | null },
+): void {
   console.log(`\n${documentText(document)}\n`);
   const failures: unknown[] = [];
   for (const write of [
     ...Object.entries(documentPictures(document)).map((picture) => () => folder.write(...picture)),
     () => folder.write('tables.md', documentMarkdown(document)),
     () => console.log(`The whole report as a page: ${folder.write('report.html', documentPage(document))}`),
-    ...others,
+    () => folder.writeJson(file, results),
+    () => json !== null && writeResults(json, results),
   ]) {
     try {
       write();
@@ -180,6 +185,7 @@ export function writeReport(folder: RunFolder, document: Document, ...others: re
     }
   }
   if (failures.length > 0) throw failures[0];
+  folder.close();
 }
 
 /** Each picture as a file on a white ground, by its file name. */

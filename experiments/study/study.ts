@@ -3,7 +3,6 @@
  * blocks alone, and other rules, on a pretrained model. The arms are in `arms.ts`, how they share their work in `cell.ts`.
  */
 
-import { availableParallelism, cpus } from 'node:os';
 import { basename } from 'node:path';
 import { formatSeconds } from '../../command/format.ts';
 import { Interrupted, listenForInterrupt } from '../../command/interrupt.ts';
@@ -21,9 +20,9 @@ import {
 } from '../../command/options.ts';
 import { Progress } from '../../command/progress.ts';
 import { runCommand } from '../../command/run.ts';
-import { newestUnfinishedRun, newRunPath, RunFolder, RunFolderError, writeResults } from '../../command/run-folder.ts';
-import { type Device, loadPretrained, loadTokenizer } from '../../src/index.ts';
-import { openForRuns } from '../compare/circumstances.ts';
+import { RunFolder, RunFolderError } from '../../command/run-folder.ts';
+import { loadPretrained, loadTokenizer } from '../../src/index.ts';
+import { circumstances, openFolder, openForRuns, resultsFiles } from '../compare/circumstances.ts';
 import { shard } from '../compare/options.ts';
 import { shardOf } from '../compare/plan.ts';
 import { calibration } from '../compare/protocol.ts';
@@ -39,7 +38,6 @@ import { type Calibration, type MethodName, methods, type Study, type StudyResul
 import { smallModel, smallTask } from './small.ts';
 
 const command = 'npm run study';
-const resultsFile = 'study.json';
 const calibrationArm = 'calibration';
 
 const declared = {
@@ -103,7 +101,7 @@ const units: UnitKind<StudyUnit, Done> = {
 await runCommand(async () => {
   const options = readOptions({ ...declared, argv: process.argv.slice(2) });
   if (!options) return;
-  const { quick, merge, resume, out, template } = options;
+  const { quick, merge, resume, json, template } = options;
   const { model: folder, tasks: taskFolders } = options;
   if (!quick && (folder === null || taskFolders === null)) {
     throw new OptionError('--model and --tasks must be given, or --quick', command);
@@ -130,8 +128,7 @@ await runCommand(async () => {
     quick,
     device: { kind, adapter },
   };
-  const path = out ?? (resume ? newestUnfinishedRun('study', resultsFile) : newRunPath('study'));
-  const run = RunFolder[resume || options.shard || merge ? 'join' : 'create'](path, config);
+  const run = openFolder('study', options, opened, config, resume || options.shard !== null || merge !== null);
   const store = new UnitStore(run, units);
   for (const each of merge ?? []) {
     const part = RunFolder.join(each, config);
@@ -141,8 +138,6 @@ await runCommand(async () => {
   const cells = seeds.flatMap((seed) =>
     tasks.flatMap((task) => options.methods.map((method) => ({ task, method, seed }))),
   );
-  console.log(`Run folder: ${path}. Ctrl-C keeps the arms that are done; --resume goes on from there.`);
-  console.log(`Device: ${kind} (${adapter})`);
   const interrupt = listenForInterrupt();
   const own = shardOf(cells, options.shard);
   try {
@@ -159,7 +154,7 @@ await runCommand(async () => {
     }
   } catch (error) {
     if (error instanceof Interrupted)
-      throw new Interrupted(`Go on with: ${command} -- --resume --out ${path} (and the same options)`);
+      throw new Interrupted(`Go on with: ${command} -- --resume --out ${run.path} (and the same options)`);
     throw error;
   } finally {
     interrupt.release();
@@ -186,7 +181,7 @@ await runCommand(async () => {
     return;
   }
   const study: Study = {
-    ...circumstancesOf(opened, quick, folder),
+    ...circumstances(opened, quick, folder === null ? 'a small decoder of four blocks' : basename(folder)),
     tasks: tasks.map(({ name, splits: { train, test } }) => {
       return {
         name,
@@ -204,13 +199,7 @@ await runCommand(async () => {
       }),
     ),
   };
-  writeReport(
-    run,
-    studyDocument(study),
-    () => run.writeJson(resultsFile, study),
-    () => options.json !== null && writeResults(options.json, study),
-  );
-  run.close();
+  writeReport(run, studyDocument(study), { file: resultsFiles.study, results: study, json });
 });
 
 interface Performing {
@@ -337,14 +326,4 @@ async function readTasks(folders: readonly string[], model: string, template: (t
     return { name: basename(folder), fingerprint: await fingerprintOfData(folder), splits };
   });
   return Promise.all(read);
-}
-
-function circumstancesOf({ kind, adapter }: Device, isQuick: boolean, folder: string | null) {
-  return {
-    kind: isQuick ? ('smoke' as const) : ('full' as const),
-    date: new Date().toISOString().slice(0, 10),
-    machine: `${availableParallelism()} cores (${cpus()[0]?.model.trim() ?? 'unknown'}), Node ${process.version}`,
-    device: { kind, adapter },
-    model: folder === null ? 'a small decoder of four blocks' : basename(folder),
-  };
 }

@@ -67,7 +67,7 @@ test('what cannot be written keeps neither the terminal nor the other files from
   for (const inTheWay of ['a.svg', 'report.html']) mkdirSync(join(path, inTheWay));
   const folder = RunFolder.create(path, {});
   const print = vi.spyOn(console, 'log').mockImplementation(() => {});
-  const write = () => writeReport(folder, madeUp, () => folder.writeJson('summary.json', { accuracy: 1 }));
+  const write = () => writeReport(folder, madeUp, { file: 'summary.json', results: { accuracy: 1 }, json: null });
   try {
     expect(write).toThrow(/cannot write .*a\.svg \((EISDIR|EPERM)\)/);
     expect(print.mock.calls.flat().join('')).toContain('A finding.');
