@@ -2,13 +2,11 @@
 
 import {
   AdamW,
-  type Check,
   crossEntropy,
   type Device,
   ParameterRegistry,
   type Policy,
   projectionKinds,
-  type RegistryEntry,
   Training,
   type TrainingOptions,
   type Transformer,
@@ -17,6 +15,7 @@ import {
 } from '../../src/index.ts';
 import { type Evaluation, evaluate } from '../evaluate.ts';
 import type { Sample } from '../report/watched.ts';
+import { WatchRecord } from '../watch-record.ts';
 import { buildClassifier, type ClassifierSource } from './bases.ts';
 import { recordEvery, training } from './protocol.ts';
 import type { ArmResult, Operations } from './results.ts';
@@ -50,13 +49,6 @@ export interface RunOptions {
   policies?(run: Run): readonly Policy[];
 }
 
-/** A policy whose checks can be listened to. */
-interface Watching extends Policy {
-  readonly watched: readonly RegistryEntry[];
-  readonly threshold: number;
-  onCheck(listener: (check: Check) => void): unknown;
-}
-
 /** What a checkpoint holds of the record, as JSON. */
 interface Recorded {
   seconds: Run['seconds'];
@@ -64,7 +56,7 @@ interface Recorded {
   validationOperations: number;
   losses: Sample[];
   memory: Sample[];
-  checks: [number, [string, number][]][];
+  checks: WatchRecord['checks'];
 }
 
 export class Run {
@@ -80,8 +72,7 @@ export class Run {
   #validationOperations = 0;
   readonly #losses: Sample[] = [];
   readonly #memory: Sample[] = [];
-  readonly #checks: Check[] = [];
-  readonly #watching: Watching | undefined;
+  readonly #watch: WatchRecord;
 
   constructor(source: TrainingSource, model: Transformer, { inHalves = true, policies, state }: RunOptions = {}) {
     const { device, task, seed, steps, learningRate } = source;
@@ -97,8 +88,7 @@ export class Run {
       }
     }
     const own = policies?.(this) ?? [];
-    this.#watching = own.find(isWatching);
-    this.#watching?.onCheck((check) => this.#checks.push(check));
+    this.#watch = new WatchRecord(this.registry, own);
     this.training = new Training({
       ...{ model, optimizer: this.optimizer, steps, registry: this.registry, policies: own },
       state: { ...state, run: { state: () => this.#recorded(), restore: (saved) => this.#goOn(String(saved)) } },
@@ -183,19 +173,13 @@ export class Run {
   /** The same, without looking at an item. */
   record(arm: string, length: number): Omit<ArmResult, 'accuracy' | 'loss'> {
     const { task, seed, steps, learningRate } = this.source;
-    const freezes = this.registry.events.filter(({ type }) => type === 'freeze');
     return {
       ...{ arm, task: task.name, seed, length, scheduleSteps: steps, steps: this.training.step, learningRate },
       operations: this.operations,
-      freezes: freezes.map(({ name, step, value }) => {
-        const { kind, block } = this.registry.get(name);
-        return { step, name, kind, block, value };
-      }),
+      ...this.#watch.watched,
       losses: [...this.#losses],
       validation: [...this.validation],
       memory: [...this.#memory],
-      signals: this.#signals(),
-      threshold: this.#watching?.threshold ?? null,
       timing: null,
     };
   }
@@ -213,10 +197,9 @@ export class Run {
   }
 
   #recorded(): string {
-    const checks = this.#checks.map(({ step, values }) => [step, [...values]]);
     return JSON.stringify({
       ...{ seconds: this.seconds, validation: this.validation, validationOperations: this.#validationOperations },
-      ...{ losses: this.#losses, memory: this.#memory, checks },
+      ...{ losses: this.#losses, memory: this.#memory, checks: this.#watch.checks },
     });
   }
 
@@ -227,10 +210,7 @@ export class Run {
     replace(this.validation, validation);
     replace(this.#losses, losses);
     replace(this.#memory, memory);
-    replace(
-      this.#checks,
-      checks.map(([step, values]) => ({ step, values: new Map(values) })),
-    );
+    this.#watch.checks = checks;
   }
 
   /** A step, and its loss where that is recorded. */
@@ -246,19 +226,6 @@ export class Run {
     await work();
     this.seconds.train += (performance.now() - started) / 1000 - (this.seconds.validate - validated);
   }
-
-  #signals(): ArmResult['signals'] {
-    const samplesShown = 60;
-    const every = Math.max(1, Math.ceil(this.#checks.length / samplesShown));
-    const checks = this.#checks.filter((_, i) => i % every === 0);
-    return (this.#watching?.watched ?? []).map(({ name, kind, block }) => ({
-      ...{ name, kind, block },
-      samples: checks.flatMap(({ step, values }) => {
-        const value = values.get(name);
-        return value === undefined ? [] : [{ step, value: Number(value.toPrecision(4)) }];
-      }),
-    }));
-  }
 }
 
 function replace<T>(list: T[], by: readonly T[]): void {
@@ -268,8 +235,4 @@ function replace<T>(list: T[], by: readonly T[]): void {
 /** Operations without those of validation. */
 export function trainingOperations({ operations }: { readonly operations: Operations }): number {
   return operations.forward + operations.backward + operations.optimizer;
-}
-
-function isWatching(policy: Policy): policy is Watching {
-  return 'onCheck' in policy && 'watched' in policy && 'threshold' in policy;
 }

@@ -6,7 +6,6 @@ import {
   AdamW,
   ArgumentError,
   addLoRA,
-  type Check,
   type Decoder,
   type Device,
   EarlyStopping,
@@ -33,6 +32,7 @@ import { stateDictFrom } from '../../src/nn/state-dict.ts';
 import { DatasetError } from '../data/files.ts';
 import type { MakePolicy } from '../policy-file.ts';
 import type { Sample as Point, WatchedRun } from '../report/watched.ts';
+import { WatchRecord } from '../watch-record.ts';
 import { type Accuracy, accuracyOf, picksOf } from './choice-scores.ts';
 import { questionsLogLikelihoods } from './log-likelihood.ts';
 import {
@@ -105,7 +105,6 @@ interface Recorded {
   /** Tokens without padding, over the seconds of the steps since the last point. */
   speeds: Point[];
   memory: Point[];
-  checks: [number, [string, number][]][];
   tokens: number;
   peakBytes: number;
   best: Point | null;
@@ -127,12 +126,6 @@ export interface PrefixSavings {
   readonly bytes: number;
   /** Where the last pass began. */
   readonly block: number;
-}
-
-interface Watching extends Policy {
-  readonly watched: readonly RegistryEntry[];
-  readonly threshold: number;
-  onCheck(listener: (check: Check) => void): unknown;
 }
 
 /** Of the adapters' first weights and their dropout. */
@@ -184,12 +177,12 @@ export class FineTuning {
   readonly #order: BatchOrder;
   readonly #folder: string;
   readonly #base: ReadonlySet<Parameter>;
-  readonly #watching: Watching | undefined;
+  readonly #watch: WatchRecord;
   readonly #validation: readonly Sample[];
   #micro: { step: number; batches: Batch[] } | null = null;
   recorded: Recorded = {
     seconds: { train: 0, evaluate: 0 },
-    ...{ losses: [], validation: [], speeds: [], memory: [], checks: [] },
+    ...{ losses: [], validation: [], speeds: [], memory: [] },
     ...{ tokens: 0, peakBytes: 0, best: null, before: null, whole: { operations: 0, positions: 0 }, positions: 0 },
     prefix: { bytes: 0, block: 0 },
   };
@@ -231,8 +224,7 @@ export class FineTuning {
     this.registry = new ParameterRegistry(model);
     this.matrices = this.registry.active(this.registry.select(projectionKinds));
     const policies: Policy[] = this.#policies(optimizer, makePolicy);
-    this.#watching = policies.find(isWatching);
-    this.#watching?.onCheck(({ step, values }) => this.recorded.checks.push([step, [...values]]));
+    this.#watch = new WatchRecord(this.registry, policies);
     this.training = new Training({
       ...{ model, optimizer, steps, registry: this.registry, policies, base, microBatches: accumulation },
       schedule: warmupCosine({ peak: learningRate, steps, warmup }),
@@ -245,10 +237,11 @@ export class FineTuning {
       }),
       state: {
         record: {
-          state: () => JSON.stringify({ ...this.recorded, logBytes: logBytes.get() }),
+          state: () => JSON.stringify({ ...this.recorded, checks: this.#watch.checks, logBytes: logBytes.get() }),
           restore: (saved) => {
-            const { logBytes: bytes, ...recorded } = JSON.parse(String(saved));
+            const { logBytes: bytes, checks, ...recorded } = JSON.parse(String(saved));
             this.recorded = recorded;
+            this.#watch.checks = checks;
             logBytes.set(bytes);
           },
         },
@@ -400,27 +393,9 @@ export class FineTuning {
   /** In the form that the pictures draw. */
   watched(): WatchedRun & { grace: number | null } {
     const { steps: scheduleSteps } = this.settings;
-    const freezes = this.registry.events.filter(({ type }) => type === 'freeze');
-    const place = (name: string) => {
-      const { kind, block } = this.registry.get(name);
-      return { name, kind, block };
-    };
-    const samplesShown = 60;
-    const { checks } = this.recorded;
-    const shown = checks.filter((_, i) => i % Math.max(1, Math.ceil(checks.length / samplesShown)) === 0);
-    return {
-      ...{ scheduleSteps, steps: this.training.step },
-      freezes: freezes.map(({ name, step, value }) => ({ ...place(name), step, value })),
-      signals: (this.#watching?.watched ?? []).map(({ name }) => ({
-        ...place(name),
-        samples: shown.flatMap(([step, values]) => {
-          const value = values.find(([other]) => other === name)?.[1];
-          return value === undefined ? [] : [{ step, value: Number(value.toPrecision(4)) }];
-        }),
-      })),
-      threshold: this.#watching?.threshold ?? null,
-      grace: this.#watching instanceof GradES ? this.#watching.settings.grace * scheduleSteps : null,
-    };
+    const { rule, watched } = this.#watch;
+    const grace = rule instanceof GradES ? rule.settings.grace * scheduleSteps : null;
+    return { scheduleSteps, steps: this.training.step, ...watched, grace };
   }
 
   /** What this run saved by freezing: its positions at the operations of a position before the first freeze, less its own. */
@@ -512,8 +487,4 @@ function sumOf(values: readonly number[]): number {
 
 function throwIfAborted(signal?: AbortSignal): void {
   if (signal?.aborted) throw new Interrupted('An evaluation was under way, and is made again.');
-}
-
-function isWatching(policy: Policy): policy is Watching {
-  return 'onCheck' in policy && 'watched' in policy && 'threshold' in policy;
 }
