@@ -155,6 +155,17 @@ function plainStops(rule: string): StudyArm[] {
   ];
 }
 
+/** A stop cuts a cosine off while the rate is high; this one comes to its end. */
+function shortCosine(rule: string): StudyArm {
+  return {
+    name: `${rule}-short-cosine`,
+    about: `a whole schedule as long as the operations of ${rule} allow`,
+    ...{ role: 'rule', follows: rule },
+    steps: (steps, { followed, operationsOfStep }) =>
+      Math.max(1, Math.min(steps, Math.round((followed?.cost.operations ?? 0) / operationsOfStep))),
+  };
+}
+
 /** In the order in which they are done. */
 export const arms: readonly StudyArm[] = [
   { name: 'grades', about: 'GradES as recommended, frozen blocks not run again', role: 'rule', policy: grades(false) },
@@ -207,13 +218,7 @@ export const arms: readonly StudyArm[] = [
       });
     },
   },
-  {
-    name: 'short-cosine',
-    about: 'a whole schedule as long as the operations of grades-from-below allow',
-    ...{ role: 'rule', follows: 'grades-from-below' },
-    steps: (steps, { followed, operationsOfStep }) =>
-      Math.max(1, Math.min(steps, Math.round((followed?.cost.operations ?? 0) / operationsOfStep))),
-  },
+  ...['grades-from-below', 'grades-by-block', 'freeze-out'].map(shortCosine),
 ];
 
 export const armNames: readonly string[] = arms.map(({ name }) => name);

@@ -13,7 +13,7 @@ import { armNames, arms } from './arms.ts';
 import type { MethodName, Study, StudyResult } from './results.ts';
 
 const whole = 'to-the-end';
-const rules = ['grades', 'grades-from-below', 'grades-by-block'];
+const rules = ['grades', 'grades-from-below', 'grades-by-block', 'freeze-out'];
 
 interface Pair {
   readonly arm: StudyResult;
@@ -111,10 +111,16 @@ export function studyDocument(study: Study): Document {
 
 /** The name of an arm, with or without that of its method before it. */
 function armLabel(arm: string): string {
-  const [, rule, limit] = /^(.*)-(operations|time)-plain-stop$/.exec(arm.replace(/^(lora|full)\+/, '')) ?? [];
-  return rule ? `stop at the ${limit} of ${nameOf(rule)}` : nameOf(arm.replace(/^(lora|full)\+/, ''));
+  const name = arm.replace(/^(lora|full)\+/, '');
+  const [, rule, limit] = /^(.*)-(operations-plain-stop|time-plain-stop|short-cosine)$/.exec(name) ?? [];
+  return rule ? `${followed[limit]} of ${nameOf(rule)}` : nameOf(name);
 }
 
+const followed: Readonly<Record<string, string>> = {
+  'operations-plain-stop': 'stop at the operations',
+  'time-plain-stop': 'stop at the time',
+  'short-cosine': 'short cosine, at the operations',
+};
 const inWords: Readonly<Record<MethodName, string>> = { lora: 'Adapters', full: 'All weights' };
 
 function interval({ low, high }: Interval): string {
@@ -163,10 +169,11 @@ function armsSection(method: MethodName, study: Study): Section {
 /** The rules beside everything that could have done as well. */
 function rivalsSection(method: MethodName, study: Study): Section {
   const results = resultsOf(study, method);
-  const rows = arms.flatMap(({ name: base, follows, stops }) => {
+  const rows = arms.flatMap(({ name: base, follows }) => {
     if (base === 'grades-without-cache') return [];
-    const ofAll = rules.filter((rule) => rule !== base);
-    return (stops && follows ? [follows] : ofAll).flatMap((rule) => contrast(results, rule, base) ?? []);
+    return (follows ? [follows] : rules.filter((rule) => rule !== base)).flatMap(
+      (rule) => contrast(results, rule, base) ?? [],
+    );
   });
   rows.sort((a, b) => armNames.indexOf(a.arm) - armNames.indexOf(b.arm));
   return {
