@@ -200,7 +200,8 @@ fn main(
 
   if (query < scalars.time) {
     // Without any key: output 0, and a logSumExp so high that exp(score - logSumExp) is 0 in the backward pass.
-    let some = total > 0.0;
+    // A total of NaN is no missing key.
+    let some = total > 0.0 || isNaN(total);
     let factor = select(0.0, 1.0 / total, some);
     logSumExp[(batch * scalars.heads + head) * scalars.time + query] = select(-LOWEST, highest + log(total), some);
     for (var i = 0u; i < VECTORS; i++) {

@@ -244,9 +244,20 @@ describe('what a query does not see may be NaN', () => {
   const never = () => false;
 
   const suite = (device: Device) => {
+    const hides = (isHidden: (query: number, key: number) => boolean) => {
+      const values = Float32Array.from({ length: 40 * 40 }, (_, i) =>
+        isHidden(Math.floor(i / 40), i % 40) ? Number.NEGATIVE_INFINITY : 0,
+      );
+      return tensor(values, { device, shape: [40, 40] });
+    };
     test.each([
       ['causal', { causal: true }],
+      ['a window', { causal: true, window: 3 }],
       ['padding', { lengths: tensor([cut], { device, dtype: 'i32' }) }],
+      ['a mask for all queries', { mask: hides((_, key) => isLate(key)) }],
+      ['a causal mask', { mask: hides((query, key) => key > query) }],
+      ['a mask, and causal', { mask: hides(() => false), causal: true }],
+      ['a mask, and padding', { mask: hides(() => false), lengths: tensor([cut], { device, dtype: 'i32' }) }],
     ])('%s: keys and values', async (_name, options) => {
       await step(async () => {
         const run = async (isBad: (position: number) => boolean) => {
@@ -272,6 +283,42 @@ describe('what a query does not see may be NaN', () => {
     });
   };
   onEachDevice(suite);
+
+  onEachDevice((device) => {
+    const options = { plain: {}, causal: { causal: true }, mask: { mask: tensor([0], { device }) } };
+    test.each([
+      ['plain', Number.NaN],
+      ['causal', Number.NaN],
+      ['mask', Number.NaN],
+      ['plain', Number.POSITIVE_INFINITY],
+      ['causal', Number.POSITIVE_INFINITY],
+      ['mask', Number.POSITIVE_INFINITY],
+    ] as const)('%s: what it does see is not lost, %f', async (form, bad) => {
+      for (const place of [0, 1, 2]) {
+        await step(async () => {
+          const [q, k, v] = [0, 1, 2].map((i) => {
+            const values = Float32Array.from({ length: 16 }, (_, at) =>
+              i === place && at === 5 ? bad : Math.cos(at + i),
+            );
+            return requireGradient(tensor(values, { device, shape: [1, 4, 1, 4] }));
+          });
+          const output = attention(q, k, v, options[form]);
+          output.sum().backward();
+          const isBroken = (values: ArrayLike<number> | undefined) =>
+            Array.from(values ?? []).some((each) => !Number.isFinite(each));
+          const found = [
+            await output.data(),
+            await q.gradient?.data(),
+            await k.gradient?.data(),
+            await v.gradient?.data(),
+          ];
+          // The gradient of the values needs the weights alone.
+          expect(found.slice(0, 3).map(isBroken)).toEqual([true, true, true]);
+          if (place < 2) expect(isBroken(found[3])).toBe(true);
+        });
+      }
+    });
+  });
 });
 
 describe('only what is live is computed', () => {

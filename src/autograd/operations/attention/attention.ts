@@ -9,6 +9,7 @@ import { formatShape, sameShape } from '../../../tensor/shape.ts';
 import { allocate, dense, type Tensor } from '../../../tensor/tensor.ts';
 import { begin, beginView, record } from '../../record.ts';
 import { constant } from '../constant.ts';
+import { isNaNFunction } from '../not-a-number.ts';
 import {
   attentionDelta,
   attentionForward,
@@ -52,7 +53,7 @@ function makeKernels(headSize: number, { threads, keys, group, shuffle }: Attent
       GROUP: `${group}u`,
       SHUFFLE: `${shuffle}`,
     },
-    functions: `fn shuffle(value: vec4f, lane: u32) -> vec4f { return ${shuffle ? 'subgroupShuffle(value, lane)' : 'value'}; }`,
+    functions: `${isNaNFunction}fn shuffle(value: vec4f, lane: u32) -> vec4f { return ${shuffle ? 'subgroupShuffle(value, lane)' : 'value'}; }`,
     subgroups: shuffle,
   });
   /** Rows must fill whole vectors. A window runs in the plain loops, also where it hides nothing: bits must not hang on the padding. */
