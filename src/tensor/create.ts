@@ -129,10 +129,8 @@ function filled(operation: string, shape: Shape, value: number, options: CreateO
   checkOptions(operation, options, [...createOptions, 'random'], null);
   const { device = defaultDevice(), dtype = 'f32' } = options;
   checkDType(operation, device, dtype);
-  if (dtype === 'bf16' && !Object.is(value, 0))
-    return tensor(new Float32Array(sizeOf(shape)).fill(value), { device, dtype, shape });
-  if (dtype !== 'i32') return fill(allocate(device, dtype, shape, operation), value);
-  checkInteger(operation, value);
+  if (dtype === 'i32') checkInteger(operation, value);
+  else if (dtype !== 'bf16' || Object.is(value, 0)) return fill(allocate(device, dtype, shape, operation), value);
   return fromHost({ name: operation, device, dtype, shape, owner: currentScope() }, (values) => values.fill(value));
 }
 
@@ -152,10 +150,8 @@ export function ones(shape: Shape, options: CreateOptions = {}): Tensor {
 export function arange(end: number, options: CreateOptions & { start?: number; step?: number } = {}): Tensor {
   checkOptions('arange', options, [...createOptions, 'start', 'step'], null);
   const { start = 0, step = 1, device = defaultDevice(), dtype = 'f32' } = options;
-  for (const [name, value] of Object.entries({ end, start, step })) {
-    if (Number.isFinite(value) && !(name === 'step' && value === 0)) continue;
-    throw new ArgumentError(`arange: ${name} is ${value} (allowed: finite numbers, and no step of 0)`);
-  }
+  checkFinite('arange', { end, start, step });
+  if (step === 0) throw new ArgumentError('arange: step is 0 (allowed: others)');
   const count = Math.max(0, Math.ceil((end - start) / step));
   return fromHost({ name: 'arange', device, dtype, shape: [count], owner: currentScope() }, (values) => {
     for (let i = 0; i < count; i++)
@@ -173,30 +169,44 @@ export function eye(rows: number, options: CreateOptions & { columns?: number } 
   });
 }
 
-/** Independent numbers, uniform in [low, high). */
+/**
+ * Independent numbers, uniform in [low, high); of i32 the whole ones among them.
+ *
+ * @throws ArgumentError for bounds that are not finite, or a `low` above `high`; DTypeError for what an i32 cannot hold.
+ */
 export function uniform(
   shape: Shape,
   options: CreateOptions & { random: Random; low?: number; high?: number },
 ): Tensor {
   checkOptions('uniform', options, [...createOptions, 'random', 'low', 'high'], null);
   const { random, low = 0, high = 1 } = options;
-  checkNumbers('uniform', { low, high });
+  checkFinite('uniform', { low, high });
+  if (low > high) throw new ArgumentError(`uniform: low is ${low} (allowed: at most high, ${high})`);
   return sample('uniform', shape, options, (values) => {
-    for (let i = 0; i < values.length; i++) values[i] = low + (high - low) * random.uniform();
+    for (let i = 0; i < values.length; i++) {
+      const value = low + (high - low) * random.uniform();
+      values[i] = values instanceof Int32Array ? checkInteger('uniform', Math.floor(value)) : value;
+    }
   });
 }
 
-/** Independent normal numbers of the given mean and standard deviation. */
+/**
+ * Independent normal numbers of the given mean and standard deviation; of i32 they are rounded to the nearest.
+ *
+ * @throws ArgumentError for numbers that are not finite, or a deviation below 0; DTypeError for what an i32 cannot hold.
+ */
 export function normal(
   shape: Shape,
   options: CreateOptions & { random: Random; mean?: number; deviation?: number },
 ): Tensor {
   checkOptions('normal', options, [...createOptions, 'random', 'mean', 'deviation'], null);
   const { random, mean = 0, deviation = 1 } = options;
-  checkNumbers('normal', { mean, deviation });
+  checkFinite('normal', { mean, deviation });
+  if (deviation < 0) throw new ArgumentError(`normal: deviation is ${deviation} (allowed: at least 0)`);
   return sample('normal', shape, options, (values) => {
     if (values instanceof Int32Array)
-      for (let i = 0; i < values.length; i++) values[i] = mean + deviation * random.normal();
+      for (let i = 0; i < values.length; i++)
+        values[i] = checkInteger('normal', Math.round(mean + deviation * random.normal()));
     else random.fillNormal(values, mean, deviation);
   });
 }
@@ -210,10 +220,7 @@ function sample(
   checkShape(name, shape);
   checkRandom(name, options.random);
   const { device = defaultDevice(), dtype = 'f32' } = options;
-  return fromHost({ name, device, dtype, shape, owner: currentScope() }, (values) => {
-    draw(values);
-    if (dtype === 'i32') for (const value of values) checkInteger(name, value);
-  });
+  return fromHost({ name, device, dtype, shape, owner: currentScope() }, draw);
 }
 
 /** @throws ArgumentError where a caller without types passed none. */
@@ -238,6 +245,15 @@ export function checkNumbers(operation: string, values: Readonly<Record<string, 
   }
 }
 
+/** @throws ArgumentError for values that are no finite numbers. */
+export function checkFinite(operation: string, values: Readonly<Record<string, unknown>>): void {
+  for (const [name, value] of Object.entries(values)) {
+    if (Number.isFinite(value)) continue;
+    const shown = typeof value === 'number' ? value : describe(value);
+    throw new ArgumentError(`${operation}: ${name} is ${shown} (allowed: a finite number)`);
+  }
+}
+
 export function checkDType(operation: string, device: Device, dtype: DType): void {
   checkDevice(operation, device);
   if (dtypes.includes(dtype) && device.supports(dtype)) return;
@@ -254,8 +270,9 @@ export function checkInteger(name: string, value: number): number {
 }
 
 function dtypeOf(data: NumericArray): DType {
-  if (data instanceof Float32Array) return 'f32';
-  return data instanceof Float64Array ? 'f64' : 'i32';
+  if (data instanceof Float64Array) return 'f64';
+  // By its name, as not every engine has a Float16Array.
+  return Object.prototype.toString.call(data).includes('Float') ? 'f32' : 'i32';
 }
 
 /** Views whose entries are no numbers. */

@@ -5,13 +5,17 @@ import {
   arange,
   DTypeError,
   defaultDevice,
+  Embedding,
   eye,
   full,
+  multinomial,
   type NestedArray,
   normal,
   OutOfMemoryError,
+  oneHot,
   ones,
   openDevice,
+  pad,
   Random,
   ShapeError,
   setDefaultDevice,
@@ -267,6 +271,22 @@ test('what does not fit is told before the host makes it', () => {
   const device = new CpuDevice({ memoryBudget: 2 ** 20 });
   expect(() => arange(1e12, { device })).toThrow(OutOfMemoryError);
   expect(() => eye(2 ** 20, { device })).toThrow(OutOfMemoryError);
+  const random = new Random(1);
+  const [large, weights] = [2 ** 43, ones([2], { device })];
+  for (const make of [
+    () => zeros([large], { device }),
+    () => full([large], 2, { device }),
+    () => full([large], 2, { device, dtype: 'i32' }),
+    () => full([large], 2, { device, dtype: 'bf16' }),
+    () => uniform([large], { device, random }),
+    () => normal([large], { device, random }),
+    () => oneHot(tensor([1], { device, dtype: 'i32' }), large),
+    () => multinomial(weights, large, { random, replacement: true }),
+    () => pad(weights, [[0, large]]),
+    () => weights.slice([0], [1]).broadcastTo([large]).exp(),
+    () => new Embedding(large, 1, { device, random }),
+  ])
+    expect(make).toThrow(OutOfMemoryError);
 });
 
 test('a device is opened by its kind, and no other kind is taken', async () => {
@@ -279,6 +299,48 @@ test('a device is opened by its kind, and no other kind is taken', async () => {
     "openDevice: 'tpu' is no kind of device (allowed: auto, webgpu, cpu)",
   );
 });
+
+test('arrays of small integers are i32, of small floats f32', () => {
+  for (const kind of [Int8Array, Uint8Array, Uint8ClampedArray, Int16Array, Uint16Array, Uint32Array]) {
+    expect(Reflect.apply(tensor, undefined, [kind.of(1), { device: cpu }]).dtype).toBe('i32');
+  }
+  const small: unknown = Reflect.get(globalThis, 'Float16Array');
+  if (typeof small !== 'function') return;
+  expect(Reflect.apply(tensor, undefined, [Reflect.construct(small, [1]), { device: cpu }]).dtype).toBe('f32');
+});
+
+test('random integers are as likely below 0 as above, and stay in their dtype', async () => {
+  const options = { device: cpu, dtype: 'i32', random: new Random(1) } as const;
+  const counts = new Map<number, number>();
+  for (const value of await uniform([4000], { ...options, low: -2, high: 2 }).data())
+    counts.set(value, (counts.get(value) ?? 0) + 1);
+  expect([...counts.keys()].sort()).toEqual([-1, -2, 0, 1]);
+  for (const count of counts.values()) expect(count / 1000).toBeCloseTo(1, 0);
+  const mean = await normal([4000], { ...options, mean: 0.5, deviation: 3 })
+    .cast('f32')
+    .mean()
+    .item();
+  expect(mean).toBeCloseTo(0.5, 0);
+  expect(() => uniform([1], { ...options, low: 3e9, high: 4e9 })).toThrow(DTypeError);
+  expect(() => normal([1], { ...options, mean: -3e9 })).toThrow(DTypeError);
+});
+
+test.each([Number.NaN, Number.POSITIVE_INFINITY, '1', null])(
+  'random numbers have no bound, mean or deviation of %o',
+  (bad) => {
+    const random = new Random(1);
+    for (const [make, options] of [
+      [uniform, { low: bad }],
+      [uniform, { high: bad }],
+      [normal, { mean: bad }],
+      [normal, { deviation: bad }],
+    ] as const) {
+      expect(() => Reflect.apply(make, undefined, [[1], { random, device: cpu, ...options }])).toThrow(ArgumentError);
+    }
+    expect(() => uniform([1], { random, low: 2, high: 1 })).toThrow(/low is 2 .*high, 1/);
+    expect(() => normal([1], { random, deviation: -1 })).toThrow(/deviation is -1/);
+  },
+);
 
 test('i32 takes whole numbers only', () => {
   expect(() => tensor([1.5], { device: cpu, dtype: 'i32' })).toThrow(/1\.5 does not fit dtype i32/);

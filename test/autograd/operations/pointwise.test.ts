@@ -393,6 +393,32 @@ onEachDevice((device) => {
     });
   });
 
+  test('pow at 0: its gradients are those of PyTorch', async () => {
+    const [nan, infinity] = [Number.NaN, Number.POSITIVE_INFINITY];
+    for (const [base, exponent, ofBase, ofExponent] of [
+      [0, 0, 0, 0],
+      [0, 2, 0, 0],
+      [0, 0.5, infinity, 0],
+      [0, -1, -infinity, -infinity],
+      [-0, -1, -infinity, infinity],
+      [-0, -2, infinity, -infinity],
+      [-2, 2, -4, nan],
+      [nan, 0, 0, nan],
+      [infinity, 0, 0, infinity],
+    ]) {
+      await step(async () => {
+        const [x, y] = [base, exponent].map((value) => requireGradient(tensor([value], { device })));
+        sum(operations.pow(x, y)).backward();
+        const found = [await gradientOf(x)?.item(), await gradientOf(y)?.item()];
+        // 0 and -0 are one here.
+        expect(
+          found.map((each) => (each ?? 0) + 0),
+          `${base} ^ ${exponent}`,
+        ).toEqual([ofBase, ofExponent]);
+      });
+    }
+  });
+
   test('empty tensors dispatch nothing', async () => {
     await step(async () => {
       const before = device.work.totalDispatches;

@@ -61,8 +61,9 @@ export function multinomial(weights: Tensor, count: number, options: Multinomial
   checkRandom('multinomial', random);
   const { device } = weights;
   const shape = [...weights.shape.slice(0, -1), count];
-  const numbers = Float32Array.from({ length: rows * count }, () => random.uniform());
+  // Room on the device is asked for first: what does not fit must not cost memory.
   const drawn = allocate(device, 'i32', shape, 'multinomial');
+  const numbers = Float32Array.from({ length: rows * count }, () => random.uniform());
   dispatch(multinomialKernel, {
     operands: { weights: dense(weights), randoms: tensor(numbers, { device, shape, name: 'multinomial' }), drawn },
     scalars: { rows, categories, count, replacement: replacement ? 1 : 0 },

@@ -38,7 +38,10 @@ const helpers = {
 fn power(base: f32, exponent: f32) -> f32 {
   if (exponent == 0.0 || base == 1.0 || (base == -1.0 && abs(exponent) > 3.4e38)) { return 1.0; }
   if (isNaN(exponent)) { return exponent; }
-  if (base == 0.0) { return select(1.0 / base, 0.0, exponent > 0.0); }
+  if (base == 0.0) {
+    let isOdd = fract(exponent) == 0.0 && fract(exponent * 0.5) != 0.0;
+    return select(select(abs(1.0 / base), 1.0 / base, isOdd), 0.0, exponent > 0.0);
+  }
   let magnitude = pow(abs(base), exponent);
   if (base > 0.0) { return magnitude; }
   if (abs(exponent) > 3.4e38 || (abs(base) > 3.4e38 && fract(exponent) != 0.0)) { return magnitude; }
