@@ -19,18 +19,36 @@ function ascending(a: number, b: number): number {
   return a < b ? -1 : Number(a > b);
 }
 
-/** Places of the elements of each row in `x`, in turn. */
-function* rowsOf(s: { outer: number; length: number; inner: number }): Generator<{ row: number; places: number[] }> {
-  for (let row = 0; row < s.outer * s.inner; row++) {
-    const start = Math.floor(row / s.inner) * s.length * s.inner + (row % s.inner);
-    yield { row, places: Array.from({ length: s.length }, (_, k) => start + k * s.inner) };
+/** A rank and so many bits of a position make a whole number, exactly: engines sort these many times as fast as by a function. */
+const positionBits = 21;
+
+/** The positions of a row in the order of what it holds; equal ones in theirs. */
+function positionsInOrder(row: NumericArray, descending: number): ArrayLike<number> {
+  if (row instanceof Float64Array || row.length > 2 ** positionBits) {
+    const direction = descending ? -1 : 1;
+    return [...row.keys()].sort((a, b) => direction * ascending(row[a], row[b]));
   }
+  const rankOf = row instanceof Int32Array ? rankOfInteger : rankOfFloat;
+  const bits = new Uint32Array(row.buffer);
+  const keys = new Float64Array(row.length);
+  for (let k = 0; k < keys.length; k++) {
+    const rank = rankOf(bits[k]) >>> 0;
+    keys[k] = (descending ? 0xffffffff - rank : rank) * 2 ** positionBits + k;
+  }
+  keys.sort();
+  for (let k = 0; k < keys.length; k++) keys[k] %= 2 ** positionBits;
+  return keys;
 }
 
-/** The positions of `places` in the order of what x holds there; equal ones in theirs. */
-function positionsInOrder(x: NumericArray, places: readonly number[], descending: number): number[] {
-  const direction = descending ? -1 : 1;
-  return [...places.keys()].sort((a, b) => direction * ascending(x[places[a]], x[places[b]]));
+/** From the bits of an f32 or i32 to 32 bits in the order of the numbers, as in the WGSL below. */
+function rankOfFloat(bits: number): number {
+  const magnitude = bits & 0x7fffffff;
+  if (magnitude > 0x7f800000) return 0xffffffff;
+  return bits > 0x80000000 ? ~bits : magnitude | 0x80000000;
+}
+
+function rankOfInteger(bits: number): number {
+  return bits ^ 0x80000000;
 }
 
 /** Of floats: -0 is 0, and NaN is told by its bits. */
@@ -53,10 +71,16 @@ const extremeKernel = kernel({
   operands: { x: 'read', index: 'write' },
   scalars,
   wgsl: { file: 'order', entry: 'extremeIndex', functions: floatForm },
-  reference({ x, index }, { descending, ...shape }) {
-    for (const { row, places } of rowsOf(shape)) {
-      const nan = places.findIndex((place) => Number.isNaN(x[place]));
-      index[row] = nan >= 0 ? nan : positionsInOrder(x, places, descending)[0];
+  reference({ x, index }, { outer, length, inner, descending }) {
+    for (let row = 0; row < outer * inner; row++) {
+      const start = Math.floor(row / inner) * length * inner + (row % inner);
+      let [best, found] = [x[start], 0];
+      for (let k = 1; k < length && !Number.isNaN(best); k++) {
+        const value = x[start + k * inner];
+        if (!(Number.isNaN(value) || (descending ? value > best : value < best))) continue;
+        [best, found] = [value, k];
+      }
+      index[row] = found;
     }
   },
 });
@@ -66,9 +90,13 @@ const sortKernel = kernel({
   operands: { x: 'read', order: 'update', scratch: 'update' },
   scalars,
   wgsl: { file: 'order', entry: 'sort', functions: floatForm },
-  reference({ x, order }, { descending, ...shape }) {
-    for (const { places } of rowsOf(shape)) {
-      for (const [k, position] of positionsInOrder(x, places, descending).entries()) order[places[k]] = position;
+  reference({ x, order }, { outer, length, inner, descending }) {
+    for (let row = 0; row < outer * inner; row++) {
+      const start = Math.floor(row / inner) * length * inner + (row % inner);
+      const values = x.slice(0, length);
+      for (let k = 0; k < length; k++) values[k] = x[start + k * inner];
+      const positions = positionsInOrder(values, descending);
+      for (let k = 0; k < length; k++) order[start + k * inner] = positions[k];
     }
   },
 });
