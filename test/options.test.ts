@@ -120,6 +120,8 @@ test('what is no tensor, no device and no number is told', async () => {
     ['full: value is undefined', library.full, [[2]]],
     ['uniform: high is string 1', library.uniform, [[2], { random, high: '1' }]],
     ['normal: deviation is null', library.normal, [[2], { random, deviation: null }]],
+    ['cumsum: axis {"axis":0} is outside -2 … 1', library.cumsum, [matrix, { axis: 0 }]],
+    ['stack: axis {"dim":1} is outside', library.stack, [[matrix], { dim: 1 }]],
     ['pad: value is string 5', library.pad, [matrix, [[1, 0], [0, 0]], { value: '5' }]], // biome-ignore format: a line each
     ['concatenate: got Tensor', library.concatenate, [matrix, matrix]],
     ['crossEntropy: the indices are an array', library.crossEntropy, [matrix, [0, 1]]],

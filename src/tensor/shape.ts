@@ -59,7 +59,10 @@ export function checkShapeList(operation: string, shape: unknown): void {
 /** The axis counted from the front; negative axes count from the back. */
 export function normalizeAxis(operation: string, axis: number, rank: number): number {
   if (!Number.isInteger(axis) || axis < -rank || axis >= rank) {
-    throw new ArgumentError(`${operation}: axis ${axis} is outside -${rank} … ${rank - 1} of a tensor of rank ${rank}`);
+    const shown = typeof axis === 'object' ? JSON.stringify(axis) : axis;
+    throw new ArgumentError(
+      `${operation}: axis ${shown} is outside -${rank} … ${rank - 1} of a tensor of rank ${rank}`,
+    );
   }
   return axis < 0 ? axis + rank : axis;
 }

@@ -1,9 +1,11 @@
 /** The code of docs/coming-from-pytorch.md, run: its blocks one after the other, then the right side of its tables, cell by cell. */
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { expect, test, vi } from 'vitest';
 import * as library from '../../src/index.ts';
 import { cpu, onEachDevice } from '../devices.ts';
 import { exportedOperations } from '../exported.ts';
+import { temporaryFolder } from '../temporary-folder.ts';
 
 const page = readFileSync(new URL('../../docs/coming-from-pytorch.md', import.meta.url), 'utf8');
 const blocks = [...page.matchAll(/^```ts\n(.*?)^```/gms)].map(([, code]) => code);
@@ -21,6 +23,7 @@ test('the page names every operation that PyTorch has', () => {
 onEachDevice((device) => {
   test('the page runs', async () => {
     const before = library.defaultDevice();
+    const path = join(temporaryFolder(), 'run.safetensors');
     const print = vi.spyOn(console, 'log').mockImplementation(() => {});
     library.setDefaultDevice(device);
     try {
@@ -30,7 +33,7 @@ onEachDevice((device) => {
       );
       const prelude = `
         const { ${Object.keys(library).join(', ')} } = $;
-        const { random, device, cpu } = $.here;
+        const { random, device, cpu, path } = $.here;
         const inputs = normal([6, 4], { random });
         const classes = tensor([0, 1, 2, 0, 1, 2], { dtype: 'i32' });
         const [x, y, square] = [[3, 4], [3, 4], [4, 4]].map((shape) => normal(shape, { random }));
@@ -38,7 +41,7 @@ onEachDevice((device) => {
         const [i, rows] = [[2, 0, 1], [[2], [0], [1]]].map((values) => tensor(values, { dtype: 'i32' }));`;
       const run = compile([prelude, ...blocks, ...body].join('\n'));
       if (typeof run !== 'function') return expect.fail('no function');
-      await Reflect.apply(run, undefined, [{ ...library, here: { random: new library.Random(1), device, cpu } }]);
+      await Reflect.apply(run, undefined, [{ ...library, here: { random: new library.Random(1), device, cpu, path } }]);
       expect(cells.length).toBeGreaterThan(70);
     } finally {
       print.mockRestore();
