@@ -1,4 +1,5 @@
 /** The gradient that a backward pass leaves in a leaf, whole or in halves. */
+import { noteGradient } from '../tensor/debug.ts';
 import { BackwardError } from '../tensor/errors.ts';
 import { currentStep, inStep, scope } from '../tensor/scope.ts';
 import { sizeOf } from '../tensor/shape.ts';
@@ -68,6 +69,13 @@ export function halvesWereSummed({ node: leaf }: Tensor, halves: Tensor): Tensor
 
 /** Adds a contribution, which it takes over, to the gradient of a leaf in the step that is open. */
 export function addToLeaf(leaf: LeafNode, contribution: Tensor, isHalves: boolean): void {
+  noteGradient(contribution, leaf.name);
+  contribute(leaf, contribution, isHalves);
+  const gradient = leaf.halves ?? leaf.gradient;
+  if (gradient && gradient !== contribution) noteGradient(gradient, leaf.name);
+}
+
+function contribute(leaf: LeafNode, contribution: Tensor, isHalves: boolean): void {
   const isOfThisStep = leaf.step === currentStep();
   const begun = isOfThisStep && holdsGradient(leaf);
   if (!begun) {

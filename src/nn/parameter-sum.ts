@@ -53,6 +53,7 @@ function statisticsKernel(formula: ParameterSum | null): (count: number) => Stat
     name: formula ? `${formula.name}-statistics` : 'gradient-statistics',
     operands,
     scalars,
+    overflows: ['partials'],
     wgsl: {
       file: 'gradient_statistics',
       constants: { MAX_GROUPS: `${maxGroups}u` },

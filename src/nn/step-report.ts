@@ -29,6 +29,7 @@ const reportKernel = kernel({
   name: 'step-report',
   operands: { partials: 'read', loss: 'read', report: 'update' },
   scalars: { rows: 'u32', step: 'u32', keepsHead: 'u32', maxNorm: 'f32' },
+  overflows: ['report'],
   wgsl: { file: 'step_report', constants: { MAX_GROUPS: `${maxGroups}u` } },
   reference({ partials, loss, report }, { rows, step, keepsHead, maxNorm }) {
     let [squares, shrunk, skip] = [0, 0, 0];

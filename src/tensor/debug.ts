@@ -1,6 +1,6 @@
 /**
  * `FROSTGRAD_DEBUG=1`: every operation of a device is checked, timed, and every live tensor known by the line that made it. The
- * device's own methods are wrapped when it is opened, so that nothing is asked while the variable is not set.
+ * device's own methods are wrapped when it is opened, so that nothing is checked while the variable is not set.
  */
 import type { Device, KernelCall, KernelOperand } from './device.ts';
 import { bytesPerElement, isFloat, type NumericArray } from './dtype.ts';
@@ -68,10 +68,20 @@ interface Dispatched {
   line: string;
   reads: readonly number[];
   writes: readonly { operand: KernelOperand; slot: number | null }[];
+  /** The parameter whose gradient it wrote, or a part of it. */
+  gradientOf?: string;
 }
 
 /** One for each device that is debugged. */
 const reports = new WeakMap<Device, () => DebugReport>();
+
+/** One for each of them as well. */
+const gradientNoters = new WeakMap<Device, (gradient: Tensor, name: string) => void>();
+
+/** Says whose gradient a tensor holds; noted where its device is debugged. */
+export function noteGradient(gradient: Tensor, name: string): void {
+  gradientNoters.get(gradient.device)?.(gradient, name);
+}
 
 /** @throws ArgumentError unless the device was opened under FROSTGRAD_DEBUG=1. */
 export function debugReport(device: Device): DebugReport {
@@ -95,6 +105,10 @@ export function debug(device: Device): void {
   const live = new Map<number, Omit<LiveTensors, 'tensors'>>();
   /** Whether a buffer holds NaN or infinite values, as of what was read back. */
   const known = new Map<number, number>();
+  /** Of parameters, by their buffers: operations see views of them too. */
+  const names = new Map<number, string>();
+  /** How many dispatches were pending when a buffer was given out. */
+  const givenOut = new Map<number, number>();
   const chunks: Tensor[] = [];
   let pending: Dispatched[] = [];
   let slots = 0;
@@ -111,12 +125,14 @@ export function debug(device: Device): void {
     const buffer = take.call(device, byteLength, operation);
     live.set(buffer.id, { line: callingLine(), operation, bytes: byteLength });
     known.delete(buffer.id);
+    givenOut.set(buffer.id, pending.length);
     // What the last tensor left there must not be taken for a value of this one.
     upload.call(device, buffer, new Int32Array(Math.ceil(byteLength / 4)));
     return buffer;
   };
   device.recycle = (buffer) => {
     live.delete(buffer.id);
+    names.delete(buffer.id);
     recycle.call(device, buffer);
   };
   device.upload = (buffer, data) => {
@@ -132,12 +148,18 @@ export function debug(device: Device): void {
     const time = getOrCreate(times, name, () => ({ operation: name, calls: 0, milliseconds: 0 }));
     time.calls++;
     time.milliseconds += performance.now() - started;
-    const { accesses } = call.kernel;
+    for (const operand of call.operands) {
+      if ('name' in operand) names.set(operand.storage.buffer.id, String(operand.name));
+    }
+    const { accesses, operandNames, overflows = [] } = call.kernel;
     const used = call.operands.filter(({ size }) => size > 0);
     const reads = used.filter(
       (operand) => isFloat(operand.dtype) && accesses[call.operands.indexOf(operand)] !== 'write',
     );
-    const written = used.filter((operand) => ['write', 'update'].includes(accesses[call.operands.indexOf(operand)]));
+    const written = used.filter((operand) => {
+      const i = call.operands.indexOf(operand);
+      return ['write', 'update'].includes(accesses[i]) && !overflows.includes(operandNames[i]);
+    });
     const writes = written.map((operand) => {
       // bf16 is written by casts alone, as words: what they read is in them.
       if (!isFloat(operand.dtype) || operand.dtype === 'bf16') return { operand, slot: null };
@@ -156,9 +178,11 @@ export function debug(device: Device): void {
     const used = Math.ceil(slots / slotsOfChunk);
     pending = [];
     slots = 0;
+    givenOut.clear();
     const read = chunks.slice(0, used).map(({ storage }) => download.call(device, storage.buffer, 0, 4 * slotsOfChunk));
     const flags = (await Promise.all(read)).map((bytes) => new Float32Array(bytes));
-    for (const { call, line, reads, writes } of dispatched) {
+    for (const each of dispatched) {
+      const { call, reads, writes } = each;
       const before = reads.reduce((bits, id) => bits | (known.get(id) ?? 0), 0);
       const isAsked = Object.values(call.scalars).some((value) => !Number.isFinite(value));
       for (const { operand, slot } of writes) {
@@ -167,10 +191,15 @@ export function debug(device: Device): void {
         const isWhole = operand.size * bytesPerElement[operand.dtype] >= byteLength;
         known.set(id, isWhole ? bits : bits | (known.get(id) ?? 0));
         const begun = bits & ~before;
-        if (begun !== 0 && !isAsked) failure ??= nonFinite(call, operand, begun, line);
+        if (begun !== 0 && !isAsked) failure ??= nonFinite(each, operand, begun, names);
       }
     }
   };
+  gradientNoters.set(device, ({ storage: { buffer } }, name) => {
+    for (const each of pending.slice(givenOut.get(buffer.id) ?? 0)) {
+      if (each.writes.some(({ operand }) => operand.storage.buffer.id === buffer.id)) each.gradientOf = name;
+    }
+  });
   const throwFailure = () => {
     if (failure) throw failure;
   };
@@ -216,22 +245,22 @@ function checkExtent({ kernel, operands }: KernelCall, index: number): void {
 }
 
 function nonFinite(
-  { kernel, operands }: KernelCall,
+  { call: { kernel, operands }, line, gradientOf }: Dispatched,
   result: KernelOperand,
   bits: number,
-  line: string,
+  names: ReadonlyMap<number, string>,
 ): NonFiniteValueError {
   const what = ['NaN', 'infinite values', 'NaN and infinite values'][bits - 1];
   const described = operands.flatMap((operand, i) => {
     // What a kernel does not read is bound to another operand once more.
     if (operands.indexOf(operand) < i) return [];
-    const name = 'name' in operand ? ` ${operand.name}` : '';
-    return [`${kernel.operandNames[i]}${name} ${operand.dtype} ${formatShape(operand.shape)}`];
+    const name = names.get(operand.storage.buffer.id);
+    return [`${kernel.operandNames[i]}${name ? ` ${name}` : ''} ${operand.dtype} ${formatShape(operand.shape)}`];
   });
   const { origin } = result;
-  const operation = origin === kernel.name ? kernel.name : `${kernel.name} for '${origin}'`;
+  const purpose = gradientOf ? ` for the gradient of ${gradientOf}` : origin === kernel.name ? '' : ` for '${origin}'`;
   return new NonFiniteValueError(
-    `${operation}: gave ${what} that were in none of its operands (${described.join(', ')}), called at ${line}`,
+    `${kernel.name}${purpose}: gave ${what} that were in none of its operands (${described.join(', ')}), called at ${line}`,
     kernel.name,
   );
 }

@@ -30,6 +30,8 @@ export interface KernelDeclaration<Operand extends string, Scalar extends string
    * `array<StoredN>` and reads it with `loadName(i)`: so many elements at a time.
    */
   readonly widens?: Readonly<Partial<Record<Operand, 1 | 4>>>;
+  /** Operands where it may leave infinite values for whoever knows what they mean; no fault to FROSTGRAD_DEBUG=1. */
+  readonly overflows?: readonly NoInfer<Operand>[];
   /** Sees f32 where operands are stored in 16 bits. */
   reference(arrays: Readonly<Record<Operand, NumericArray>>, scalars: Readonly<Record<Scalar, number>>): void;
   /**

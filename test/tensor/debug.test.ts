@@ -13,6 +13,7 @@ import {
   full,
   GradES,
   NonFiniteValueError,
+  Parameter,
   ParameterRegistry,
   step,
   Training,
@@ -104,7 +105,34 @@ onEachDevice((device) => {
     expect(line()).toBeUndefined();
   });
 
+  test('gradients whose squares f32 cannot hold are no fault: they are clipped', async () => {
+    const w = new Parameter(tensor([1, 2], { device }), 'weight');
+    const optimizer = new AdamW([w], { learningRate: 0.01, maxGradientNorm: 1 });
+    const trained = step(() => {
+      const loss = w.mul(1e30).sum();
+      loss.backward();
+      optimizer.step(loss);
+    });
+    await expect(trained).resolves.toBeUndefined();
+    optimizer.release();
+    w.release();
+  });
+
   // Last: what is broken stays told.
+  test('of a gradient that is infinite, the parameter is named as well as the operation', async () => {
+    const own = device.kind === 'cpu' ? new CpuDevice() : await WebGpuDevice.open();
+    debug(own);
+    const w = new Parameter(tensor([[1e-20, 1e-20]], { device: own }), 'weight');
+    w.rename('blocks.1.output.weight');
+    const pass = step(() => {
+      const x = tensor([[1e20]], { device: own });
+      x.matmul(w).mul(1e20).sum().backward();
+    });
+    await expect(pass).rejects.toThrow(
+      /^matmul for the gradient of blocks\.1\.output\.weight: gave infinite values that were in none of its operands/,
+    );
+  });
+
   test('the first operation that makes NaN is named with its operands and the line', async () => {
     const error = await broken(device, (x) => x.exp().add(x.log()).sum());
     expect(error).toBeInstanceOf(NonFiniteValueError);
