@@ -1,10 +1,9 @@
 /** `npm run bench`: measures a suite, prints what came out, and writes the rows as JSON where it is asked to. */
 
-import { writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { flag, OptionError, oneOf, outputFile, readOptions } from '../command/options.ts';
 import { runCommand } from '../command/run.ts';
-import { toJson } from '../command/run-folder.ts';
+import { writeResults } from '../command/run-folder.ts';
 import { peersAreInstalled } from './peers.ts';
 import { perform } from './perform.ts';
 import { commonNotes, devicesOf } from './report.ts';
@@ -55,7 +54,7 @@ await runCommand(async () => {
   }
   for (const reason of missing) console.log(`\n${reason}`);
   if (json !== null) {
-    writeFileSync(json, toJson(rows));
+    writeResults(json, rows);
     console.log(`\n${rows.length} rows are in ${json}`);
   }
   if (failed) process.exitCode = 1;

@@ -256,7 +256,8 @@ export function toJson(value: object): string {
   return `${JSON.stringify(value, null, 2)}\n`;
 }
 
-function makeFolder(path: string): void {
+/** Makes a folder, parents included. @throws {RunFolderError} it cannot be made. */
+export function makeFolder(path: string): void {
   onDisk(`cannot make ${path}`, () => {
     // What lacks is said to be the folder, where it is the right to make one.
     let above = path;

@@ -85,13 +85,11 @@ await runCommand(async () => {
   );
   const smokeSteps = isQuick ? steps : null;
   const work = new Work({ command: 'ablate', device: opened, store: new UnitStore(folder, armUnits), smokeSteps });
-  try {
+  await work.toItsEnd(async () => {
     await work.pretrain([task]);
     const arms = await work.perform('ablation, one run at a time', units, 1);
     const ablation: Ablation = { ...circumstances(opened, isQuick), task, seeds, settings, arms, timings: arms };
     const { json } = options;
     writeReport(folder, ablationDocument(ablation), { file: resultsFiles.ablate, results: ablation, json });
-  } finally {
-    work.release();
-  }
+  });
 });

@@ -1,8 +1,9 @@
 /** The small language models that tasks are fine-tuned from, and the classifiers built on them. */
 
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { dirname, extname, join } from 'node:path';
+import { makeFolder } from '../../command/run-folder.ts';
 import {
   AdamW,
   addLoRA,
@@ -21,7 +22,7 @@ import {
   writeCheckpoint,
   writeSafetensors,
 } from '../../src/index.ts';
-import { writeAsideSync } from '../../src/tensor/platform/write-aside.ts';
+import { writeAside } from '../../src/tensor/platform/write-aside.ts';
 import { randomBelow, textKey } from '../data/random.ts';
 import { lora } from './protocol.ts';
 import { drawFrom, fileKinds } from './tasks/file-texts.ts';
@@ -106,6 +107,8 @@ export function basesBeside(path: string): string {
 /**
  * The weights of a small language model that a task is fine-tuned from: trained once with a fixed seed, then kept in a file. Its
  * name is a hash of what it was made of, the first rows of the data among it. Killed on the way, it goes on from its last tenth.
+ *
+ * @throws RunFolderError or FileWriteError where it cannot be kept.
  */
 export async function loadBase(
   name: BaseName,
@@ -120,10 +123,10 @@ export async function loadBase(
   const file = join(folder, `${name}-${hash.digest('hex').slice(0, 16)}.safetensors`);
   const known = readBase(file, onProgress);
   if (known) return known;
-  mkdirSync(folder, { recursive: true });
+  makeFolder(folder);
   const checkpoint = `${file.slice(0, -extname(file).length)}.checkpoint`;
   const { state, loss } = await pretrain(name, device, { steps, checkpoint }, onProgress);
-  writeAsideSync(file, writeSafetensors(state, { base: name, loss: loss.toFixed(4) }));
+  await writeAside(file, (write) => write(writeSafetensors(state, { base: name, loss: loss.toFixed(4) })));
   rmSync(checkpoint, { force: true });
   return state;
 }

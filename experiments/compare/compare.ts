@@ -26,7 +26,7 @@ import {
 } from './plan.ts';
 import * as protocol from './protocol.ts';
 import { comparisonDocument } from './report.ts';
-import type { ArmResult, Comparison } from './results.ts';
+import type { Comparison } from './results.ts';
 import { armUnits, UnitStore } from './store.ts';
 import { loadTask, type TaskName } from './tasks.ts';
 import type { Rules, Unit } from './units.ts';
@@ -53,10 +53,13 @@ await runCommand(async () => {
     }
     if (part.path !== folder.path) store.copyFrom(part);
   }
-  const comparison = await compare(options, device, store);
-  if (!comparison) return;
-  const document = comparisonDocument(comparison);
-  writeReport(folder, document, { file: resultsFiles.compare, results: comparison, json });
+  const work = new Work({ command: 'compare', device, store, smokeSteps: steps, onlyMerges: merge.length > 0 });
+  await work.toItsEnd(async () => {
+    const comparison = await compare(options, device, folder, work);
+    if (!comparison) return;
+    const document = comparisonDocument(comparison);
+    writeReport(folder, document, { file: resultsFiles.compare, results: comparison, json });
+  });
 });
 
 /**
@@ -67,56 +70,52 @@ await runCommand(async () => {
 async function compare(
   options: CompareOptions,
   device: Device,
-  store: UnitStore<Unit, ArmResult>,
+  folder: RunFolder,
+  work: Work,
 ): Promise<Comparison | null> {
   const { tasks, quick, steps, seeds, shard, until, policy, merge, workers } = options;
-  const work = new Work({ command: 'compare', device, store, smokeSteps: steps, onlyMerges: merge.length > 0 });
   const perform = (label: string, units: readonly Unit[]) => work.perform(label, units, workers);
-  try {
-    if (merge.length === 0) await work.pretrain(tasks);
-    const rates = await perform('choosing learning rates', quick ? [] : learningRateUnits(tasks));
-    const lengths = await perform('choosing schedule lengths', quick ? [] : lengthUnits(tasks, rates));
-    const sweep = [...rates, ...lengths];
-    const plans = steps === null ? planTasks(tasks, sweep) : quickTaskPlans(tasks, steps);
-    const tuning = await perform('choosing the setting of the rule', quick ? [] : tuningUnits(plans));
-    const calibrated = await perform('calibrating the rules of the paper', calibrationUnits(plans, options));
-    const setting = chooseSetting(tuning);
-    const thresholdsOf = (task: string) =>
-      Object.fromEntries(
-        calibrated.filter((each) => each.task === task).map(({ arm, threshold }) => [arm, Number(threshold)]),
-      );
-    const calibrations = plans.map(({ task }) => ({ task, thresholds: thresholdsOf(task) }));
-    console.log(
-      `What was fixed before any reported run: ${store.folder.writeJson('plan.json', { plans, setting, calibrations })}`,
+  if (merge.length === 0) await work.pretrain(tasks);
+  const rates = await perform('choosing learning rates', quick ? [] : learningRateUnits(tasks));
+  const lengths = await perform('choosing schedule lengths', quick ? [] : lengthUnits(tasks, rates));
+  const sweep = [...rates, ...lengths];
+  const plans = steps === null ? planTasks(tasks, sweep) : quickTaskPlans(tasks, steps);
+  const tuning = await perform('choosing the setting of the rule', quick ? [] : tuningUnits(plans));
+  const calibrated = await perform('calibrating the rules of the paper', calibrationUnits(plans, options));
+  const setting = chooseSetting(tuning);
+  const thresholdsOf = (task: string) =>
+    Object.fromEntries(
+      calibrated.filter((each) => each.task === task).map(({ arm, threshold }) => [arm, Number(threshold)]),
     );
-    if (until) return null;
+  const calibrations = plans.map(({ task }) => ({ task, thresholds: thresholdsOf(task) }));
+  console.log(
+    `What was fixed before any reported run: ${folder.writeJson('plan.json', { plans, setting, calibrations })}`,
+  );
+  if (until) return null;
 
-    const rule = protocol.ruleSettings[setting];
-    const settings = { 'full+grades': rule, 'lora+grades': rule };
-    const rulesOf = (task: TaskName): Rules => ({ settings, thresholds: thresholdsOf(task), policy });
-    const arms = await perform('training the arms', shardOf(armsUnits(plans, rulesOf, options), shard));
-    const timing = shardOf(timingUnits(plans, rulesOf, options), shard);
-    const timings = await work.perform('timing, one arm at a time', timing, 1);
-    if (shard) {
-      console.log(`Part ${shard.index} of ${shard.count} is done. When all are: npm run compare -- --merge …`);
-      return null;
-    }
-    return {
-      ...circumstances(device, quick),
-      seeds,
-      policy: policy === null ? null : { arm: armNameOf(policy), file: policy },
-      omissions: omissions(options),
-      tasks: plans.map(({ task, steps, learningRate }) => {
-        const { name, base, character, description, classes } = loadTask(task);
-        const tuning = protocol.tuningTasks.includes(task) && !quick;
-        const paperThresholds = thresholdsOf(task);
-        return { name, base, character, description, classes, steps, learningRate, tuning, paperThresholds };
-      }),
-      ...{ arms, timings, sweep, tuning, setting },
-    };
-  } finally {
-    work.release();
+  const rule = protocol.ruleSettings[setting];
+  const settings = { 'full+grades': rule, 'lora+grades': rule };
+  const rulesOf = (task: TaskName): Rules => ({ settings, thresholds: thresholdsOf(task), policy });
+  const arms = await perform('training the arms', shardOf(armsUnits(plans, rulesOf, options), shard));
+  const timing = shardOf(timingUnits(plans, rulesOf, options), shard);
+  const timings = await work.perform('timing, one arm at a time', timing, 1);
+  if (shard) {
+    console.log(`Part ${shard.index} of ${shard.count} is done. When all are: npm run compare -- --merge …`);
+    return null;
   }
+  return {
+    ...circumstances(device, quick),
+    seeds,
+    policy: policy === null ? null : { arm: armNameOf(policy), file: policy },
+    omissions: omissions(options),
+    tasks: plans.map(({ task, steps, learningRate }) => {
+      const { name, base, character, description, classes } = loadTask(task);
+      const tuning = protocol.tuningTasks.includes(task) && !quick;
+      const paperThresholds = thresholdsOf(task);
+      return { name, base, character, description, classes, steps, learningRate, tuning, paperThresholds };
+    }),
+    ...{ arms, timings, sweep, tuning, setting },
+  };
 }
 
 /** What was left out and no table shows. */

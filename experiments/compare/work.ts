@@ -39,15 +39,22 @@ export class Work {
     };
   }
 
-  release(): void {
-    this.#interrupt.release();
+  /** Does a command's work to its end. Where that is an early one, it is said how to go on. */
+  async toItsEnd(work: () => Promise<void>): Promise<void> {
+    try {
+      await this.#options.store.folder.sayingHow(this.#goOn, work);
+    } finally {
+      this.#interrupt.release();
+    }
   }
 
   /** Pretrains the bases here, so that workers find them. */
   async pretrain(tasks: readonly string[]): Promise<void> {
     for (const base of new Set(tasks.map((task) => loadTask(task).base))) {
-      await loadBase(base, this.#options.device, this.#bases, (message) => console.log(`  ${message}`));
-      this.#stopIfInterrupted();
+      await loadBase(base, this.#options.device, this.#bases, (message) => {
+        console.log(`  ${message}`);
+        this.#stopIfInterrupted();
+      });
     }
   }
 
@@ -58,7 +65,7 @@ export class Work {
    * @throws Interrupted, and CommandError where units failed; what is done is kept.
    */
   async perform(label: string, units: readonly Unit[], workers: number | null): Promise<ArmResult[]> {
-    const { command, device, store } = this.#options;
+    const { device, store } = this.#options;
     const sideBySide = workers ?? (device.kind === 'cpu' ? availableParallelism() : 1);
     const results = new Map<Unit, readonly ArmResult[]>();
     for (const unit of units) {
@@ -88,8 +95,7 @@ export class Work {
         })),
       ]);
     };
-    const goOn = `Go on with: npm run ${command} -- --out ${store.folder.path} --resume (and the same options)`;
-    const working = performUnits(open, {
+    const failures = await performUnits(open, {
       ...{ deviceKind: device.kind, bases: this.#bases, workers: sideBySide, signal: this.#interrupt.signal },
       checkpointOf: (unit) => store.checkpointOf(unit),
       onSteps: (unit, steps) => {
@@ -104,7 +110,6 @@ export class Work {
         show();
       },
     }).finally(() => progress.end());
-    const failures = await store.folder.sayingHow(goOn, () => working);
     this.#stopIfInterrupted();
     if (failures.length > 0) {
       const reasons = failures.map(({ unit, reason }) => `${unitKey(unit)}: ${reason}`).join('\n');
@@ -116,9 +121,13 @@ export class Work {
     return units.flatMap((unit) => results.get(unit) ?? []);
   }
 
+  get #goOn(): string {
+    const { command, store, onlyMerges } = this.#options;
+    if (onlyMerges) return 'Give the same command again';
+    return `Go on with: npm run ${command} -- --out ${store.folder.path} --resume (and the same options)`;
+  }
+
   #stopIfInterrupted(): void {
-    if (this.#interrupt.signal.aborted) {
-      throw new Interrupted(`Go on with: npm run ${this.#options.command} -- --resume (and the same options)`);
-    }
+    if (this.#interrupt.signal.aborted) throw new Interrupted(this.#goOn);
   }
 }

@@ -1,5 +1,6 @@
 /** One arm of `npm start`: trained, evaluated, recorded, and kept in a checkpoint as it goes. */
 
+import { join } from 'node:path';
 import { formatCount } from '../../command/format.ts';
 import { Interrupted } from '../../command/interrupt.ts';
 import { Progress } from '../../command/progress.ts';
@@ -9,11 +10,14 @@ import {
   type Device,
   type GradES,
   isFrozen,
+  NonFiniteGradientError,
   projectionKinds,
   Random,
   type TrainingOptions,
   Transformer,
+  writeSafetensors,
 } from '../../src/index.ts';
+import { writeAside } from '../../src/tensor/platform/write-aside.ts';
 import { gradesPolicy } from '../compare/arms.ts';
 import { architecture } from '../compare/bases.ts';
 import { training as protocol, recordEvery } from '../compare/protocol.ts';
@@ -65,6 +69,7 @@ const curveFragments = 3 * evaluationBatch;
  *
  * @param run.evaluateAtFlops after so many operations the model is evaluated: what a plain stop there would have reached.
  * @throws {Interrupted} `signal` was aborted; there is a checkpoint of the last step.
+ * @throws {NonFiniteGradientError} the weights of the step before are in a file.
  */
 export async function trainArm(
   name: ArmName,
@@ -165,6 +170,16 @@ export async function trainArm(
         seconds = run.seconds.train;
       },
     });
+  } catch (error) {
+    // Nothing was changed since the last good step.
+    if (error instanceof NonFiniteGradientError) {
+      progress.end();
+      const path = join(folder.path, `last-good-${name}.safetensors`);
+      const weights = writeSafetensors(await run.model.stateDict(), { step: String(error.step - 1) });
+      await writeAside(path, (write) => write(weights));
+      console.error(`\nThe weights as they were after step ${error.step - 1} are in ${path}.`);
+    }
+    throw error;
   } finally {
     progress.end();
   }

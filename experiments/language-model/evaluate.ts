@@ -1,12 +1,11 @@
 /** `npm run evaluate`: the perplexity of texts, or the accuracy in multiple choice. */
 
-import { writeFileSync } from 'node:fs';
 import { formatPercent, formatSeconds } from '../../command/format.ts';
 import { Interrupted, listenForInterrupt } from '../../command/interrupt.ts';
 import { OptionError, oneOf, outputFile, readOptions, text, wholeNumber } from '../../command/options.ts';
 import { Progress } from '../../command/progress.ts';
 import { runCommand } from '../../command/run.ts';
-import { toJson } from '../../command/run-folder.ts';
+import { writeResults } from '../../command/run-folder.ts';
 import { DatasetError } from '../data/files.ts';
 import { type Accuracy, accuracyOf, picksOf } from './choice-scores.ts';
 import { type ChoiceItem, forms, readItems, type TextItem } from './items.ts';
@@ -53,10 +52,7 @@ await runCommand(async () => {
   console.log(`\n${results.summary}\nTime: ${formatSeconds(seconds)}`);
   if (options.json !== null) {
     const { model, adapter, data, template } = options;
-    writeFileSync(
-      options.json,
-      toJson({ model, adapter, data, template, device: device.kind, seconds, ...results.values }),
-    );
+    writeResults(options.json, { model, adapter, data, template, device: device.kind, seconds, ...results.values });
   }
 });
 

@@ -206,12 +206,12 @@ await runCommand(async () => {
   });
   const { training, registry } = tuning;
   const checkpoints = new Checkpoints(path);
-  const save = () => run.sayingHow(goOn, async () => checkpoints.write(training.step, await training.save()));
+  const save = async () => checkpoints.write(training.step, await training.save());
   const newest = await checkpoints.newest();
   if (newest !== null) {
     await training.restore(newest);
-    run.cutLog(logBytes);
   }
+  run.cutLog(logBytes);
   console.log(
     `${formatCount(tuning.trainedCount)} weights train. ${splits.train.samples.length} samples, ${tuning.batchesPerEpoch} batches an epoch; ` +
       `${settings.steps} steps of ${settings.accumulation} × ${settings.batch} samples.`,
@@ -234,52 +234,53 @@ await runCommand(async () => {
       progress.end();
     }
   };
-  tuning.recorded.before ??= await scored('before');
-  const { before } = tuning.recorded;
-  console.log(`Before: ${scoresInWords(before)}`);
-  if (newest === null) {
-    run.log({ event: 'before', ...before });
-    await tuning.validate();
-    await save();
-  }
+  const written = await run.sayingHow(goOn, async () => {
+    tuning.recorded.before ??= await scored('before');
+    const { before } = tuning.recorded;
+    console.log(`Before: ${scoresInWords(before)}`);
+    if (newest === null) {
+      run.log({ event: 'before', ...before });
+      await tuning.validate();
+      await save();
+    }
 
-  try {
-    await train();
-    await save();
-  } catch (error) {
-    // Nothing was changed since the last good step.
-    if (error instanceof NonFiniteGradientError)
-      console.error(`\nThe weights as they were after step ${error.step - 1} are in ${await writeModel()}.`);
-    throw error;
-  }
-  if (!training.finished) throw new Interrupted(goOn);
-  await training.end();
-  await tuning.validate();
-  if (settings.keepBest && tuning.recorded.best?.step !== training.step) await tuning.returnToBest();
-  const after = await scored('after');
-  const written = await writeModel();
-  const { recorded } = tuning;
-  const { seconds, tokens, peakBytes, losses, validation, speeds, memory, best } = recorded;
-  const results: FineTuningResults = {
-    ...{
-      model: basename(folder),
-      arm: armOf(method, settings),
-      device: { kind: device.kind, adapter: device.adapter },
-    },
-    ...{ config, before, after, best, losses, validation, speeds, memory, peakBytes, tokens, seconds },
-    ...{ operations: training.operations, operationsSaved: tuning.operationsSaved(), trained: tuning.trainedCount },
-    prefix: tuning.prefixSavings,
-    ...{
-      matrices: tuning.matrices.map(({ name, kind, block }) => ({ name, kind, block })),
-      ...tuning.watched(),
-      written,
-    },
-  };
-  run.log({ event: 'after', ...after });
-  const json = asked.json ?? options.json;
-  await run.sayingHow(goOn, () =>
-    writeReport(run, fineTuningDocument(results), { file: 'summary.json', results, json }),
-  );
+    try {
+      await train();
+      await save();
+    } catch (error) {
+      // Nothing was changed since the last good step.
+      if (error instanceof NonFiniteGradientError)
+        console.error(`\nThe weights as they were after step ${error.step - 1} are in ${await writeModel()}.`);
+      throw error;
+    }
+    if (!training.finished) throw new Interrupted(goOn);
+    await training.end();
+    await tuning.validate();
+    if (settings.keepBest && tuning.recorded.best?.step !== training.step) await tuning.returnToBest();
+    const after = await scored('after');
+    const written = await writeModel();
+    const { recorded } = tuning;
+    const { seconds, tokens, peakBytes, losses, validation, speeds, memory, best } = recorded;
+    const results: FineTuningResults = {
+      ...{
+        model: basename(folder),
+        arm: armOf(method, settings),
+        device: { kind: device.kind, adapter: device.adapter },
+      },
+      ...{ config, before, after, best, losses, validation, speeds, memory, peakBytes, tokens, seconds },
+      ...{ operations: training.operations, operationsSaved: tuning.operationsSaved(), trained: tuning.trainedCount },
+      prefix: tuning.prefixSavings,
+      ...{
+        matrices: tuning.matrices.map(({ name, kind, block }) => ({ name, kind, block })),
+        ...tuning.watched(),
+        written,
+      },
+    };
+    run.log({ event: 'after', ...after });
+    const json = asked.json ?? options.json;
+    writeReport(run, fineTuningDocument(results), { file: 'summary.json', results, json });
+    return written;
+  });
   interrupt.release();
   console.log(
     method.kind === 'lora'

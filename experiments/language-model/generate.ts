@@ -1,11 +1,10 @@
 /** `npm run generate`: a model goes on with a text or answers a question. */
 
-import { writeFileSync } from 'node:fs';
 import { formatSeconds } from '../../command/format.ts';
 import { Interrupted, listenForInterrupt } from '../../command/interrupt.ts';
 import { number, OptionError, outputFile, readOptions, text, wholeNumber } from '../../command/options.ts';
 import { runCommand } from '../../command/run.ts';
-import { toJson } from '../../command/run-folder.ts';
+import { writeResults } from '../../command/run-folder.ts';
 import { generate, TextStream } from '../../src/index.ts';
 import { modelOptions, openModel } from './open-model.ts';
 
@@ -84,7 +83,7 @@ await runCommand(async () => {
     const { model: folder, adapter } = options;
     const asked = { model: folder, adapter, prompt, chat, maxTokens, temperature, topK, topP, seed };
     const times = { loadSeconds, secondsToFirstToken: readSeconds, seconds, tokensPerSecond };
-    writeFileSync(options.json, toJson({ ...asked, device: device.kind, promptTokens, tokens, text: whole, ...times }));
+    writeResults(options.json, { ...asked, device: device.kind, promptTokens, tokens, text: whole, ...times });
   }
   if (interrupt.signal.aborted) throw new Interrupted('The text ends here.');
 });

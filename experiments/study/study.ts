@@ -140,22 +140,20 @@ await runCommand(async () => {
   );
   const interrupt = listenForInterrupt();
   const own = shardOf(cells, options.shard);
+  const goOn = `Go on with: ${command} -- --resume --out ${run.path} (and the same options)`;
   try {
-    if (!merge) {
-      for (const cell of own) {
-        await perform(cell, wanted, {
-          ...{ settings, store, signal: interrupt.signal, isFirst: cell.seed === seeds[0] },
-          open: () =>
-            quick
-              ? smallModel(opened)
-              : loadPretrained(folder ?? '', { device: opened, dtype: cell.method === 'full' ? 'f32' : 'stored' }),
-        });
-      }
+    for (const cell of merge ? [] : own) {
+      const performing: Performing = {
+        ...{ settings, store, signal: interrupt.signal, isFirst: cell.seed === seeds[0] },
+        open: () =>
+          quick
+            ? smallModel(opened)
+            : loadPretrained(folder ?? '', { device: opened, dtype: cell.method === 'full' ? 'f32' : 'stored' }),
+      };
+      await run.sayingHow(goOn, () => perform(cell, wanted, performing));
     }
   } catch (error) {
-    if (error instanceof Interrupted)
-      throw new Interrupted(`Go on with: ${command} -- --resume --out ${run.path} (and the same options)`);
-    throw error;
+    throw error instanceof Interrupted ? new Interrupted(goOn) : error;
   } finally {
     interrupt.release();
   }
@@ -199,7 +197,9 @@ await runCommand(async () => {
       }),
     ),
   };
-  writeReport(run, studyDocument(study), { file: resultsFiles.study, results: study, json });
+  await run.sayingHow(merge ? 'Give the same command again' : goOn, () =>
+    writeReport(run, studyDocument(study), { file: resultsFiles.study, results: study, json }),
+  );
 });
 
 interface Performing {

@@ -70,11 +70,15 @@ export interface Files {
   /**
    * Writes a file piece by piece. A kill, a full disk or a loss of power leaves the old file or the new one; once the promise
    * resolves it is the new one.
+   *
+   * @throws FileWriteError
    */
   write(path: string, fill: (write: (bytes: Uint8Array) => Promise<void>) => Promise<void>): Promise<void>;
   /** An empty file in `folder`, which is made where there is none, for this process alone; nothing is left of it. */
   scratch(folder: string): Promise<ScratchFile>;
+  /** The same from another file. */
   copy(from: string, to: string): Promise<void>;
+  /** Parents included. @throws FileWriteError */
   makeFolder(path: string): Promise<void>;
   /** Nothing happens where there is no such file. */
   remove(path: string): Promise<void>;

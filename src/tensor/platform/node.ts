@@ -2,14 +2,14 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
-import { copyFile, mkdir, open, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rm } from 'node:fs/promises';
 import { availableParallelism, totalmem } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { Worker } from 'node:worker_threads';
 import { simdForms } from '../cpu/simd-form.ts';
-import { ArgumentError, NoAdapterError } from '../errors.ts';
+import { ArgumentError, FileWriteError, NoAdapterError } from '../errors.ts';
 import type { Chains, Files, OpenFile, Platform } from './interface.ts';
 import { eventLoopTurn, politely } from './polite-wait.ts';
 import { kernelFolder, vectorLoopsPath } from './repository.ts';
@@ -63,8 +63,17 @@ const files: Files = {
 
   write: writeAside,
   scratch: scratchFile,
-  copy: (from, to) => copyFile(from, to),
-  makeFolder: async (path) => void (await mkdir(path, { recursive: true })),
+  copy: async (from, to) => {
+    const bytes = await readFile(from);
+    await writeAside(to, (write) => write(bytes));
+  },
+  async makeFolder(path) {
+    try {
+      await mkdir(path, { recursive: true });
+    } catch (cause) {
+      throw new FileWriteError(`${path} cannot be made (${cause instanceof Error ? cause.message : cause})`, { cause });
+    }
+  },
   list: (folder) => readdir(folder),
   remove: (path) => rm(path, { force: true }),
 

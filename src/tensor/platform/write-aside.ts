@@ -28,12 +28,12 @@ export async function writeAside(
       await file.close();
     }
     await rename(unfinished, path);
+    syncFolder(dirname(path));
   } catch (error) {
     await removeQuietly(unfinished);
     if (!(error instanceof Error && 'code' in error)) throw error;
     throw new FileWriteError(`${path} cannot be written (${error.message})`, { cause: error });
   }
-  syncFolder(dirname(path));
 }
 
 /** The same for content that is at hand. */

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
@@ -220,7 +220,7 @@ test('adapters lower the loss; a run that was killed and ended goes on bit for b
     'Question: Is 4 even?\nAnswer:',
   );
   expect([spoken.stderr, spoken.code]).toEqual(['', 0]);
-}, 60_000);
+}, 300_000);
 
 test('the upper blocks, the lower ones kept, and all weights: the loss falls, and the model is whole', async () => {
   const [model, data, folder] = [smallModel(), numbers(), temporaryFolder()];
@@ -247,7 +247,7 @@ test('the upper blocks, the lower ones kept, and all weights: the loss falls, an
     } else expect(prefix).toBeNull();
     expect(existsSync(join(written, 'model.safetensors')) && existsSync(join(written, 'tokenizer.json'))).toBe(true);
   }
-}, 60_000);
+}, 300_000);
 
 test('a gradient that is no number ends the run: told by name, nothing frozen for it, the last good weights kept', async () => {
   const out = join(temporaryFolder(), 'run');
@@ -269,7 +269,22 @@ test('a gradient that is no number ends the run: told by name, nothing frozen fo
   const values = Object.values(state).flatMap(({ data }) => Array.from(data));
   expect(values.every(Number.isFinite)).toBe(true);
   expect(Math.max(...values.map(Math.abs))).toBeGreaterThan(1e3);
-}, 60_000);
+}, 300_000);
+
+test('where the adapter cannot be written it is said how to go on, and that goes on', async () => {
+  const out = join(temporaryFolder(), 'run');
+  writeFiles(out, { adapter: 'a file where the folder belongs' });
+  const small = ['--device', 'cpu', '--steps', '2', '--batch', '2', '--test-items', '1', '--validation-items', '1'];
+  const ended = await run('finetune', '--model', smallModel(), '--data', numbers(), ...small, '--out', out);
+  expect(ended.code).toBe(1);
+  expect(ended.stderr).toMatch(
+    /What was kept before is whole\. Go on with: .*--resume .*\n\S+adapter cannot be made \(EEXIST/,
+  );
+  rmSync(join(out, 'adapter'));
+  const resumed = await run('finetune', '--resume', out);
+  expect([resumed.stderr, resumed.code]).toEqual(['', 0]);
+  expect(existsSync(join(out, 'adapter', 'adapter_config.json'))).toBe(true);
+}, 300_000);
 
 test.each([
   [['--model', 'x', '--data', 'x', '--full', '--lora', '4'], 'got --lora and --full'],
