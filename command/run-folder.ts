@@ -92,22 +92,12 @@ export class RunFolder {
    */
   claim(): void {
     const path = join(this.path, lockFile);
-    const own = { process: process.pid, machine: hostname() };
-    for (let holder = readLock(path); holder; holder = readLock(path)) {
-      if (holder.machine === own.machine && !isOther(holder.process)) {
-        onDisk(`cannot remove ${path}`, () => rmSync(path, { force: true }));
-        continue;
-      }
+    const holder = takeLock(path);
+    if (holder) {
       throw new RunFolderError(
         `${this.path} is in use by process ${holder.process} on ${holder.machine}: end that first, or name another folder ` +
           `(if it is no run any more, remove ${path})`,
       );
-    }
-    try {
-      createWhole(path, toJson(own));
-    } catch (cause) {
-      if (!hasCode(cause, 'EEXIST')) throw cannot(`cannot write ${path}`, cause);
-      throw new RunFolderError(`${this.path} was taken by another process at this moment`);
     }
     this.sweep();
   }
@@ -212,7 +202,7 @@ export class RunFolder {
     this.#log = null;
     const lock = join(this.path, lockFile);
     const holder = readLock(lock);
-    if (holder?.process === process.pid && holder.machine === hostname()) rmSync(lock, { force: true });
+    if (holder && isOwn(holder)) rmSync(lock, { force: true });
   }
 
   #openLog(): number {
@@ -267,13 +257,55 @@ export function makeFolder(path: string): void {
   });
 }
 
+interface Holder {
+  readonly process: number;
+  readonly machine: string;
+}
+
+/** Makes a lock, in the place of one whose process is gone. Null where this process has it now, else who does. */
+function takeLock(path: string): Holder | null {
+  while (true) {
+    const holder = readLock(path);
+    if (holder === null) {
+      try {
+        createWhole(path, toJson({ process: process.pid, machine: hostname() }));
+        return null;
+      } catch (cause) {
+        if (!hasCode(cause, 'EEXIST')) throw cannot(`cannot write ${path}`, cause);
+      }
+    } else if (isOwn(holder)) return null;
+    else if (!isGone(holder)) return holder;
+    else {
+      // Removed under a lock of its own: what a second process removed a moment later would be the lock of the first.
+      const removing = `${path}.removing`;
+      const remover = takeLock(removing);
+      if (remover) return remover;
+      try {
+        const still = readLock(path);
+        if (still && isGone(still)) onDisk(`cannot remove ${path}`, () => rmSync(path, { force: true }));
+      } finally {
+        rmSync(removing, { force: true });
+      }
+    }
+  }
+}
+
+function isOwn(holder: Holder): boolean {
+  return holder.process === process.pid && holder.machine === hostname();
+}
+
+function isGone(holder: Holder): boolean {
+  return holder.machine === hostname() && !isOther(holder.process);
+}
+
 /** What a lock says; null where there is none. One that a crash left empty holds nobody. */
-function readLock(path: string): { process: number; machine: string } | null {
+function readLock(path: string): Holder | null {
   let content: unknown;
   try {
     content = JSON.parse(readFileSync(path, 'utf8'));
-  } catch (error) {
-    if (!(error instanceof SyntaxError)) return null;
+  } catch (cause) {
+    if (hasCode(cause, 'ENOENT') || hasCode(cause, 'ENOTDIR')) return null;
+    if (!(cause instanceof SyntaxError)) throw cannot(`cannot read ${path}`, cause);
   }
   const [owner, machine] =
     isObject(content) && 'process' in content && 'machine' in content ? [content.process, content.machine] : [];

@@ -3,9 +3,10 @@ import { once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { expect, test, vi } from 'vitest';
 import { newestUnfinishedRun, newRunPath, RunFolder, RunFolderError, writeResults } from '../../command/run-folder.ts';
-import { temporaryFolder } from '../temporary-folder.ts';
+import { temporaryFolder, writeFiles } from '../temporary-folder.ts';
 
 test('everything is on disk as soon as it was said, as a crash would find it', () => {
   const path = join(temporaryFolder(), 'runs/first');
@@ -91,6 +92,47 @@ test('a folder has one run at a time, and a run that was killed does not keep it
   writeFileSync(lock, JSON.stringify({ process: 1, machine: 'elsewhere' }));
   expect(() => folder.claim()).toThrow(`in use by process 1 on elsewhere: end that first`);
 });
+
+test('of processes that claim a folder at the same moment one has it, also where a killed run left its lock', async () => {
+  const folder = temporaryFolder();
+  const rounds = Array.from({ length: 120 }, (_, i) => join(folder, String(i)));
+  const gone = spawn(process.execPath, ['--version'], { stdio: 'ignore' });
+  await once(gone, 'exit');
+  for (const [i, path] of rounds.entries()) {
+    if (i % 4 === 0) continue;
+    const lock = { process: gone.pid, machine: hostname() };
+    writeFiles(path, { 'config.json': '{}', 'lock.json': JSON.stringify(lock) });
+  }
+  // Each tries them one after the other, as the clock says, and lives until all have tried: what one has it has for good.
+  const script = `
+    import { RunFolder, RunFolderError } from './command/run-folder.ts';
+    const [start, ...rounds] = process.argv.slice(1);
+    const won = [];
+    rounds.forEach((path, i) => {
+      while (Date.now() < Number(start) + 8 * i);
+      try {
+        if (i % 4 === 0) RunFolder.create(path, {});
+        else RunFolder.open(path).claim();
+        won.push(path);
+      } catch (error) {
+        if (!(error instanceof RunFolderError)) throw error;
+      }
+    });
+    console.log(JSON.stringify(won));
+    process.stdin.resume();`;
+  const start = String(Date.now() + 3000);
+  const processes = Array.from({ length: 4 }, () =>
+    spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '--eval', script, start, ...rounds], {
+      cwd: fileURLToPath(new URL('../..', import.meta.url)),
+      stdio: ['pipe', 'pipe', 'inherit'],
+    }),
+  );
+  const won = await Promise.all(
+    processes.map(async ({ stdout }): Promise<string[]> => JSON.parse(String((await once(stdout, 'data'))[0]))),
+  );
+  for (const { stdin } of processes) stdin.end();
+  expect(won.flat().sort()).toEqual([...rounds].sort());
+}, 300_000);
 
 test('a run that goes on finds its configuration and cuts what was logged after its checkpoint', () => {
   const path = temporaryFolder();
