@@ -106,6 +106,16 @@ test('killed in the middle and resumed, it is the undisturbed one', async () => 
   expect(found('killed')).toEqual(undisturbed);
 });
 
+test('three workers side by side come to what one does', async () => {
+  const arms = ['full', 'full+grades'];
+  const side = ['--arms', arms.join(), '--workers', '3', '--seeds', '1,2,3', '--out', 'three'];
+  const { code, printed } = await run(...options, ...side);
+  expect(code, printed).toBe(0);
+  const three = found('three').arms;
+  expect(three).toHaveLength(6);
+  expect(three.filter(({ seed }) => seed === 1)).toEqual(undisturbed.arms.filter(({ arm }) => arms.includes(arm)));
+});
+
 test('a folder that goes away in the middle ends the run, and every worker', async () => {
   const child = start(...options, '--workers', '2', '--seeds', '1,2', '--out', 'lost/run');
   let printed = '';
