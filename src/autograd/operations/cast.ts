@@ -29,7 +29,8 @@ const fromIntegers = kernel({
 
 /**
  * x stored in another dtype, rounded where that is narrower; x itself where it is stored so already. Among f32, f16
- * and bf16 the gradient passes as it is, because all have gradients in f32. bf16 is rounded from f32, to the nearest, ties to even. Integers have none: floats are cut off towards 0, what an
+ * and bf16 the gradient passes as it is, because all have gradients in f32. Rounding is to the nearest, ties to even, and as in PyTorch a
+ * number that rounds beyond the largest (65,504 in f16, about 3.39e38 in bf16) becomes infinite. Integers have none: floats are cut off towards 0, what an
  * i32 cannot hold becomes its largest or smallest, and NaN becomes 0.
  *
  * @throws DTypeError where the device lacks the dtype.

@@ -142,6 +142,19 @@ describe('what reads bf16 computes what it computes from f32, bit for bit', () =
       await fc.assert(property, runs(40));
     });
 
+    test('what rounds beyond the largest bf16 becomes infinite, as in PyTorch', async () => {
+      await step(async () => {
+        const largest = 3.3895313892515355e38;
+        const given = [largest, 3.39e38, 3.3961775e38, 3.4e38, -3.39e38, -3.4e38];
+        const kept = [largest, largest, Infinity, Infinity, -largest, -Infinity];
+        expect(await cast(tensor(given, { device }), 'bf16').toArray()).toEqual(kept);
+        expect(await tensor(given, { device, dtype: 'bf16' }).toArray()).toEqual(kept);
+        expect(await full([1], 3.4e38, { device, dtype: 'bf16' }).toArray()).toEqual([Infinity]);
+        const integers = tensor([2 ** 31 - 1, -(2 ** 31), 65_519], { device, dtype: 'i32' });
+        expect(await cast(integers, 'bf16').toArray()).toEqual([2 ** 31, -(2 ** 31), 65_536]);
+      });
+    });
+
     test('rounding is to the nearest, ties to even; NaN and infinities stay', async () => {
       await step(async () => {
         const near = 1 + 2 ** -7;

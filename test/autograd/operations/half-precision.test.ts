@@ -23,6 +23,7 @@ import {
   erf,
   exp,
   flip,
+  full,
   gelu,
   greater,
   layerNorm,
@@ -291,6 +292,18 @@ describeWithHalves('operations over f16', () => {
         expect(cast(narrow, 'f16')).toBe(narrow);
         sum(mul(cast(narrow, 'f32'), tensor([1e-9, 2, 3], { device }))).backward();
         expect(Array.from((await x.gradient?.data()) ?? [])).toEqual([Math.fround(1e-9), 2, 3]);
+      });
+    });
+
+    test('what rounds beyond the largest f16 becomes infinite, as in PyTorch', async () => {
+      await step(async () => {
+        const given = [65_504, 65_519.99, 65_520, 1e30, -65_519.99, -65_520, Number.NaN, 2 ** -24, 2 ** -26];
+        const kept = [65_504, 65_504, Infinity, Infinity, -65_504, -Infinity, Number.NaN, 2 ** -24, 0];
+        expect(await cast(tensor(given, { device }), 'f16').toArray()).toEqual(kept);
+        expect(await tensor(given, { device, dtype: 'f16' }).toArray()).toEqual(kept);
+        expect(await full([1], 70_000, { device, dtype: 'f16' }).toArray()).toEqual([Infinity]);
+        const integers = tensor([65_519, 65_520, -(2 ** 31)], { device, dtype: 'i32' });
+        expect(await cast(integers, 'f16').toArray()).toEqual([65_504, Infinity, -Infinity]);
       });
     });
 
