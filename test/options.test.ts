@@ -1,5 +1,6 @@
 /** What a script without types may pass where options belong, for every function that takes some. */
 import { describe, expect, test } from 'vitest';
+import * as pointwise from '../src/autograd/operations/pointwise/pointwise.ts';
 import * as library from '../src/index.ts';
 import { cpu } from './devices.ts';
 
@@ -8,6 +9,8 @@ const random = new library.Random(1);
 const x = library.normal([2, 2, 2, 2], { random, device: cpu });
 const gain = library.ones([2], { device: cpu });
 const model = new library.Linear(2, 2, { random, device: cpu });
+const registry = new library.ParameterRegistry(model);
+const optimizer = new library.SGD(model.parameters(), { learningRate: 1 });
 
 /** Each with the options last. */
 const calls: Readonly<Record<string, (options: unknown) => unknown>> = {
@@ -37,7 +40,74 @@ const calls: Readonly<Record<string, (options: unknown) => unknown>> = {
   warmupCosine: (options) => Reflect.apply(library.warmupCosine, undefined, [options]),
   warmupLinear: (options) => Reflect.apply(library.warmupLinear, undefined, [options]),
   addLoRA: (options) => Reflect.apply(library.addLoRA, undefined, [model, options]),
+  ...reductions(['mean', 'max', 'min', 'prod', 'norm', 'logSumExp', 'variance', 'standardDeviation']),
+  ...reductions(['argmax', 'argmin', 'sort']),
+  topk: (options) => Reflect.apply(library.topk, undefined, [x, 1, options]),
+  multinomial: (options) => Reflect.apply(library.multinomial, undefined, [gain, 1, options]),
+  pad: (options) => Reflect.apply(library.pad, undefined, [gain, [[0, 0]], options]),
+  meanSquaredError: (options) => Reflect.apply(library.meanSquaredError, undefined, [x, x, options]),
+  binaryCrossEntropy: (options) => Reflect.apply(library.binaryCrossEntropy, undefined, [x, x, options]),
+  linearCrossEntropy: (options) => Reflect.apply(library.linearCrossEntropy, undefined, [x, x, x, options]),
+  backward: (options) => Reflect.apply(library.backward, undefined, [x, null, options]),
+  LoRAAdapter: (options) => Reflect.construct(library.LoRAAdapter, [model.weight, options]),
+  Transformer: (options) => Reflect.construct(library.Transformer, [options, { random, device: cpu }]),
+  GradES: (options) => Reflect.construct(library.GradES, [registry, optimizer, options]),
+  PaperVersion1: (options) => Reflect.construct(library.PaperVersion1, [registry, optimizer, options]),
+  PaperVersion3: (options) => Reflect.construct(library.PaperVersion3, [registry, optimizer, options]),
+  ReleasedCode: (options) => Reflect.construct(library.ReleasedCode, [registry, optimizer, options]),
+  LossPlateau: (options) => Reflect.construct(library.LossPlateau, [registry, optimizer, options]),
+  EarlyStopping: (options) => Reflect.construct(library.EarlyStopping, [options]),
+  FixedStop: (options) => Reflect.construct(library.FixedStop, [options]),
+  FreezeList: (options) => Reflect.construct(library.FreezeList, [registry, options]),
+  fromBelow: (options) => Reflect.apply(library.fromBelow, undefined, [registry, options]),
+  Checkpoints: (options) => Reflect.construct(library.Checkpoints, ['folder', options]),
+  Training: (options) => Reflect.construct(library.Training, [options]),
 };
+
+function reductions(names: readonly (keyof typeof library)[]): Record<string, (options: unknown) => unknown> {
+  return Object.fromEntries(
+    names.map((name) => [name, (options) => Reflect.apply(functionOf(name), undefined, [x, options])]),
+  );
+}
+
+function functionOf(name: keyof typeof library): (...given: unknown[]) => unknown {
+  const found: unknown = Reflect.get(library, name);
+  if (typeof found !== 'function') throw new Error(name);
+  return (...given) => Reflect.apply(found, undefined, given);
+}
+
+/** Each waits, and takes its options last. */
+const waiting: Readonly<Record<string, (options: unknown) => unknown>> = {
+  gradcheck: (options) => Reflect.apply(library.gradcheck, undefined, [() => x, [], options]),
+  openDevice: (options) => Reflect.apply(library.openDevice, undefined, ['cpu', options]),
+  loadPretrained: (options) => Reflect.apply(library.loadPretrained, undefined, ['folder', options]),
+  savePretrained: (options) => Reflect.apply(library.savePretrained, undefined, [{}, 'folder', options]),
+  loadAdapter: (options) => Reflect.apply(library.loadAdapter, undefined, [{}, 'folder', options]),
+  trainingMemory: async (options) => Reflect.apply(library.trainingMemory, undefined, [model, options]),
+  generate: async (options) => Reflect.apply(library.generate, undefined, [{ config: {} }, [1], options]).next(),
+  'Training.run': (options) => Reflect.apply(library.Training.prototype.run, null, [options]),
+};
+
+/** By name, what takes no options; or, in the second list, what takes those of what it is made of. */
+const without = new Set(
+  `Graph KeyValueCache Module Optimizer Parameter ParameterRegistry Random RunningAverage Sequential TextStream TextTokenizer Dropout
+  allAtOnce at broadcastTo cast checkFits checkpoint concatenate cumsum debugReport defaultDevice detach dropout einsum embedding
+  entrySums expand flatten flip forget freezeLeftovers gather gradientOf inRandomOrder inReversedOrder indexSelect isFrozen keep
+  loadTokenizer mergeLoRA noGrad oneHot parameterCount permute readCheckpoint readSafetensors requireGradient reshape saveAdapter
+  scatterAdd scope setDefaultDevice slice snapshotWork split squeeze stack step stepMemory traced transpose tril triu unmergeLoRA unsqueeze
+  workSince writeCheckpoint writeSafetensors
+
+  Attention Block Decoder DecoderBlock FeedForward GroupedAttention SwiGLU FrozenPrefix`.split(/\s+/),
+);
+
+test('whatever is exported and takes options is among these', () => {
+  const isError = (value: unknown) => typeof value === 'function' && value.prototype instanceof Error;
+  const names = Object.entries(library).filter(
+    ([, value]) => typeof value === 'function' && !isError(value) && value !== library.FrostgradError,
+  );
+  const listed = new Set([...Object.keys(calls), ...Object.keys(waiting), ...Object.keys(pointwise), ...without]);
+  expect(names.map(([name]) => name).filter((name) => !listed.has(name))).toEqual([]);
+});
 
 describe('an unknown option, and another value in the place of the options, are told', () => {
   for (const [name, call] of Object.entries(calls)) {
@@ -68,14 +138,48 @@ test.each([
   expect(() => calls[name](given)).toThrow(`did you mean ${meant}`);
 });
 
-test('functions that wait refuse them too', async () => {
-  const waiting: Readonly<Record<string, (options: unknown) => unknown>> = {
-    gradcheck: (options) => Reflect.apply(library.gradcheck, undefined, [() => x, [], options]),
-    openDevice: (options) => Reflect.apply(library.openDevice, undefined, ['cpu', options]),
-  };
-  for (const [name, call] of Object.entries(waiting)) {
-    await expect(call({ colour: 1 })).rejects.toThrow(`${name}: there is no option 'colour'`);
-    await expect(call(4)).rejects.toThrow(`${name}: got 4 where options belong`);
+test.each(Object.entries(waiting))('%s waits, and refuses them too', async (name, call) => {
+  await expect(call({ colour: 1 })).rejects.toThrow(`${name}: there is no option 'colour'`);
+  await expect(call(name === 'openDevice' ? 4 : null)).rejects.toThrow(/: got (4|null) where options belong/);
+});
+
+test('words that are none of those allowed, and names of files that are no names', async () => {
+  const config = { vocabulary: 5, width: 4, heads: 1, hidden: 4, blocks: 1, head: 'language-model' } as const;
+  for (const wrong of [
+    { normalization: 'batch' },
+    { feedForward: 'relu6' },
+    { activations: 'bf16' },
+    { positions: 'sinusoidal' },
+  ]) {
+    const [[name, value]] = Object.entries(wrong);
+    expect(() => calls.Transformer({ ...config, ...wrong })).toThrow(
+      new RegExp(`^Transformer: ${name} (is|are) ${value} \\(allowed: `),
+    );
+  }
+  expect(() => Reflect.apply(library.matmul, undefined, [x, x, null, { activation: 'gelu' }])).toThrow(
+    'activation is gelu',
+  );
+  expect(() => Reflect.apply(model.call, model, [x, { activation: 'gelu' }])).toThrow('activation is gelu');
+  expect(() => Reflect.apply(model.call, model, [x, { activate: 'relu' }])).toThrow("there is no option 'activate'");
+  for (const name of ['', 'a/b', 3]) expect(() => calls.Checkpoints({ name })).toThrow('Checkpoints: name is ');
+  expect(() => calls.FixedStop({ afterSteps: '5' })).toThrow('FixedStop: the limit 5');
+  expect(() => calls.FixedStop({ afterSteps: 5, afterOperations: 5, device: cpu })).toThrow('one of them');
+  expect(() => calls.FixedStop({ afterOperations: 5, device: 'cpu' })).toThrow('FixedStop: device is cpu');
+  expect(() => calls.EarlyStopping({ steps: 5 })).toThrow('EarlyStopping: validate is undefined');
+  expect(() => calls.FreezeList({ list: 'all' })).toThrow('FreezeList: list is all');
+  for (const size of [Number.NaN, 0, 1.5, -1, Number.POSITIVE_INFINITY, '2']) {
+    expect(() => Reflect.construct(library.KeyValueCache, [size, 2])).toThrow(`KeyValueCache: blocks is ${size}`);
+    expect(() => Reflect.construct(library.KeyValueCache, [2, size])).toThrow(`KeyValueCache: capacity is ${size}`);
+  }
+  expect(() => new library.RunningAverage(Number.NaN)).toThrow('RunningAverage: horizon is NaN');
+  const prompts = ['a text', [1.5], [Number.NaN], null];
+  for (const prompt of prompts) {
+    const tokens = Reflect.apply(library.generate, undefined, [
+      { config: { contextLength: 9, blocks: 1 } },
+      prompt,
+      {},
+    ]);
+    await expect(tokens.next()).rejects.toThrow('generate: the prompt is ');
   }
 });
 

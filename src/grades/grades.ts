@@ -10,7 +10,7 @@ import { RunningAverage } from './signals/running-average.ts';
 import type { Signal } from './signals/signal.ts';
 import { splitHalf } from './signals/split-half.ts';
 import {
-  checkOptions,
+  checkSettings,
   given,
   isFlag,
   isShare,
@@ -124,11 +124,11 @@ export class GradES implements Policy {
   #lastFreeze = Number.NEGATIVE_INFINITY;
 
   constructor(registry: ParameterRegistry, optimizer: Optimizer, options: GradESOptions) {
-    const { watch, ...others } = given(options);
+    const { watch, ...others } = given('GradES', options, [...Object.keys(allowed), 'watch']);
     const { signal = splitHalf, horizon = defaults.horizon, steps } = others;
     const interval = Math.max(1, Math.floor((horizon * steps) / samplesOfAverage));
     this.settings = { ...defaults, horizon, interval, threshold: signal.threshold, ...others, signal };
-    checkOptions('GradES', { ...this.settings }, allowed);
+    checkSettings('GradES', { ...this.settings }, allowed);
     this.#registry = registry;
     this.#optimizer = optimizer;
     const watched = watchedEntries('GradES', registry, optimizer, watch, this.settings.freezeLeftovers);

@@ -1,6 +1,7 @@
 /** What the rules that watch matrices share: which matrices, and options that are checked where types are not. */
 import type { Optimizer } from '../nn/optimizer.ts';
 import { ArgumentError, BackwardError } from '../tensor/errors.ts';
+import { checkOptions } from '../tensor/options.ts';
 import { type ParameterRegistry, projectionKinds, type RegistryEntry, type Selector } from './registry.ts';
 
 /**
@@ -67,28 +68,25 @@ export const isPositive: Allowed = {
   holds: (value) => typeof value === 'number' && value > 0 && Number.isFinite(value),
 };
 
-/**
- * Checks options that came from a script whose types nobody checked.
- *
- * @throws ArgumentError for a name that is unknown, or a value that is missing or not allowed.
- */
-export function checkOptions(
+/** @throws ArgumentError for values of options that are missing or not allowed. */
+export function checkSettings(
   rule: string,
   options: Readonly<Record<string, unknown>>,
   allowed: Readonly<Record<string, Allowed>>,
 ): void {
-  const unknown = Object.keys(options).find((name) => !Object.hasOwn(allowed, name));
-  if (unknown !== undefined) {
-    throw new ArgumentError(`${rule}: there is no option ${unknown} (allowed: ${Object.keys(allowed).join(', ')})`);
-  }
   for (const [name, { words, holds }] of Object.entries(allowed)) {
     if (holds(options[name])) continue;
     throw new ArgumentError(`${rule}: ${name} ${String(options[name])} is out of range (allowed: ${words})`);
   }
 }
 
-/** The options that were given: one that is undefined counts as absent. */
-export function given<Options extends object>(options: Options): Options {
+/**
+ * The options that were given: one that is undefined counts as absent.
+ *
+ * @throws ArgumentError for what are no options, and for one that is not in `names`.
+ */
+export function given<Options extends object>(rule: string, options: Options, names: readonly string[]): Options {
+  checkOptions(rule, options, names, null);
   const result = { ...options };
   for (const name in result) if (result[name] === undefined) delete result[name];
   return result;

@@ -226,7 +226,9 @@ export class Decoder extends Module<[Tensor, DecoderCall?]> implements BlockMode
   }
 
   /** What the head is applied to: (batch, time, width), or (batch, 1, width). */
-  #hidden(tokens: Tensor, { lengths = null, cache = null, lastOnly = false }: DecoderCall): Tensor {
+  #hidden(tokens: Tensor, call: DecoderCall): Tensor {
+    checkOptions('Decoder', call, ['lengths', 'cache', 'lastOnly']);
+    const { lengths = null, cache = null, lastOnly = false } = call;
     checkTensors('Decoder', [tokens]);
     if (tokens.rank !== 2 || tokens.shape[1] === 0) {
       throw new ShapeError(

@@ -68,8 +68,13 @@ export class KeyValueCache {
   /**
    * @param blocks of the decoder.
    * @param capacity how many positions it can hold.
+   * @throws ArgumentError unless both are whole numbers of at least 1.
    */
   constructor(blocks: number, capacity: number) {
+    for (const [name, value] of Object.entries({ blocks, capacity })) {
+      if (Number.isSafeInteger(value) && value > 0) continue;
+      throw new ArgumentError(`KeyValueCache: ${name} is ${value} (allowed: whole numbers of at least 1)`);
+    }
     this.capacity = capacity;
     this.blocks = Array.from({ length: blocks }, () => new BlockCache(capacity));
   }

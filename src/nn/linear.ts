@@ -45,7 +45,9 @@ export class Linear extends Module<[Tensor, MatmulOptions?]> {
     return this.weight.original !== null;
   }
 
-  forward(x: Tensor, { residual = null, activation = null }: MatmulOptions = {}): Tensor {
+  forward(x: Tensor, options: MatmulOptions = {}): Tensor {
+    checkOptions('Linear', options, ['residual', 'activation']);
+    const { residual = null, activation = null } = options;
     if (!this.adapter || this.isMerged) return matmul(x, this.weight, this.bias, { residual, activation });
     const adapted = add(matmul(x, this.weight, this.bias, { residual }), this.adapter.call(x));
     return activation === 'relu' ? relu(adapted) : adapted;

@@ -47,6 +47,7 @@ export class LoRAAdapter extends Module {
    */
   constructor(weight: Parameter, options: LoRAOptions, a: Parameter | null = null) {
     super();
+    checkOptions('LoRAAdapter', options, ['rank', 'alpha', 'rankStabilized', 'dropout', 'random']);
     const { rank, alpha = rank, rankStabilized = false, dropout = 0, random } = options;
     const [inputs, outputs] = weight.shape;
     const largest = Math.min(inputs, outputs);
@@ -111,7 +112,7 @@ const projections: readonly ParameterKind[] = ['query', 'key', 'value', 'output'
  */
 export function addLoRA(model: Module<never, unknown>, options: AddLoRAOptions): void {
   checkOptions('addLoRA', options, ['rank', 'alpha', 'rankStabilized', 'dropout', 'random', 'target', 'alsoTrain']);
-  const { target = projections, alsoTrain } = options;
+  const { target = projections, alsoTrain, ...ofAdapter } = options;
   const linears = linearsOf(model);
   const targets = linears.filter(([path, linear]) => matches(target, `${path}.weight`, linear.weight));
   if (targets.length === 0) {
@@ -127,7 +128,7 @@ export function addLoRA(model: Module<never, unknown>, options: AddLoRAOptions):
       `addLoRA: alsoTrain matches none of the parameters; there are ${[...base.keys()].join(', ')}`,
     );
   }
-  const adapters = targets.map(([, { weight }]) => new LoRAAdapter(weight, options));
+  const adapters = targets.map(([, { weight }]) => new LoRAAdapter(weight, ofAdapter));
   targets.forEach(([path, linear], i) => {
     attachAdapter(linear, adapters[i], path);
   });

@@ -10,6 +10,7 @@ import { checkTensors } from '../autograd/record.ts';
 import { checkDType, defaultDevice, tensor } from '../tensor/create.ts';
 import { computeDType } from '../tensor/dtype.ts';
 import { ArgumentError, ShapeError } from '../tensor/errors.ts';
+import { checkOptions } from '../tensor/options.ts';
 import { formatShape } from '../tensor/shape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import type { BlockModel, Prefix } from './block-model.ts';
@@ -44,6 +45,28 @@ export interface TransformerConfig {
    */
   activations?: 'f16';
 }
+
+const configNames = [
+  'vocabulary',
+  'width',
+  'heads',
+  'hidden',
+  'blocks',
+  'head',
+  'causal',
+  'normalization',
+  'positions',
+  'feedForward',
+  'embeddingDeviation',
+  'activations',
+] as const satisfies readonly (keyof TransformerConfig)[];
+
+/** What an option may be that is one of a few words. */
+const choices: Readonly<Record<string, readonly string[]>> = {
+  normalization: ['rms', 'layer'],
+  feedForward: ['swiglu', 'relu', 'gelu'],
+  activations: ['f16'],
+};
 
 type FeedForwardSizes = Pick<TransformerConfig, 'width' | 'hidden'>;
 type Lengths = Tensor | null;
@@ -170,8 +193,17 @@ export class Transformer extends Module<[Tensor, Lengths?]> implements BlockMode
 
   constructor(config: TransformerConfig, options: BuildOptions) {
     super();
+    checkOptions('Transformer', config, configNames, null);
     const { vocabulary, width, heads, hidden, blocks, embeddingDeviation: deviation = 1 } = config;
+    for (const [name, allowed] of Object.entries(choices)) {
+      const value: unknown = Reflect.get(config, name);
+      if (value === undefined || allowed.includes(String(value))) continue;
+      throw new ArgumentError(`Transformer: ${name} is ${String(value)} (allowed: ${allowed.join(', ')})`);
+    }
     const { positions = 'rotary', head } = config;
+    if (positions !== 'rotary' && typeof positions !== 'object') {
+      throw new ArgumentError(`Transformer: positions are ${positions} (allowed: 'rotary', or { learned })`);
+    }
     const learned = positions === 'rotary' ? {} : positions;
     if (head !== 'language-model' && typeof head !== 'object') {
       throw new ArgumentError(`Transformer: head is ${head} (allowed: 'language-model', or { classes })`);

@@ -2,8 +2,10 @@
 import { Linear } from '../nn/linear.ts';
 import { attachAdapter, LoRAAdapter, type LoRAOptions } from '../nn/lora.ts';
 import { layOut } from '../nn/safetensors.ts';
+import { checkRandom } from '../tensor/create.ts';
 import { type NumericArray, typedArray } from '../tensor/dtype.ts';
 import { ArgumentError, FileFormatError, UnsupportedModelError } from '../tensor/errors.ts';
+import { checkOptions } from '../tensor/options.ts';
 import { platform } from '../tensor/platform/platform.ts';
 import { Random } from '../tensor/random.ts';
 import { scope } from '../tensor/scope.ts';
@@ -47,7 +49,9 @@ export async function loadAdapter(
   folder: string,
   options: LoadAdapterOptions = {},
 ): Promise<void> {
+  checkOptions('loadAdapter', options, ['random']);
   const { random = new Random(0) } = options;
+  checkRandom('loadAdapter', random);
   const path = platform.files.join(folder, 'adapter_config.json');
   const config = await readJsonFile(path);
   if (!config) throw new FileFormatError(`${path}: there is no such file`);

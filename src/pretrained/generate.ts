@@ -5,6 +5,7 @@ import { KeyValueCache } from '../nn/key-value-cache.ts';
 import { tensor } from '../tensor/create.ts';
 import type { NumericArray } from '../tensor/dtype.ts';
 import { ArgumentError } from '../tensor/errors.ts';
+import { checkOptions } from '../tensor/options.ts';
 import { Random } from '../tensor/random.ts';
 import { step } from '../tensor/scope.ts';
 import { checkSampling, pickToken, type SamplingOptions } from './sampling.ts';
@@ -20,6 +21,16 @@ export interface GenerateOptions extends SamplingOptions {
   useCache?: boolean;
 }
 
+const optionNames = [
+  'maxTokens',
+  'temperature',
+  'topK',
+  'topP',
+  'stopTokens',
+  'seed',
+  'useCache',
+] as const satisfies readonly (keyof GenerateOptions)[];
+
 /**
  * Tokens that go on from `prompt`, as they come. Each takes a step of its own, so none may be open meanwhile; the model is in
  * evaluation while it computes.
@@ -31,11 +42,17 @@ export async function* generate(
   prompt: readonly number[],
   options: GenerateOptions = {},
 ): AsyncGenerator<number, void> {
+  checkOptions('generate', options, optionNames, 'maxTokens');
   const { maxTokens = 256, stopTokens = [], seed = 0, useCache = true } = options;
   const { contextLength, blocks } = model.config;
   checkSampling(options);
   if (!(Number.isInteger(maxTokens) && maxTokens > 0)) {
     throw new ArgumentError(`generate: maxTokens is ${maxTokens} (allowed: whole numbers of at least 1)`);
+  }
+  if (!Array.isArray(prompt) || !prompt.every(Number.isInteger)) {
+    throw new ArgumentError(
+      `generate: the prompt is ${typeof prompt === 'string' ? 'a text' : String(prompt)} (allowed: a list of tokens, such as tokenizer.encode gives)`,
+    );
   }
   if (prompt.length === 0 || prompt.length >= contextLength) {
     throw new ArgumentError(`generate: the prompt has ${prompt.length} tokens (allowed: 1 … ${contextLength - 1})`);

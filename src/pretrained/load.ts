@@ -1,8 +1,10 @@
 /** A Hugging Face folder becomes a model. */
 import { Decoder, type DecoderConfig, parameterCount } from '../nn/decoder.ts';
+import { checkDevice } from '../tensor/create.ts';
 import type { Device } from '../tensor/device.ts';
 import type { DType } from '../tensor/dtype.ts';
 import { FileFormatError, UnsupportedModelError } from '../tensor/errors.ts';
+import { checkOptions } from '../tensor/options.ts';
 import { platform } from '../tensor/platform/platform.ts';
 import { scope } from '../tensor/scope.ts';
 import { formatShape, sameShape, sizeOf } from '../tensor/shape.ts';
@@ -53,6 +55,8 @@ const computed = /(\.attn\.(bias|masked_bias)|\.rotary_emb\.inv_freq)$/;
  * for a family or an option that is not supported.
  */
 export async function loadPretrained(folder: string, options: LoadOptions = {}): Promise<Pretrained> {
+  checkOptions('loadPretrained', options, ['device', 'dtype'], null);
+  if (options.device !== undefined) checkDevice('loadPretrained', options.device);
   const { join } = platform.files;
   const path = join(folder, 'config.json');
   const config = await readJsonFile(path);

@@ -2,6 +2,7 @@
 import { layOut } from '../nn/safetensors.ts';
 import { roundToBFloat16 } from '../tensor/bfloat16.ts';
 import { ArgumentError } from '../tensor/errors.ts';
+import { checkOptions } from '../tensor/options.ts';
 import { platform } from '../tensor/platform/platform.ts';
 import { fingerprintOfAdapter, mergedAdapters } from './adapter.ts';
 import { writeJsonFile } from './folder.ts';
@@ -34,6 +35,7 @@ const copied = [
  * @throws ArgumentError where a layer has an adapter that is not merged.
  */
 export async function savePretrained(pretrained: Pretrained, folder: string, options: SaveOptions = {}): Promise<void> {
+  checkOptions('savePretrained', options, ['dtype']);
   const { files } = platform;
   const { model, family, config, folder: source } = pretrained;
   const { dtype = 'f32' } = options;

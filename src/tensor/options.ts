@@ -19,6 +19,10 @@ const otherNames: Readonly<Record<string, readonly string[]>> = {
   dropout: ['loraDropout'],
   target: ['targetModules'],
   peak: ['lr', 'learningRate'],
+  maxTokens: ['maxNewTokens', 'maxLength'],
+  lengths: ['attentionMask', 'length'],
+  patience: ['nIterNoChange'],
+  dtype: ['torchDtype'],
 };
 
 /**

@@ -3,6 +3,7 @@ import { readSafetensors, writeSafetensors } from '../nn/safetensors.ts';
 import type { Saved } from '../nn/saved.ts';
 import type { StateDict } from '../nn/state-dict.ts';
 import { ArgumentError, FileFormatError } from '../tensor/errors.ts';
+import { checkOptions } from '../tensor/options.ts';
 import { platform } from '../tensor/platform/platform.ts';
 
 /** In the file's metadata, beside the arrays: what it is, and everything that is no array, as JSON. */
@@ -45,10 +46,20 @@ export class Checkpoints {
 
   /**
    * @param folder must exist when the first one is written.
-   * @param keep how many are left; the older ones are removed once a new one is whole.
+   * @param options `keep`: how many are left; the older ones are removed once a new one is whole. `name`: the beginning of theirs.
    * @throws ArgumentError
    */
-  constructor(folder: string, { name = 'checkpoint', keep = 2 }: { name?: string; keep?: number } = {}) {
+  constructor(folder: string, options: { name?: string; keep?: number } = {}) {
+    checkOptions('Checkpoints', options, ['name', 'keep'], 'keep');
+    const { name = 'checkpoint', keep = 2 } = options;
+    if (typeof folder !== 'string') {
+      throw new ArgumentError(`Checkpoints: folder is ${String(folder)} (allowed: the path of a folder)`);
+    }
+    if (typeof name !== 'string' || !/^[^/\\]+$/.test(name)) {
+      throw new ArgumentError(
+        `Checkpoints: name is ${JSON.stringify(name)} (allowed: a name of a file, without a folder)`,
+      );
+    }
     if (!Number.isInteger(keep) || keep < 1) {
       throw new ArgumentError(`Checkpoints: keep ${keep} is out of range (allowed: whole numbers of at least 1)`);
     }
@@ -89,8 +100,10 @@ export class Checkpoints {
 
   /** Of the files there are, the oldest first. */
   async #names(): Promise<string[]> {
-    const pattern = new RegExp(`^${this.#name}-\\d{${stepDigits},}\\.safetensors$`);
-    return (await platform.files.list(this.#folder)).filter((name) => pattern.test(name)).sort();
+    const start = `${this.#name}-`;
+    const isStep = new RegExp(`^\\d{${stepDigits},}\\.safetensors$`);
+    const all = await platform.files.list(this.#folder);
+    return all.filter((name) => name.startsWith(start) && isStep.test(name.slice(start.length))).sort();
   }
 
   #path(name: string): string {

@@ -160,13 +160,9 @@ export class Training {
    *
    * @param onStep called after every step.
    */
-  async run({
-    signal,
-    onStep,
-  }: {
-    signal?: AbortSignal;
-    onStep?(training: Training): void | Promise<void>;
-  } = {}): Promise<void> {
+  async run(options: { signal?: AbortSignal; onStep?(training: Training): void | Promise<void> } = {}): Promise<void> {
+    checkOptions('Training.run', options, ['signal', 'onStep'], 'onStep');
+    const { signal, onStep } = options;
     while (!this.finished && !signal?.aborted) {
       await this.advance();
       await onStep?.(this);

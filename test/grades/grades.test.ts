@@ -399,7 +399,7 @@ describe('options', () => {
     const options = { steps: 100 };
     Object.assign(options, { scale: 'log' });
     expect(() => make(options)).toThrow(ArgumentError);
-    expect(() => make(options)).toThrow(/no option scale .*signal.*threshold/);
+    expect(() => make(options)).toThrow(/no option 'scale' .*signal.*threshold/);
   });
 
   test.each<[object, RegExp]>([

@@ -93,3 +93,19 @@ test('the last ones are kept, and one that is damaged is passed over', async () 
   await expect(checkpoints.newest()).rejects.toThrow(FileFormatError);
   expect(() => new Checkpoints(folder, { keep: 0 })).toThrow('keep 0 is out of range');
 });
+
+test.each(['arm (2)', 'v1.5+', '[best]', 'a|b', '$1', 'checkpoint-x'])(
+  'a name is taken letter by letter: %s',
+  async (name) => {
+    const folder = temporaryFolder();
+    const [own, other] = [
+      new Checkpoints(folder, { name, keep: 2 }),
+      new Checkpoints(folder, { name: 'other', keep: 1 }),
+    ];
+    await other.write(9, { at: 9 });
+    for (const at of [1, 2, 3]) await own.write(at, { at });
+    expect(await own.newest()).toEqual({ at: 3 });
+    expect(await other.newest()).toEqual({ at: 9 });
+    expect(readdirSync(folder).length).toBe(3);
+  },
+);

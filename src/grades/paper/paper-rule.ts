@@ -8,7 +8,7 @@ import { freezeLeftovers, isFrozen, type ParameterRegistry, type RegistryEntry, 
 import { entrySums } from '../signals/entry-sums.ts';
 import type { Signal } from '../signals/signal.ts';
 import {
-  checkOptions,
+  checkSettings,
   given,
   isFlag,
   isPositive,
@@ -55,13 +55,15 @@ export abstract class PaperRule implements Policy {
   constructor(
     registry: ParameterRegistry,
     optimizer: Optimizer,
-    { watch, ...options }: PaperRuleOptions,
+    options: PaperRuleOptions,
     defaults: Pick<Settings, 'grace'> & Partial<Settings>,
   ) {
     const rule = new.target.name;
-    this.settings = { freezeLeftovers: false, interval: 1, maxFrozenShare: 1, ...defaults, ...given(options) };
     const ofPaper = { steps: isWholeNumber, threshold: isPositive, grace: isShare, freezeLeftovers: isFlag };
-    checkOptions(rule, { ...this.settings }, { ...ofPaper, interval: isWholeNumber, maxFrozenShare: isShare });
+    const allowed = { ...ofPaper, interval: isWholeNumber, maxFrozenShare: isShare };
+    const { watch, ...others } = given(rule, options, [...Object.keys(allowed), 'watch']);
+    this.settings = { freezeLeftovers: false, interval: 1, maxFrozenShare: 1, ...defaults, ...others };
+    checkSettings(rule, { ...this.settings }, allowed);
     this.#registry = registry;
     this.#optimizer = optimizer;
     this.watched = watchedEntries(rule, registry, optimizer, watch, this.settings.freezeLeftovers);

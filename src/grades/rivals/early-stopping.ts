@@ -3,6 +3,7 @@ import type { Module } from '../../nn/module.ts';
 import { type Saved, savedList, savedNumber, savedNumberOrNull, savedObject } from '../../nn/saved.ts';
 import { type StateDict, stateDictFrom } from '../../nn/state-dict.ts';
 import { ArgumentError } from '../../tensor/errors.ts';
+import { checkOptions } from '../../tensor/options.ts';
 import type { Policy } from '../policy.ts';
 
 export interface StoppingRule {
@@ -56,6 +57,12 @@ export class EarlyStopping implements Policy {
   #bestWeights: StateDict | null = null;
 
   constructor(options: EarlyStoppingOptions) {
+    checkOptions('EarlyStopping', options, ['steps', 'every', 'delta', 'patience', 'validate', 'restoreBest'], null);
+    if (typeof options.validate !== 'function') {
+      throw new ArgumentError(
+        `EarlyStopping: validate is ${String(options.validate)} (allowed: a function that gives the loss)`,
+      );
+    }
     const { steps, every = 0.05, delta = 0.0005, patience = 3 } = options;
     if (!Number.isInteger(steps) || steps < 1) {
       throw new ArgumentError(`EarlyStopping: steps ${steps} must be a whole number of at least 1`);

@@ -1,8 +1,10 @@
 /** A stop that was fixed beforehand: the plainest rival. */
 
 import { type Saved, savedList, savedNumber } from '../../nn/saved.ts';
+import { checkDevice } from '../../tensor/create.ts';
 import type { Device } from '../../tensor/device.ts';
 import { ArgumentError } from '../../tensor/errors.ts';
+import { checkOptions } from '../../tensor/options.ts';
 import type { Policy } from '../policy.ts';
 
 /** Where a plain stop ends training: after so many steps, or once a device has done so many more operations. */
@@ -19,8 +21,15 @@ export class FixedStop implements Policy {
   #finished = false;
 
   constructor(options: FixedStopOptions) {
-    const limit = 'afterSteps' in options ? options.afterSteps : options.afterOperations;
-    if (!(limit > 0)) throw new ArgumentError(`FixedStop: the limit ${limit} must be above 0`);
+    checkOptions('FixedStop', options, ['afterSteps', 'afterOperations', 'device'], 'afterSteps');
+    if ('afterSteps' in options && 'afterOperations' in options) {
+      throw new ArgumentError('FixedStop: got afterSteps and afterOperations (allowed: one of them)');
+    }
+    const limit: unknown = 'afterSteps' in options ? options.afterSteps : options.afterOperations;
+    if (!(typeof limit === 'number' && limit > 0)) {
+      throw new ArgumentError(`FixedStop: the limit ${String(limit)} must be above 0`);
+    }
+    if ('afterOperations' in options) checkDevice('FixedStop', options.device);
     this.#options = options;
     if ('device' in options) this.#operationsBefore = options.device.work.flops;
   }

@@ -1,6 +1,8 @@
 /** Freezing by a list made beforehand, and the lists of the controls. */
 import { type Saved, savedNumber } from '../../nn/saved.ts';
+import { checkFinite } from '../../tensor/create.ts';
 import { ArgumentError } from '../../tensor/errors.ts';
+import { checkOptions } from '../../tensor/options.ts';
 import type { Random } from '../../tensor/random.ts';
 import type { Policy } from '../policy.ts';
 import { freezeLeftovers, isFrozen, type ParameterRegistry, projectionKinds, type Selector } from '../registry.ts';
@@ -26,6 +28,10 @@ export class FreezeList implements Policy {
   #step = 0;
 
   constructor(registry: ParameterRegistry, options: FreezeListOptions) {
+    checkOptions('FreezeList', options, ['list', 'freezeLeftovers', 'stopWhenDone']);
+    if (!Array.isArray(options.list)) {
+      throw new ArgumentError(`FreezeList: list is ${String(options.list)} (allowed: a list of { name, step })`);
+    }
     for (const { name, step } of options.list) {
       registry.get(name);
       if (Number.isInteger(step) && step >= 0) continue;
@@ -83,8 +89,11 @@ export function inReversedOrder(list: readonly FreezeListItem[]): FreezeListItem
 /** Block after block from the lowest up (FreezeOut, arXiv 1706.04983), evenly from step `from` to step `to`. */
 export function fromBelow(
   registry: ParameterRegistry,
-  { from, to, watch = projectionKinds }: { from: number; to: number; watch?: Selector },
+  options: { from: number; to: number; watch?: Selector },
 ): FreezeListItem[] {
+  checkOptions('fromBelow', options, ['from', 'to', 'watch']);
+  const { from, to, watch = projectionKinds } = options;
+  checkFinite('fromBelow', { from, to });
   const entries = registry.select(watch).filter((entry) => !isFrozen(entry));
   const blocks = [...new Set(entries.map(({ block }) => block ?? Number.POSITIVE_INFINITY))].sort((a, b) => a - b);
   const stepOf = (index: number) =>

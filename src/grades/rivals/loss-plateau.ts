@@ -2,6 +2,7 @@
 import type { Optimizer } from '../../nn/optimizer.ts';
 import { type Saved, savedNumber, savedObject } from '../../nn/saved.ts';
 import type { StepReport } from '../../nn/step-report.ts';
+import { checkRandom } from '../../tensor/create.ts';
 import type { Random } from '../../tensor/random.ts';
 import type { Policy } from '../policy.ts';
 import {
@@ -13,7 +14,7 @@ import {
   type Selector,
 } from '../registry.ts';
 import { RunningAverage } from '../signals/running-average.ts';
-import { checkOptions, given, isFlag, isShare, isWholeNumber, withoutGradient } from '../watching.ts';
+import { checkSettings, given, isFlag, isShare, isWholeNumber, withoutGradient } from '../watching.ts';
 import { shuffled } from './freeze-list.ts';
 
 /** Shares are parts of the schedule. */
@@ -56,11 +57,14 @@ export class LossPlateau implements Policy {
   /** Whether a gradient was ever other than 0. A loss without one stands still for another reason. */
   #hasGradient = false;
 
-  constructor(registry: ParameterRegistry, optimizer: Optimizer, { random, watch, ...options }: LossPlateauOptions) {
+  constructor(registry: ParameterRegistry, optimizer: Optimizer, options: LossPlateauOptions) {
     const defaults = { grace: 0.15, horizon: 0.08, patience: 0.02, margin: 0, freezeLeftovers: false };
-    const settings = { ...defaults, ...given(options) };
     const shares = { grace: isShare, horizon: isShare, patience: isShare, margin: isShare };
-    checkOptions('LossPlateau', settings, { ...shares, steps: isWholeNumber, freezeLeftovers: isFlag });
+    const allowed = { ...shares, steps: isWholeNumber, freezeLeftovers: isFlag };
+    const { random, watch, ...others } = given('LossPlateau', options, [...Object.keys(allowed), 'random', 'watch']);
+    checkRandom('LossPlateau', random);
+    const settings = { ...defaults, ...others };
+    checkSettings('LossPlateau', settings, allowed);
     this.#registry = registry;
     this.#optimizer = optimizer;
     this.#settings = settings;

@@ -1,5 +1,6 @@
 /** An average over the recent past, for signals that are noisy. */
 import { type Saved, savedList, savedNumber, savedNumberOrNull } from '../../nn/saved.ts';
+import { ArgumentError } from '../../tensor/errors.ts';
 
 /** An exponential average with weights that fall by 1/e a horizon, whatever the distance between samples. */
 export class RunningAverage {
@@ -9,8 +10,10 @@ export class RunningAverage {
   #sum = 0;
   #weight = 0;
 
-  /** @param horizon in steps; 0 averages nothing. */
+  /** @param horizon in steps; 0 averages nothing. @throws ArgumentError for another than a number of at least 0. */
   constructor(horizon: number) {
+    if (!(horizon >= 0))
+      throw new ArgumentError(`RunningAverage: horizon is ${horizon} (allowed: numbers of at least 0)`);
     this.#horizon = horizon;
   }
 

@@ -114,7 +114,7 @@ describe.each<[string, RuleClass<WatchingRule, PaperRuleOptions>]>([
   test('an option that there is not, and a matrix that the optimizer does not train, are refused', () => {
     const unknown = {};
     Object.assign(unknown, { scale: 'sum' });
-    expect(() => make(unknown)).toThrow(new RegExp(`${name}: there is no option scale .*threshold`));
+    expect(() => make(unknown)).toThrow(new RegExp(`${name}: there is no option 'scale' .*threshold`));
     expect(() => make({}, (trained) => trained !== key)).toThrow(new RegExp(`${name}.*does not train ${key}`));
   });
 

@@ -3,7 +3,7 @@
 import { copyInto } from '../../../tensor/copy.ts';
 import { dispatch } from '../../../tensor/dispatch.ts';
 import { computeDType, type DType } from '../../../tensor/dtype.ts';
-import { BackwardError, ShapeError } from '../../../tensor/errors.ts';
+import { ArgumentError, BackwardError, ShapeError } from '../../../tensor/errors.ts';
 import { checkOptions } from '../../../tensor/options.ts';
 import { broadcastShapes, collapseAxes, formatShape, type Shape, sameShape, sizeOf } from '../../../tensor/shape.ts';
 import { allocate, copy, dense, type Tensor } from '../../../tensor/tensor.ts';
@@ -35,6 +35,11 @@ export interface MatmulOptions {
 export function matmul(a: Tensor, b: Tensor, bias: Tensor | null = null, options: MatmulOptions = {}): Tensor {
   checkOptions('matmul', options, ['residual', 'activation']);
   const { residual = null, activation = null } = options;
+  if (activation !== null && activation !== 'relu') {
+    throw new ArgumentError(
+      `matmul: activation is ${String(activation)} (allowed: 'relu' or null; others are functions of the result)`,
+    );
+  }
   const others = [bias, residual].filter((each) => each !== null);
   beginWithStored('matmul', a, b, ...others);
   refuseStored('matmul', a, ...others);
