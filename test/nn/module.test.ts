@@ -27,7 +27,7 @@ import {
   writeSafetensors,
 } from '../../src/index.ts';
 import { platform } from '../../src/tensor/platform/platform.ts';
-import { cpu, onEachDevice } from '../devices.ts';
+import { cpu, onEachDevice, ownDevices } from '../devices.ts';
 import { temporaryFolder } from '../temporary-folder.ts';
 import { releaseMade, tinyBatch, tinyModel } from './tiny.ts';
 
@@ -77,6 +77,38 @@ function rootMeanSquare(values: ArrayLike<number>): number {
   return Math.sqrt(Array.from(values).reduce((total, value) => total + value * value, 0) / values.length);
 }
 
+// Of their own: what other tests leave to the garbage collector would change the numbers.
+onEachDevice(
+  (device) => {
+    test('a call keeps its output and nothing else where no graph is recorded', async () => {
+      const model = tinyModel(device);
+      await step(() => {
+        const { tokens } = tinyBatch(device, 1);
+        // The table of rotary angles is made once for a device.
+        noGrad(() => model.call(tokens)).release();
+        const before = device.memory();
+        const logits = noGrad(() => model.call(tokens));
+        const after = device.memory();
+        expect(after.liveBytes - before.liveBytes).toBe(logits.byteLength);
+        expect(after.liveBuffers - before.liveBuffers).toBe(1);
+      });
+    });
+
+    test('a call under gradients keeps what the graph saved, and the step gives it back', async () => {
+      const model = tinyModel(device);
+      await step(() => noGrad(() => model.call(tinyBatch(device, 1).tokens)));
+      const before = device.memory();
+      await step(() => {
+        const logits = model.call(tinyBatch(device, 1).tokens);
+        expect(device.memory().liveBytes - before.liveBytes).toBeGreaterThan(2 * logits.byteLength);
+      });
+      expect(device.memory().liveBytes).toBe(before.liveBytes);
+      expect(device.memory().liveBuffers).toBe(before.liveBuffers);
+    });
+  },
+  await ownDevices(),
+);
+
 onEachDevice((device) => {
   test('parameters are named by the path to them, and a shared one is listed once', () => {
     const model = new Nested(device);
@@ -105,32 +137,6 @@ onEachDevice((device) => {
     expect(model.train()).toBe(model);
     expect(parts.every(({ training }) => training)).toBe(true);
     for (const parameter of model.parameters()) parameter.release();
-  });
-
-  test('a call keeps its output and nothing else where no graph is recorded', async () => {
-    const model = tinyModel(device);
-    await step(() => {
-      const { tokens } = tinyBatch(device, 1);
-      // The table of rotary angles is made once for a device.
-      noGrad(() => model.call(tokens)).release();
-      const before = device.memory();
-      const logits = noGrad(() => model.call(tokens));
-      const after = device.memory();
-      expect(after.liveBytes - before.liveBytes).toBe(logits.byteLength);
-      expect(after.liveBuffers - before.liveBuffers).toBe(1);
-    });
-  });
-
-  test('a call under gradients keeps what the graph saved, and the step gives it back', async () => {
-    const model = tinyModel(device);
-    await step(() => noGrad(() => model.call(tinyBatch(device, 1).tokens)));
-    const before = device.memory();
-    await step(() => {
-      const logits = model.call(tinyBatch(device, 1).tokens);
-      expect(device.memory().liveBytes - before.liveBytes).toBeGreaterThan(2 * logits.byteLength);
-    });
-    expect(device.memory().liveBytes).toBe(before.liveBytes);
-    expect(device.memory().liveBuffers).toBe(before.liveBuffers);
   });
 
   describe('the state dict', () => {
