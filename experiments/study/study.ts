@@ -77,7 +77,9 @@ const declared = {
     },
     merge: listOf(text({ placeholder: 'DIR' }), { help: 'put what these folders hold together; nothing is trained' }),
     partial: flag({ help: 'with --merge, leave out what is not done' }),
-    resume: flag({ help: 'go on after Ctrl-C with the run in --out, or with the newest unfinished one below runs/' }),
+    resume: flag({
+      help: 'go on after Ctrl-C or a kill with the run in --out, or with the newest unfinished one below runs/; the arm that was under way is made again',
+    }),
     device: device(),
     out: text({ placeholder: 'DIR', help: 'folder of the run   (default: runs/study-<time>)' }),
     json: outputFile({ help: 'also write the results to this file' }),
