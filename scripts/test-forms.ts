@@ -2,9 +2,11 @@
 
 import { spawnSync } from 'node:child_process';
 import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
 import { platform } from '../src/tensor/platform/platform.ts';
 
-const vitest = createRequire(import.meta.url).resolve('vitest/vitest.mjs');
+// Not exported, so it is found beside what is.
+const vitest = join(dirname(createRequire(import.meta.url).resolve('vitest/package.json')), 'vitest.mjs');
 for (const form of platform.preferredForms.toReversed()) {
   console.log(`\ntest:forms: ${form}`);
   const env = { ...process.env, FROSTGRAD_CPU: form };
