@@ -1,37 +1,18 @@
-// Cross-entropy of rows, and its gradient; see src/autograd/operations/cross-entropy.ts. Exponentials and sums are of f64, so that a
-// loss does not depend on how a row is divided. A part is one row.
+// Cross-entropy of rows, and its gradient; see src/autograd/operations/cross-entropy.ts. Exponentials are of f32, sums of f64. A part is
+// one row.
 
-import { exponential64 } from './exponential-f64';
-import { highOf, largest, lowOf, narrow, total } from './vectors';
+import { exponentialOfSmall } from './exponential';
+import { exponentialOfDifference, maximumOf, sumOfExponentials } from './log-sum-exp';
+import { highOf, lowOf, total } from './vectors';
 
 export function crossEntropy(
   targets: usize, divisor: usize, logits: usize, losses: usize, logSumExp: usize, classes: i32, ignoreIndex: i32,
   labelSmoothing: f32, scratch: usize, firstPart: i32, endPart: i32,
 ): void {
-  const whole = classes & ~3;
   for (let row = firstPart; row < endPart; row++) {
     const start = logits + ((<usize>row * classes) << 2);
-    let found = f32x4.splat(-Infinity);
-    for (let i = 0; i < whole; i += 4) found = f32x4.pmax(found, v128.load(start + ((<usize>i) << 2)));
-    let most = largest(found);
-    for (let i = whole; i < classes; i++) {
-      const logit = load<f32>(start + ((<usize>i) << 2));
-      if (logit > most) most = logit;
-    }
-    const maximum = f64x2.splat(<f64>most);
-    let a = f64x2.splat(0);
-    let b = f64x2.splat(0);
-    for (let i = 0; i < whole; i += 4) {
-      const x = v128.load(start + ((<usize>i) << 2));
-      a = f64x2.add(a, exponential64(f64x2.sub(lowOf(x), maximum)));
-      b = f64x2.add(b, exponential64(f64x2.sub(highOf(x), maximum)));
-    }
-    let sum = total(f64x2.add(a, b));
-    for (let i = whole; i < classes; i++) {
-      const x = f64x2.splat(<f64>load<f32>(start + ((<usize>i) << 2)));
-      sum += f64x2.extract_lane(exponential64(f64x2.sub(x, maximum)), 0);
-    }
-    const logarithm = Math.log(sum);
+    const most = maximumOf(start, classes);
+    const logarithm = Math.log(sumOfExponentials(start, 0, classes, most, scratch));
     const at = (<usize>row) << 2;
     store<f32>(logSumExp + at, <f32>(<f64>most + logarithm));
     const target = load<i32>(targets + at);
@@ -42,7 +23,7 @@ export function crossEntropy(
         loss = <f64>most - <f64>load<f32>(start + ((<usize>target) << 2)) + logarithm;
       }
       if (labelSmoothing > 0) {
-        const spread = sumBelow(start, classes, maximum) / <f64>classes + logarithm;
+        const spread = sumBelow(start, classes, f64x2.splat(<f64>most)) / <f64>classes + logarithm;
         loss = (1 - <f64>labelSmoothing) * loss + <f64>labelSmoothing * spread;
       }
       loss /= <f64>load<f32>(divisor);
@@ -72,10 +53,8 @@ export function crossEntropyGradient(
   targets: usize, divisor: usize, logits: usize, savedLogSumExp: usize, outputGradient: usize, inputGradient: usize,
   classes: i32, ignoreIndex: i32, gradientStep: i32, labelSmoothing: f32, scratch: usize, firstPart: i32, endPart: i32,
 ): void {
-  const whole = classes & ~3;
   // What is wanted of every class, and more of the target.
-  const everywhere = <f64>labelSmoothing / <f64>classes;
-  const wanted = f64x2.splat(everywhere);
+  const everywhere = labelSmoothing / <f32>classes;
   for (let row = firstPart; row < endPart; row++) {
     const start = (<usize>row * classes) << 2;
     const from = logits + start;
@@ -88,26 +67,37 @@ export function crossEntropyGradient(
     const isClass = target >= 0 && target < classes;
     const gradient = load<f32>(outputGradient + ((<usize>row * gradientStep) << 2));
     const factor = isClass ? <f64>gradient / <f64>load<f32>(divisor) : f64.NaN;
-    const scale = f64x2.splat(factor);
-    const shift = f64x2.splat(<f64>load<f32>(savedLogSumExp + ((<usize>row) << 2)));
-    for (let i = 0; i < whole; i += 4) {
-      const x = v128.load(from + ((<usize>i) << 2));
-      const low = f64x2.mul(f64x2.sub(exponential64(f64x2.sub(lowOf(x), shift)), wanted), scale);
-      const high = f64x2.mul(f64x2.sub(exponential64(f64x2.sub(highOf(x), shift)), wanted), scale);
-      v128.store(to + ((<usize>i) << 2), narrow(low, high));
-    }
-    for (let i = whole; i < classes; i++) {
-      store<f32>(to + ((<usize>i) << 2), <f32>((probability(from + ((<usize>i) << 2), shift) - everywhere) * factor));
-    }
+    const shift = load<f32>(savedLogSumExp + ((<usize>row) << 2));
+    // Of f64, because it comes near what is wanted of it.
+    const ofTarget = isClass ? Math.exp(<f64>load<f32>(from + ((<usize>target) << 2)) - <f64>shift) : 0;
+    store<f32>(scratch, shift);
+    store<f32>(scratch, everywhere, 4);
+    store<f32>(scratch, <f32>factor, 8);
+    gradientOfClasses(from, to, classes, scratch);
     if (!isClass) continue;
-    const at = (<usize>target) << 2;
-    const ofTarget = 1 - <f64>labelSmoothing + everywhere;
-    store<f32>(to + at, <f32>((probability(from + at, shift) - ofTarget) * factor));
+    const wanted = 1 - <f64>labelSmoothing + <f64>everywhere;
+    store<f32>(to + ((<usize>target) << 2), <f32>((ofTarget - wanted) * factor));
   }
 }
 
-// @ts-ignore: decorator
-@inline
-function probability(logit: usize, shift: v128): f64 {
-  return f64x2.extract_lane(exponential64(f64x2.sub(f64x2.splat(<f64>load<f32>(logit)), shift)), 0);
+/** (e^(x - shift) - wanted) · factor; the three are read from memory, so that the engine may join pairs of vectors. */
+function gradientOfClasses(from: usize, to: usize, classes: i32, numbers: usize): void {
+  const shift = v128.load32_splat(numbers);
+  const wanted = v128.load32_splat(numbers, 4);
+  const factor = v128.load32_splat(numbers, 8);
+  const end = (<usize>classes) << 2;
+  const pairs = end & ~31;
+  let at: usize = 0;
+  for (; at < pairs; at += 32) {
+    const x = v128.load(from + at);
+    const next = v128.load(from + at, 16);
+    const value = f32x4.mul(f32x4.sub(exponentialOfSmall(f32x4.sub(x, shift)), wanted), factor);
+    const nextValue = f32x4.mul(f32x4.sub(exponentialOfSmall(f32x4.sub(next, shift)), wanted), factor);
+    v128.store(to + at, value);
+    v128.store(to + at, nextValue, 16);
+  }
+  for (; at < end; at += 4) {
+    const power = exponentialOfDifference(load<f32>(from + at), load<f32>(numbers));
+    store<f32>(to + at, (power - load<f32>(numbers, 4)) * load<f32>(numbers, 8));
+  }
 }

@@ -1,67 +1,95 @@
 // Formulas of src/autograd/operations/pointwise/ over `count` numbers. x, y and z are the operands in the order of the formula; one
 // whose step is 0 is a single number. Part p is the elements from p · partLength on.
 
-import { exponential } from './exponential';
+import { exponential, exponentialOfSmall } from './exponential';
+import { multiplyAdd } from './multiply-add';
 import { loadSome, storeSome } from './vectors';
 
-/** 1 / (1 + e⁻ˣ) */
+/** Read from memory, as kernels/simd/exponential.ts does and says why. */
+const numbers = memory.data<f32>([
+  1, 2, 0.5, 88,
+  // tanh: the polynomial, and where it ends.
+  -5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1, -3.33332819422e-1, 0.625,
+  // gelu: √(2/π), and what meets x³ and 3 x².
+  0.7978845608, 0.044715, 0.134145,
+]);
+const one: usize = 0;
+const two: usize = 4;
+const half: usize = 8;
+const mostOfExponent: usize = 12;
+const tanhPolynomial: usize = 16;
+const tanhNear: usize = 36;
+const geluScale: usize = 40;
+const geluCubic: usize = 44;
+const geluSlope: usize = 48;
+
+// @ts-ignore: decorator
+@inline
+function number(offset: usize): v128 {
+  return v128.load32_splat(numbers + offset);
+}
+
+/** eˣ, and no more than e⁸⁸, beside which a 1 does not count. */
+// @ts-ignore: decorator
+@inline
+function boundedExponential(x: v128): v128 {
+  return exponentialOfSmall(f32x4.pmin(x, number(mostOfExponent)));
+}
+
+/** 1 / (1 + e⁻ˣ), and no less than e⁻⁸⁸ */
 // @ts-ignore: decorator
 @inline
 function sigmoidOf(x: v128): v128 {
-  const one = f32x4.splat(1);
-  return f32x4.div(one, f32x4.add(one, exponential(f32x4.neg(x))));
+  return f32x4.div(number(one), f32x4.add(number(one), boundedExponential(f32x4.neg(x))));
 }
 
 /** tanh x: near 0 the polynomial of the Cephes library, since 1 - 2 / (e²ˣ + 1) loses its digits there. */
 // @ts-ignore: decorator
 @inline
 function tanhOf(x: v128): v128 {
-  const one = f32x4.splat(1);
   const size = f32x4.abs(x);
   const square = f32x4.mul(x, x);
-  let p = f32x4.splat(-5.70498872745e-3);
-  p = f32x4.add(f32x4.mul(p, square), f32x4.splat(2.06390887954e-2));
-  p = f32x4.add(f32x4.mul(p, square), f32x4.splat(-5.37397155531e-2));
-  p = f32x4.add(f32x4.mul(p, square), f32x4.splat(1.33314422036e-1));
-  p = f32x4.add(f32x4.mul(p, square), f32x4.splat(-3.33332819422e-1));
-  const near = f32x4.add(f32x4.mul(f32x4.mul(p, square), x), x);
-  const rest = f32x4.div(f32x4.splat(2), f32x4.add(exponential(f32x4.add(size, size)), one));
-  const sign = v128.and(x, i32x4.splat(0x80000000));
-  const far = v128.or(f32x4.sub(one, rest), sign);
-  return v128.bitselect(near, far, f32x4.lt(size, f32x4.splat(0.625)));
+  let p = number(tanhPolynomial);
+  p = multiplyAdd(p, square, number(tanhPolynomial + 4));
+  p = multiplyAdd(p, square, number(tanhPolynomial + 8));
+  p = multiplyAdd(p, square, number(tanhPolynomial + 12));
+  p = multiplyAdd(p, square, number(tanhPolynomial + 16));
+  const near = multiplyAdd(f32x4.mul(p, square), x, x);
+  const rest = f32x4.div(number(two), f32x4.add(boundedExponential(f32x4.add(size, size)), number(one)));
+  const sign = v128.xor(x, size);
+  const far = v128.or(f32x4.sub(number(one), rest), sign);
+  return v128.bitselect(near, far, f32x4.lt(size, number(tanhNear)));
 }
 
 /** tanh(√(2/π) · (x + 0.044715 x³)) */
 // @ts-ignore: decorator
 @inline
 function geluTanh(x: v128): v128 {
-  const cubic = f32x4.mul(f32x4.mul(f32x4.mul(f32x4.splat(0.044715), x), x), x);
-  return tanhOf(f32x4.mul(f32x4.splat(0.7978845608), f32x4.add(x, cubic)));
+  const cubic = f32x4.mul(f32x4.mul(f32x4.mul(number(geluCubic), x), x), x);
+  return tanhOf(f32x4.mul(number(geluScale), f32x4.add(x, cubic)));
 }
 
 // @ts-ignore: decorator
 @inline
 function geluOf(x: v128): v128 {
-  return f32x4.mul(f32x4.mul(f32x4.splat(0.5), x), f32x4.add(f32x4.splat(1), geluTanh(x)));
+  return f32x4.mul(f32x4.mul(number(half), x), f32x4.add(number(one), geluTanh(x)));
 }
 
 // @ts-ignore: decorator
 @inline
 function geluGradientOf(g: v128, x: v128): v128 {
-  const one = f32x4.splat(1);
-  const half = f32x4.splat(0.5);
   const t = geluTanh(x);
-  const slope = f32x4.add(one, f32x4.mul(f32x4.splat(0.134145), f32x4.mul(x, x)));
-  const inner = f32x4.mul(f32x4.mul(f32x4.splat(0.7978845608), slope), f32x4.sub(one, f32x4.mul(t, t)));
-  return f32x4.mul(g, f32x4.add(f32x4.mul(half, f32x4.add(one, t)), f32x4.mul(f32x4.mul(half, x), inner)));
+  const slope = f32x4.add(number(one), f32x4.mul(number(geluSlope), f32x4.mul(x, x)));
+  const inner = f32x4.mul(f32x4.mul(number(geluScale), slope), f32x4.sub(number(one), f32x4.mul(t, t)));
+  const halfX = f32x4.mul(number(half), x);
+  return f32x4.mul(g, f32x4.add(f32x4.mul(number(half), f32x4.add(number(one), t)), f32x4.mul(halfX, inner)));
 }
 
 // @ts-ignore: decorator
 @inline
 function siluGradientOf(g: v128, x: v128): v128 {
-  const one = f32x4.splat(1);
   const s = sigmoidOf(x);
-  return f32x4.mul(f32x4.mul(g, s), f32x4.add(one, f32x4.mul(x, f32x4.sub(one, s))));
+  return f32x4.mul(f32x4.mul(g, s), f32x4.add(number(one), f32x4.mul(x, f32x4.sub(number(one), s))));
 }
 
 // @ts-ignore: decorator
@@ -87,7 +115,7 @@ function keepWhere(x: v128, y: v128): v128 {
 // @ts-ignore: decorator
 @inline
 function oneWhere(mask: v128): v128 {
-  return v128.and(mask, f32x4.splat(1));
+  return v128.and(mask, number(one));
 }
 
 // Formulas of one operand, from firstBinary on of two, from firstTernary on of three.
@@ -137,13 +165,13 @@ function valueOf(formula: i32, x: v128, y: v128, z: v128): v128 {
   if (formula == SIGMOID) return sigmoidOf(x);
   if (formula == RELU) return keepWhere(x, x);
   if (formula == GELU) return geluOf(x);
-  if (formula == SILU) return swigluOf(x, f32x4.splat(1));
+  if (formula == SILU) return swigluOf(x, number(one));
   if (formula == ADD) return f32x4.add(x, y);
   if (formula == SUB) return f32x4.sub(x, y);
   if (formula == MUL) return f32x4.mul(x, y);
   if (formula == DIV) return f32x4.div(x, y);
-  if (formula == TANH_GRADIENT) return f32x4.mul(x, f32x4.sub(f32x4.splat(1), f32x4.mul(y, y)));
-  if (formula == SIGMOID_GRADIENT) return f32x4.mul(f32x4.mul(x, y), f32x4.sub(f32x4.splat(1), y));
+  if (formula == TANH_GRADIENT) return f32x4.mul(x, f32x4.sub(number(one), f32x4.mul(y, y)));
+  if (formula == SIGMOID_GRADIENT) return f32x4.mul(f32x4.mul(x, y), f32x4.sub(number(one), y));
   if (formula == RELU_GRADIENT) return keepWhere(x, y);
   if (formula == GELU_GRADIENT) return geluGradientOf(x, y);
   if (formula == SILU_GRADIENT) return siluGradientOf(x, y);
@@ -186,7 +214,23 @@ function compute(
   const first = (<usize>firstPart * partLength) << 2;
   const bytes = min((<usize>endPart * partLength) << 2, (<usize>count) << 2);
   const whole = bytes & ~15;
-  for (let at = first; at < whole; at += 16) {
+  let at = first;
+  // Pairs of vectors without a choice between them: the engine may join them.
+  if (xStep != 0 && (yStep != 0 || formula < firstBinary) && (zStep != 0 || formula < firstTernary)) {
+    for (const pairs = first + ((whole - first) & ~31); at < pairs; at += 32) {
+      const a = v128.load(x + at);
+      const nextA = v128.load(x + at, 16);
+      const b = formula >= firstBinary ? v128.load(y + at) : zero;
+      const nextB = formula >= firstBinary ? v128.load(y + at, 16) : zero;
+      const c = formula >= firstTernary ? v128.load(z + at) : zero;
+      const nextC = formula >= firstTernary ? v128.load(z + at, 16) : zero;
+      const value = valueOf(formula, a, b, c);
+      const next = valueOf(formula, nextA, nextB, nextC);
+      v128.store(result + at, value);
+      v128.store(result + at, next, 16);
+    }
+  }
+  for (; at < whole; at += 16) {
     const a = operand(x, xStep, at);
     const b = formula >= firstBinary ? operand(y, yStep, at) : zero;
     const c = formula >= firstTernary ? operand(z, zStep, at) : zero;

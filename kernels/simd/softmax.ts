@@ -1,51 +1,15 @@
 // Softmax and log-softmax of rows, and their gradients; see src/autograd/operations/softmax.ts. Sums are of f64. A part is one row.
 
-import { exponential, exponentialOfOne } from './exponential';
-import { highOf, largest, lowOf, narrow, total } from './vectors';
-
-// @ts-ignore: decorator
-@inline
-function maximumOf(row: usize, columns: i32): f32 {
-  let found = f32x4.splat(-Infinity);
-  const whole = columns & ~3;
-  for (let i = 0; i < whole; i += 4) found = f32x4.pmax(found, v128.load(row + ((<usize>i) << 2)));
-  let most = largest(found);
-  for (let i = whole; i < columns; i++) {
-    const x = load<f32>(row + ((<usize>i) << 2));
-    if (x > most) most = x;
-  }
-  return most;
-}
-
-/** Σ exp(x - most); the exponentials are kept at `to` where it is not 0. */
-// @ts-ignore: decorator
-@inline
-function sumOfExponentials(row: usize, to: usize, columns: i32, most: f32): f64 {
-  const whole = columns & ~3;
-  const maximum = f32x4.splat(most);
-  let sums = f64x2.splat(0);
-  for (let i = 0; i < whole; i += 4) {
-    const at = (<usize>i) << 2;
-    const power = exponential(f32x4.sub(v128.load(row + at), maximum));
-    if (to != 0) v128.store(to + at, power);
-    sums = f64x2.add(sums, f64x2.add(lowOf(power), highOf(power)));
-  }
-  let sum = total(sums);
-  for (let i = whole; i < columns; i++) {
-    const at = (<usize>i) << 2;
-    const power = exponentialOfOne(load<f32>(row + at) - most);
-    if (to != 0) store<f32>(to + at, power);
-    sum += <f64>power;
-  }
-  return sum;
-}
+import { exponentialOfSmall } from './exponential';
+import { exponentialOfDifference, maximumOf, sumOfExponentials } from './log-sum-exp';
+import { highOf, lowOf, narrow, total } from './vectors';
 
 export function softmax(x: usize, result: usize, columns: i32, scratch: usize, firstPart: i32, endPart: i32): void {
   const whole = columns & ~3;
   for (let row = firstPart; row < endPart; row++) {
     const start = (<usize>row * columns) << 2;
     const to = result + start;
-    const sum = sumOfExponentials(x + start, to, columns, maximumOf(x + start, columns));
+    const sum = sumOfExponentials(x + start, to, columns, maximumOf(x + start, columns), scratch);
     const share = <f32>(1 / sum);
     for (let i = 0; i < whole; i += 4) {
       const at = to + ((<usize>i) << 2);
@@ -97,7 +61,7 @@ export function logSoftmax(x: usize, result: usize, columns: i32, scratch: usize
   for (let row = firstPart; row < endPart; row++) {
     const start = (<usize>row * columns) << 2;
     const most = maximumOf(x + start, columns);
-    const logarithm = Math.log(sumOfExponentials(x + start, 0, columns, most));
+    const logarithm = Math.log(sumOfExponentials(x + start, 0, columns, most, scratch));
     const maximum = f64x2.splat(<f64>most);
     for (let i = 0; i < whole; i += 4) {
       const at = start + ((<usize>i) << 2);
@@ -129,13 +93,13 @@ export function logSoftmaxGradient(
     for (let i = whole; i < columns; i++) sum += <f64>load<f32>(outputGradient + start + ((<usize>i) << 2));
     for (let i = 0; i < whole; i += 4) {
       const at = start + ((<usize>i) << 2);
-      const part = f32x4.mul(exponential(v128.load(saved + at)), f32x4.splat(<f32>sum));
+      const part = f32x4.mul(exponentialOfSmall(v128.load(saved + at)), f32x4.splat(<f32>sum));
       v128.store(inputGradient + at, f32x4.sub(v128.load(outputGradient + at), part));
     }
     for (let i = whole; i < columns; i++) {
       const at = start + ((<usize>i) << 2);
       store<f32>(
-        inputGradient + at, load<f32>(outputGradient + at) - exponentialOfOne(load<f32>(saved + at)) * <f32>sum,
+        inputGradient + at, load<f32>(outputGradient + at) - exponentialOfDifference(load<f32>(saved + at), 0) * <f32>sum,
       );
     }
   }

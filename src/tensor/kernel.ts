@@ -81,10 +81,16 @@ export interface SharedWork {
   operations?: number;
 }
 
+/** What an element takes at least, to be read and written, in floating-point operations of a product. */
+const operationsOfElement = 8;
+
 /** Work on independent elements, in parts of which the caches hold a few. */
 export function elementParts(count: number): { partLength: number; shared: SharedWork } {
   const partLength = 16384;
-  return { partLength, shared: { parts: Math.ceil(count / partLength), scratchBytes: 0, operations: count } };
+  return {
+    partLength,
+    shared: { parts: Math.ceil(count / partLength), scratchBytes: 0, operations: operationsOfElement * count },
+  };
 }
 
 export interface WgslSource {

@@ -11,7 +11,7 @@ import { constant } from './constant.ts';
 import { checkIndexOperand, checkIndexTensor } from './index-operand.ts';
 import { checkReduction, type LossReduction } from './loss-reduction.ts';
 import { reduceAxes } from './reduction/reduce-axes.ts';
-import { rowsOf, rowWork, rowWorkgroupSize } from './row-kernel.ts';
+import { rowsOf, rowWork, rowWorkgroupSize, sharedRows } from './row-kernel.ts';
 
 const scalars = {
   rows: 'u32',
@@ -50,7 +50,7 @@ const forwardKernel = kernel({
       losses[row] = target === ignoreIndex ? 0 : loss / divisor[0];
     }
   },
-  simd: (call) => call.run('crossEntropy', {}, { parts: call.scalars.rows, scratchBytes: 0 }),
+  simd: (call) => call.run('crossEntropy', {}, sharedRows(call.scalars.rows)),
 });
 
 const backwardKernel = kernel({
@@ -78,7 +78,7 @@ const backwardKernel = kernel({
       }
     }
   },
-  simd: (call) => call.run('crossEntropyGradient', {}, { parts: call.scalars.rows, scratchBytes: 0 }),
+  simd: (call) => call.run('crossEntropyGradient', {}, sharedRows(call.scalars.rows)),
 });
 
 /** How many targets count. Where none does, no row is divided by it, and the mean is 0. */

@@ -1,6 +1,6 @@
 /** How kernels that combine along rows split their work. */
 import { ShapeError } from '../../tensor/errors.ts';
-import { flatWorkgroups } from '../../tensor/kernel.ts';
+import { flatWorkgroups, type SharedWork } from '../../tensor/kernel.ts';
 import { formatShape, sizeOf } from '../../tensor/shape.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 
@@ -37,4 +37,9 @@ export function rowWork({ rows, columns }: Rows): { lanes: number; workgroups: [
   let lanes = 1;
   while (lanes < rowWorkgroupSize && 2 * lanes * columnsPerLane <= columns) lanes *= 2;
   return { lanes, workgroups: flatWorkgroups(columns === 0 ? 0 : rows, rowWorkgroupSize / lanes) };
+}
+
+/** Rows as parts on a CPU; kernels/simd/log-sum-exp.ts says what each thread needs: three numbers, and a block of exponentials. */
+export function sharedRows(rows: number): SharedWork {
+  return { parts: rows, scratchBytes: 64 + 4 * 1024 };
 }

@@ -5,7 +5,7 @@ import { checkOptions } from '../../tensor/options.ts';
 import { normalizeAxis } from '../../tensor/shape.ts';
 import { allocate, dense, type Tensor } from '../../tensor/tensor.ts';
 import { begin, checkTensors, record } from '../record.ts';
-import { rowsOf, rowWork, rowWorkgroupSize } from './row-kernel.ts';
+import { rowsOf, rowWork, rowWorkgroupSize, sharedRows } from './row-kernel.ts';
 import { transpose } from './views.ts';
 
 const scalars = { rows: 'u32', columns: 'u32', lanes: 'u32' } as const;
@@ -21,7 +21,7 @@ function wgsl(entry: 'forward' | 'backward', logarithm: boolean) {
 
 /** Calls a function of kernels/simd/softmax.ts, whose parts are rows. */
 function byRows(call: SimdCall<never, keyof typeof scalars>, name: string): boolean {
-  return call.run(name, {}, { parts: call.scalars.rows, scratchBytes: 0 });
+  return call.run(name, {}, sharedRows(call.scalars.rows));
 }
 
 const softmaxKernel = kernel({

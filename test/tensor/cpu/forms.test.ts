@@ -6,14 +6,19 @@ import {
   ArgumentError,
   attention,
   backward,
+  crossEntropy,
+  exp,
   gradientOf,
   matmul,
   mul,
   openDevice,
   requireGradient,
+  sigmoid,
+  silu,
   step,
   sum,
   type Tensor,
+  tanh,
   tensor,
 } from '../../../src/index.ts';
 import { CpuDevice } from '../../../src/tensor/cpu/cpu-device.ts';
@@ -136,6 +141,48 @@ describe.each(runnable)('%s', (form) => {
       },
     );
     await fc.assert(property, runs(60));
+  });
+
+  test('exponentials agree with float64 to two units in the last place', async () => {
+    const values = Float32Array.from({ length: 4_003 }, (_, i) => (i - 2_001) * 0.0431);
+    const x = tensor(values, { device });
+    const least = 2 ** -126;
+    for (const [operation, expected] of [
+      [exp, Math.exp],
+      [sigmoid, (x: number) => 1 / (1 + Math.exp(-x))],
+      [silu, (x: number) => x / (1 + Math.exp(-x))],
+      [tanh, Math.tanh],
+    ] as const) {
+      const actual = await operation(x).data();
+      const errors = actual.map((each, i) => Math.abs(each - expected(values[i])) / Math.abs(expected(values[i])));
+      const worst = Math.max(...errors.filter((_, i) => Math.abs(expected(values[i])) > least));
+      expect(worst, operation.operation).toBeLessThan(2 ** -22);
+    }
+    const far = tensor([-Infinity, -1e30, -104, 104, 1e30, Infinity, Number.NaN, 0, 0], { device });
+    expect([...(await exp(far).data())]).toEqual([0, 0, 0, Infinity, Infinity, Infinity, Number.NaN, 1, 1]);
+    expect([...(await tanh(far).data())]).toEqual([-1, -1, -1, 1, 1, 1, Number.NaN, 0, 0]);
+    const [lowest, lower, low, ...others] = await sigmoid(far).data();
+    expect([...others]).toEqual([1, 1, 1, Number.NaN, 0.5, 0.5]);
+    for (const each of [lowest, lower, low]) expect(each).toBeLessThan(1e-37);
+  });
+
+  test('cross-entropy over many classes agrees with float64', async () => {
+    const classes = 5_003;
+    const rows = Float32Array.from({ length: classes }, (_, i) => 20 * Math.sin(7 * i));
+    const most = Math.max(...rows);
+    const logSumExp = most + Math.log(rows.reduce((total, each) => total + Math.exp(each - most), 0));
+    await step(async () => {
+      const logits = requireGradient(tensor(rows, { device, shape: [1, classes] }));
+      const loss = crossEntropy(logits, tensor([9], { device, dtype: 'i32' }));
+      backward(loss);
+      expect(await loss.item()).toBe(Math.fround(logSumExp - rows[9]));
+      const gradient = (await gradientOf(logits)?.data()) ?? [];
+      const expected = (i: number) => Math.exp(rows[i] - logSumExp) - (i === 9 ? 1 : 0);
+      const errors = Array.from(gradient, (each, i) => Math.abs(each / expected(i) - 1));
+      expect(errors).toHaveLength(classes);
+      // What a logit lies below the sum is rounded to 24 bits, and so is the sum.
+      expect(Math.max(...errors)).toBeLessThan(40 * 2 ** -23);
+    });
   });
 });
 
