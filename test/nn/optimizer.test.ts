@@ -8,10 +8,12 @@ import {
   type Device,
   DeviceMismatchError,
   type DType,
+  gelu,
   gradientChange,
   gradientOf,
   Linear,
   matmul,
+  max,
   mul,
   NonFiniteGradientError,
   noGrad,
@@ -28,6 +30,8 @@ import {
   type SGDOptions,
   ShapeError,
   scope,
+  silu,
+  softmax,
   splitHalf,
   step,
   sum,
@@ -622,6 +626,27 @@ onEachDevice((device) => {
     expect((await training.optimizer.report()).step).toBe(2);
     expect(download).toHaveBeenCalledTimes(2);
     download.mockRestore();
+  });
+});
+
+onEachDevice((device) => {
+  test('a NaN among the weights is told, whatever the layers are', async () => {
+    const random = new Random(1);
+    for (const layer of [relu, gelu, (x: Tensor) => max(x, { axes: -1, keepDims: true }), softmax, silu]) {
+      const model = new Sequential(new Linear(4, 4, { device, random }), layer);
+      const state = await model.stateDict();
+      state['layers.0.weight'].data[5] = Number.NaN;
+      model.loadStateDict(state);
+      const optimizer = releaseLater(new SGD(model.parameters().map(releaseLater), { learningRate: 1 }));
+      await step(async () => {
+        const output = model.call(ones([2, 4], { device }));
+        const loss = sum(mul(output, output));
+        expect(await loss.item()).toBeNaN();
+        backward(loss);
+        optimizer.step(loss);
+      });
+      await expect(optimizer.report()).rejects.toThrow(NonFiniteGradientError);
+    }
   });
 });
 

@@ -39,6 +39,15 @@ onEachDevice((device) => {
     });
   });
 
+  test('at a rate so near to 1 that no word of 32 bits lies above it, everything is dropped', async () => {
+    for (const rate of [1 - 1e-11, 1 - 2 ** -32, 1 - Number.EPSILON / 2]) {
+      await step(async () => {
+        const kept = await dropout(random([5000], { seed: 1, device, draw: () => 1 }), rate, 3).data();
+        expect(kept.every((value) => value === 0)).toBe(true);
+      });
+    }
+  });
+
   test('the mask is a function of the seed, and neighbours are independent', async () => {
     await step(async () => {
       const ones = random([4096], { seed: 1, device, draw: () => 1 });
