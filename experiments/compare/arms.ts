@@ -11,16 +11,14 @@ import {
   inRandomOrder,
   inReversedOrder,
   LossPlateau,
-  PaperVersion1,
-  PaperVersion3,
   type Policy,
   projectionKinds,
   Random,
-  ReleasedCode,
   splitHalf,
   weightChange,
 } from '../../src/index.ts';
-import { paperGrace, type RuleSetting, stopping, training, validationItems, validationShare } from './protocol.ts';
+import { type PaperArm, paperArms, paperPolicy, paperRules } from '../paper-rules.ts';
+import { type RuleSetting, stopping, training, validationItems, validationShare } from './protocol.ts';
 import type { ArmResult } from './results.ts';
 import type { Run } from './run.ts';
 
@@ -147,20 +145,10 @@ function controls(prefix: string, rule: string): Arm[] {
   ];
 }
 
-const paperRules = { 'paper-v1': PaperVersion1, 'paper-v3': PaperVersion3, 'released-code': ReleasedCode };
-
-type PaperArm = keyof typeof paperRules;
-
-export const paperArms: readonly PaperArm[] = ['paper-v1', 'paper-v3', 'released-code'];
-
-/** @param threshold τ, which has to be calibrated: that of the paper cannot be carried over. */
-export function paperPolicy(arm: PaperArm, { registry, optimizer, source: { steps } }: Run, threshold: number) {
-  const PaperRule = paperRules[arm];
-  return new PaperRule(registry, optimizer, { steps, threshold, grace: paperGrace, freezeLeftovers: true });
-}
-
-function paperRule(name: PaperArm, about: string): Arm[] {
-  const policy: Arm['policy'] = (run, { thresholds }) => paperPolicy(name, run, thresholds[name]);
+function paperRule(name: PaperArm): Arm[] {
+  const { about } = paperRules[name];
+  const policy: Arm['policy'] = ({ registry, optimizer, source: { steps } }, { thresholds }) =>
+    paperPolicy(name, { registry, optimizer, steps }, thresholds[name]);
   return [
     { name, about, adapters: false, role: 'rule', runs: 'judged', timed: true, policy },
     { ...plainStop(`${name}-plain-stop`, name), runs: 'judged' },
@@ -204,9 +192,7 @@ export const arms: readonly Arm[] = [
   plainStop('plain-stop', 'full+grades'),
   ...controls('', 'full+grades'),
   plainStop('lora-plain-stop', 'lora+grades', true),
-  ...paperRule('paper-v1', 'version 1 of the paper: the magnitude of the gradient below τ'),
-  ...paperRule('paper-v3', 'version 3 of the paper: the change of the gradient below τ'),
-  ...paperRule('released-code', 'the code of the paper: the change of the weights below τ'),
+  ...paperArms.flatMap(paperRule),
   {
     name: 'null',
     about: 'full training from weights that differ by next to nothing: the noise floor',

@@ -1,6 +1,7 @@
 /** Which units each phase of a comparison consists of, and what is chosen between phases. */
 
-import { armTable, paperArms } from './arms.ts';
+import { paperArms } from '../paper-rules.ts';
+import { armTable } from './arms.ts';
 import { mean } from './bootstrap.ts';
 import type { CompareOptions } from './options.ts';
 import {

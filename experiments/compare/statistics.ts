@@ -1,6 +1,8 @@
 /** What results say: paired differences, ratios, times and the noise floor. */
 
-import { type Arm, armTable, paperArms } from './arms.ts';
+import { paperArms } from '../paper-rules.ts';
+import { grouped } from '../report/numbers.ts';
+import { type Arm, armTable } from './arms.ts';
 import { hierarchicalBootstrap, type Interval, mean } from './bootstrap.ts';
 import * as protocol from './protocol.ts';
 import type { ArmResult, Comparison, Operations, Results } from './results.ts';
@@ -196,13 +198,6 @@ export function analyse(comparison: Comparison): Analysis {
 
 export function byTask<T extends { task: string }>(items: readonly T[]): [string, T[]][] {
   return grouped(items, ({ task }) => task);
-}
-
-/** Groups in the order of their first members. */
-export function grouped<T, Key>(items: readonly T[], keyOf: (item: T) => Key): [Key, T[]][] {
-  const groups = new Map<Key, T[]>();
-  for (const item of items) groups.set(keyOf(item), [...(groups.get(keyOf(item)) ?? []), item]);
-  return [...groups];
 }
 
 /** Points of accuracy, the mean over pairs. */

@@ -3,7 +3,7 @@
 import { formatPercent } from '../../command/format.ts';
 import { busyShare } from '../../command/load-meter.ts';
 import { type Columns, tableOf } from '../../command/text-table.ts';
-import { counted, fixed, listed, signed } from '../report/numbers.ts';
+import { counted, fixed, grouped, listed, signed } from '../report/numbers.ts';
 import { beginning, type Section } from '../report/sections.ts';
 import type { Arm } from './arms.ts';
 import { mean, resamples, standardDeviation } from './bootstrap.ts';
@@ -14,7 +14,6 @@ import {
   armsOf,
   byTask,
   type Difference,
-  grouped,
   margin,
   meanPoints,
   operationsShare,

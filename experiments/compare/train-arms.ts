@@ -2,9 +2,9 @@
 
 import { LoadMeter } from '../../command/load-meter.ts';
 import { savedObject } from '../../src/nn/saved.ts';
-import { type Arm, type Given, paperArms, paperPolicy } from './arms.ts';
-import { quantile } from './bootstrap.ts';
-import { calibration, noisePerturbation } from './protocol.ts';
+import { watchingRules } from '../paper-rules.ts';
+import type { Arm, Given } from './arms.ts';
+import { noisePerturbation } from './protocol.ts';
 import type { ArmResult } from './results.ts';
 import { Run, type RunSource, trainingOperations } from './run.ts';
 import { UnderWay } from './under-way.ts';
@@ -115,12 +115,8 @@ async function warmUp(source: RunSource): Promise<void> {
   run.release();
 }
 
-/**
- * One full run that every rule of the paper watches, with a threshold that nothing falls below. τ, the threshold in its results, is
- * the median of the watched matrices at the share of the schedule that the protocol names.
- */
+/** One full run that every rule of the paper watches. The threshold in its results is τ. */
 export async function calibrate(source: RunSource, underWay = UnderWay.unkept()): Promise<ArmResult[]> {
-  const at = Math.round(calibration.share * source.steps);
   const thresholds = new Map<string, number>();
   const arm = 'full';
   const run = await Run.start(source, {
@@ -133,14 +129,8 @@ export async function calibrate(source: RunSource, underWay = UnderWay.unkept())
         },
       },
     },
-    policies: (run) =>
-      paperArms.map((arm) => {
-        const rule = paperPolicy(arm, run, Number.MIN_VALUE);
-        rule.onCheck(({ step, values }) => {
-          if (step === at) thresholds.set(arm, quantile(Float64Array.from(values.values()).sort(), 0.5));
-        });
-        return rule;
-      }),
+    policies: ({ registry, optimizer }) =>
+      watchingRules({ registry, optimizer, steps: source.steps }, (arm, threshold) => thresholds.set(arm, threshold)),
   });
   await underWay.goOn(arm, run);
   await run.train({ onStep: () => underWay.afterStep(arm, run) });

@@ -1,6 +1,7 @@
 /** How an arm looks in every picture: one colour and one mark for what it does, so that colour is never alone. */
 
 import type { SymbolType } from '@observablehq/plot';
+import { grouped } from './numbers.ts';
 import { palette } from './palette.ts';
 import type { LegendEntry } from './picture.ts';
 
@@ -53,15 +54,10 @@ export function armStyle(arm: string): { colour: string; symbol: SymbolType } {
 export function byTaskAndFamily<T extends { arm: string; task?: string }>(
   items: readonly T[],
 ): { name: string; members: T[] }[] {
-  const panels = new Map<string, T[]>();
-  for (const adapted of [false, true]) {
-    for (const item of items.filter(({ arm }) => isAdapted(arm) === adapted)) {
-      const { task } = item;
-      const name = adapted ? (task === undefined ? 'LoRA' : `${task}, LoRA`) : (task ?? 'all weights');
-      panels.set(name, [...(panels.get(name) ?? []), item]);
-    }
-  }
-  return [...panels].map(([name, members]) => ({ name, members }));
+  const nameOf = ({ arm, task }: T) =>
+    isAdapted(arm) ? (task === undefined ? 'LoRA' : `${task}, LoRA`) : (task ?? 'all weights');
+  const allWeightsFirst = items.toSorted((a, b) => Number(isAdapted(a.arm)) - Number(isAdapted(b.arm)));
+  return grouped(allWeightsFirst, nameOf).map(([name, members]) => ({ name, members }));
 }
 
 /** One entry for each group that is present. */

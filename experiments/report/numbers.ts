@@ -1,4 +1,4 @@
-/** Numbers and lists as the tables and sentences of the reports write them. */
+/** Numbers and lists as the tables and sentences of the reports have them. */
 
 import { absent } from '../../command/text-table.ts';
 
@@ -23,4 +23,11 @@ export function listed(items: readonly string[]): string {
 /** `1 run`, `2 runs`. */
 export function counted(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}
+
+/** Groups in the order of their first members. */
+export function grouped<T, Key>(items: readonly T[], keyOf: (item: T) => Key): [Key, T[]][] {
+  const groups = new Map<Key, T[]>();
+  for (const item of items) groups.set(keyOf(item), [...(groups.get(keyOf(item)) ?? []), item]);
+  return [...groups];
 }

@@ -6,13 +6,12 @@ import {
   fromBelow,
   GradES,
   inRandomOrder,
-  PaperVersion1,
-  PaperVersion3,
   type Policy,
   projectionKinds,
   Random,
-  ReleasedCode,
 } from '../../src/index.ts';
+import { paperGrace } from '../compare/protocol.ts';
+import { type PaperArm, paperArms, paperPolicy, paperRules, watchingRules } from '../paper-rules.ts';
 import type { PolicyContext } from '../policy-file.ts';
 import { gradesByBlock } from './by-block.ts';
 import type { StudyResult } from './results.ts';
@@ -59,29 +58,14 @@ export function warmupSteps(steps: number): number {
   return Math.floor(0.05 * steps);
 }
 
-/** The grace of the paper's rules, α of its table 9. */
-const paperGrace = 0.55;
 /** Freezing from below, block after block, between these shares of the schedule (FreezeOut, arXiv 1706.04983). */
 const freezeOut = { from: 0.25, to: 1 };
 /** Of the random matrices; weights, adapters and order have their own. */
 const randomStream = 31;
 
-const paperRules = { 'paper-v1': PaperVersion1, 'paper-v3': PaperVersion3, 'released-code': ReleasedCode };
-
-/**
- * The rules of the paper with a threshold that nothing falls below, as one policy.
- *
- * @param onValues called with what a rule saw of each matrix at a step.
- */
-export function watchPaperRules(
-  { registry, optimizer, steps }: Context,
-  onValues: (arm: string, step: number, values: readonly number[]) => void,
-): Policy {
-  const rules = Object.entries(paperRules).map(([arm, PaperRule]) => {
-    const rule = new PaperRule(registry, optimizer, { steps, threshold: Number.MIN_VALUE });
-    rule.onCheck(({ step, values }) => onValues(arm, step, [...values.values()]));
-    return rule;
-  });
+/** The watching rules of a calibration as one policy: a run has as many as the state that it begins from. */
+export function watchPaperRules(context: Context, onThreshold: (arm: string, threshold: number) => void): Policy {
+  const rules = watchingRules(context, onThreshold);
   return {
     beforeStep(step) {
       for (const rule of rules) rule.beforeStep(step);
@@ -102,17 +86,10 @@ const grades =
       ...{ steps, sampleFrom: Math.max(1, warmupSteps(steps)), freezeLeftovers: true, fromBelow: isFromBelow },
     });
 
-function ofPaper(name: keyof typeof paperRules, about: string): StudyArm {
-  const PaperRule = paperRules[name];
+function ofPaper(name: PaperArm): StudyArm {
   return {
-    ...{ name, about, role: 'branch', leavesAt: paperGrace },
-    policy: ({ registry, optimizer, steps }, { thresholds }) =>
-      new PaperRule(registry, optimizer, {
-        steps,
-        threshold: thresholds[name],
-        grace: paperGrace,
-        freezeLeftovers: true,
-      }),
+    ...{ name, about: paperRules[name].about, role: 'branch', leavesAt: paperGrace },
+    policy: (context, { thresholds }) => paperPolicy(name, context, thresholds[name]),
   };
 }
 
@@ -197,15 +174,13 @@ export const arms: readonly StudyArm[] = [
         freezeLeftovers: true,
       }),
   },
-  ofPaper('paper-v1', 'version 1 of the paper: the magnitude of the gradient below τ'),
-  ofPaper('paper-v3', 'version 3 of the paper: the change of the gradient below τ'),
-  ofPaper('released-code', 'the code of the paper: the change of the weights below τ'),
+  ...paperArms.map(ofPaper),
   { name: 'to-the-end', about: 'the whole schedule, nothing freezes', role: 'trunk' },
   { name: 'early-stopping', about: 'classic early stopping on the validation set', role: 'trunk', stops: 'early' },
   ...plainStops('grades'),
   ...plainStops('grades-from-below'),
   ...plainStops('grades-by-block'),
-  ...['freeze-out', ...Object.keys(paperRules)].map(stopAtOperations),
+  ...['freeze-out', ...paperArms].map(stopAtOperations),
   {
     name: 'random-matrices',
     about: 'other matrices, drawn at random, frozen at the times of grades-from-below',

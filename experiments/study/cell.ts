@@ -3,10 +3,10 @@
 import { Interrupted } from '../../command/interrupt.ts';
 import { earlyStop } from '../../src/grades/rivals/early-stopping.ts';
 import type { Decoder, Parameter, Pretrained, Saved } from '../../src/index.ts';
-import { quantile } from '../compare/bootstrap.ts';
-import { calibration, stopping } from '../compare/protocol.ts';
+import { stopping } from '../compare/protocol.ts';
 import { FineTuning, type Method, prepare, type Settings } from '../language-model/fine-tuning.ts';
 import type { Splits } from '../language-model/samples.ts';
+import { calibrationStep } from '../paper-rules.ts';
 import type { MakePolicy } from '../policy-file.ts';
 import { type Given, isWatched, type StudyArm, warmupSteps, watchPaperRules } from './arms.ts';
 import type { Calibration, Cost, MethodName, StudyResult } from './results.ts';
@@ -62,16 +62,15 @@ export class Cell {
     this.#trained = pretrained.model.parameters().filter((parameter) => !parameter.isFrozen);
   }
 
-  /** One run to the share of the schedule where τ of each of the paper's rules is what half of the matrices are below. */
+  /** One run to the step where τ of each of the paper's rules is what half of the matrices are below. */
   async calibrate(): Promise<Calibration> {
-    const at = Math.round(calibration.share * this.#options.settings.steps);
     const thresholds: Record<string, number> = {};
     const run = await this.#begin('calibration', 0, (context) =>
-      watchPaperRules(context, (arm, step, values) => {
-        if (step === at) thresholds[arm] = quantile(Float64Array.from(values).sort(), 0.5);
+      watchPaperRules(context, (arm, threshold) => {
+        thresholds[arm] = threshold;
       }),
     );
-    while (run.step < at) await run.advance();
+    while (run.step < calibrationStep(this.#options.settings.steps)) await run.advance();
     await run.end();
     return { thresholds };
   }

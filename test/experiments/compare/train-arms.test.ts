@@ -1,6 +1,6 @@
 /** Every arm is a training of its own, and looking at one on the way changes nothing of it. */
 import { beforeAll, describe, expect, test } from 'vitest';
-import { armNames, armTable, freezeList, gradesPolicy, paperArms } from '../../../experiments/compare/arms.ts';
+import { armNames, armTable, freezeList, gradesPolicy } from '../../../experiments/compare/arms.ts';
 import { buildBase } from '../../../experiments/compare/bases.ts';
 import fromBelow from '../../../experiments/compare/example-policy.ts';
 import type { ArmResult } from '../../../experiments/compare/results.ts';
@@ -9,6 +9,7 @@ import { type Task, windowLength } from '../../../experiments/compare/tasks/task
 import { loadTask } from '../../../experiments/compare/tasks.ts';
 import { type ArmsOptions, trainArms } from '../../../experiments/compare/train-arms.ts';
 import type { Items } from '../../../experiments/data/items.ts';
+import { paperArms } from '../../../experiments/paper-rules.ts';
 import { FixedStop, FreezeList, inReversedOrder, type Policy } from '../../../src/index.ts';
 import { CpuDevice } from '../../../src/tensor/cpu/cpu-device.ts';
 
