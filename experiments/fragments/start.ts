@@ -5,14 +5,8 @@
  */
 
 import { listenForInterrupt } from '../../command/interrupt.ts';
-import {
-  device as deviceOption,
-  OptionError,
-  outputFile,
-  readOptions,
-  text,
-  wholeNumber,
-} from '../../command/options.ts';
+import { device as deviceOption, outputFile, readOptions, text, wholeNumber } from '../../command/options.ts';
+import { readLineOfRun } from '../../command/resume.ts';
 import { runCommand } from '../../command/run.ts';
 import { newRunPath, RunFolder } from '../../command/run-folder.ts';
 import { type Device, openDevice } from '../../src/index.ts';
@@ -66,21 +60,10 @@ function inWords({ kind, adapter, software }: Device, choice: string): string {
 }
 
 await runCommand(async () => {
-  const given = process.argv.slice(2);
-  const asked = readOptions({ ...command, argv: given });
-  if (!asked) return;
-  const { resume } = asked;
-  const other = given.find((word) => word.startsWith('--') && !/^--(resume|json)\b/.test(word));
-  if (resume !== null && other !== undefined) {
-    const reason = 'a run goes on with the settings that it has';
-    throw new OptionError(`${other} and --resume contradict each other: ${reason}`, command.command);
-  }
-  // A run that goes on reads its own command line again.
-  const line: string[] = resume === null ? given : (Object(RunFolder.open(resume).config).arguments ?? []);
-  const options = readOptions({ ...command, argv: line });
+  const read = (argv: readonly string[]) => readOptions({ ...command, argv });
+  const options = readLineOfRun(command.command, process.argv.slice(2), read);
   if (!options) return;
-  const { steps, seed } = options;
-  const json = asked.json ?? options.json;
+  const { steps, seed, resume, json, line } = options;
 
   const dataset = loadFragments({ directory: options.data, windowBytes: windowLength, testFragments });
   console.log(`${dataset.describe()}\n`);

@@ -17,6 +17,7 @@ import {
   wholeNumber,
 } from '../../command/options.ts';
 import { Progress } from '../../command/progress.ts';
+import { readLineOfRun } from '../../command/resume.ts';
 import { runCommand } from '../../command/run.ts';
 import { newRunPath, RunFolder } from '../../command/run-folder.ts';
 import {
@@ -133,22 +134,10 @@ const declared = {
 } as const;
 
 await runCommand(async () => {
-  const given = process.argv.slice(2);
-  const asked = readOptions({ ...declared, argv: given });
-  if (!asked) return;
-  const { resume } = asked;
-  const other = given.find((word) => word.startsWith('--') && !/^--(resume|json)\b/.test(word));
-  if (resume !== null && other !== undefined) {
-    throw new OptionError(
-      `${other} and --resume contradict each other: a run goes on with the settings that it has`,
-      command,
-    );
-  }
-  // A run that goes on reads its own command line again.
-  const line: string[] = resume === null ? given : (Object(RunFolder.open(resume).config).arguments ?? []);
-  const options = readOptions({ ...declared, argv: line });
+  const read = (argv: readonly string[]) => readOptions({ ...declared, argv });
+  const options = readLineOfRun(command, process.argv.slice(2), read);
   if (!options) return;
-  const { model: folder, data } = options;
+  const { model: folder, data, resume, json, line } = options;
   if (folder === null) throw new OptionError('--model must be given: a Hugging Face folder', command);
   if (data === null)
     throw new OptionError(`--data must be given: a folder with ${Object.values(splitFiles).join(', ')}`, command);
@@ -277,7 +266,6 @@ await runCommand(async () => {
       },
     };
     run.log({ event: 'after', ...after });
-    const json = asked.json ?? options.json;
     writeReport(run, fineTuningDocument(results), { file: 'summary.json', results, json });
     return written;
   });
