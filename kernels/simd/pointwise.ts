@@ -36,11 +36,13 @@ function boundedExponential(x: v128): v128 {
   return exponentialOfSmall(f32x4.pmin(x, number(mostOfExponent)));
 }
 
-/** 1 / (1 + e⁻ˣ), and no less than e⁻⁸⁸ */
+/** 1 / (1 + e⁻ˣ); 0 below -88, so that -∞ times it is no number. */
 // @ts-ignore: decorator
 @inline
 function sigmoidOf(x: v128): v128 {
-  return f32x4.div(number(one), f32x4.add(number(one), boundedExponential(f32x4.neg(x))));
+  const size = f32x4.neg(x);
+  const result = f32x4.div(number(one), f32x4.add(number(one), boundedExponential(size)));
+  return v128.andnot(result, f32x4.gt(size, number(mostOfExponent)));
 }
 
 /** tanh x: near 0 the polynomial of the Cephes library, since 1 - 2 / (e²ˣ + 1) loses its digits there. */
