@@ -264,7 +264,8 @@ test('a gradient that is no number ends the run: told by name, nothing frozen fo
     .trimEnd()
     .split('\n')
     .map((line) => JSON.parse(line));
-  expect(log.filter(({ event, step }) => event === 'freeze' && step >= broken)).toEqual([]);
+  // After a step the sums of the one before are judged: those of the broken one would be after the next.
+  expect(log.filter(({ event, step }) => event === 'freeze' && step > broken)).toEqual([]);
   const { state } = readSafetensors(readFileSync(join(out, 'model', 'model.safetensors')));
   const values = Object.values(state).flatMap(({ data }) => Array.from(data));
   expect(values.every(Number.isFinite)).toBe(true);
