@@ -1,4 +1,7 @@
-/** One training step of SmolLM2-135M's shape, all weights or adapters: time, memory, and which kernels it is spent in. And its products. */
+/**
+ * One training step of SmolLM2-135M's shape, all weights or adapters: time, memory, and which kernels it is spent in; and the products
+ * that it is made of.
+ */
 
 import { formatPercent } from '../../command/format.ts';
 import { LoadMeter } from '../../command/load-meter.ts';
@@ -111,17 +114,14 @@ function isProduct(row: Row): boolean {
 }
 
 function productsBesidePyTorch(rows: readonly Row[]): string {
-  return products
-    .flatMap(({ name, flops }) => {
-      const own = find(rows, { case: name, device: 'cpu' });
-      const peer = find(rows, { case: name, device: 'cpu', implementation: 'PyTorch, eager' });
-      if (!own || !peer) return [];
+  const { gigaflops: leastRate, ofPyTorch: leastShare } = askedOfProducts;
+  return besideEager(rows, products)
+    .map(({ name, flops, own, peer }) => {
       const [rate, ofPyTorch] = [flops / own.median / 1e6, peer.median / own.median];
-      const { gigaflops: leastRate, ofPyTorch: leastShare } = askedOfProducts;
-      return [
+      return (
         `${name}: ${rate.toFixed(0)} GFLOP/s (${verdict(rate >= leastRate, `at least ${leastRate}`)}), ` +
-          `${ofPyTorch.toFixed(2)} of PyTorch's rate (${verdict(ofPyTorch >= leastShare, `at least ${leastShare}`)}).`,
-      ];
+        `${ofPyTorch.toFixed(2)} of PyTorch's rate (${verdict(ofPyTorch >= leastShare, `at least ${leastShare}`)}).`
+      );
     })
     .join('\n');
 }
@@ -132,19 +132,25 @@ function peak({ software, peakBytes, figures }: Row): string {
 }
 
 function besidePyTorch(rows: readonly Row[]): string {
-  return cases
-    .flatMap(({ name, trains }) => {
-      const own = find(rows, { case: name, device: 'cpu' });
-      const peer = find(rows, { case: name, device: 'cpu', implementation: 'PyTorch, eager' });
-      if (!own || !peer) return [];
+  return besideEager(rows, cases)
+    .map(({ name, trains, own, peer }) => {
       const [times, memory] = [own.median / peer.median, own.figures.residentBytes / peer.figures.residentBytes];
       const { time: mostTime, memory: mostMemory } = asked[trains];
-      return [
+      return (
         `${name}: ${times.toFixed(2)} of PyTorch's time (${verdict(times <= mostTime, `at most ${mostTime}`)}), ` +
-          `${memory.toFixed(2)} of its memory (${verdict(memory <= mostMemory, `at most ${mostMemory}`)}).`,
-      ];
+        `${memory.toFixed(2)} of its memory (${verdict(memory <= mostMemory, `at most ${mostMemory}`)}).`
+      );
     })
     .join('\n');
+}
+
+/** The cases that both were measured in, on the CPU. */
+function besideEager<Case extends { readonly name: string }>(rows: readonly Row[], cases: readonly Case[]) {
+  return cases.flatMap((one) => {
+    const own = find(rows, { case: one.name, device: 'cpu' });
+    const peer = find(rows, { case: one.name, device: 'cpu', implementation: 'PyTorch, eager' });
+    return own && peer ? [{ ...one, own, peer }] : [];
+  });
 }
 
 /** What of a step on the cpu device is not spent in WebAssembly: between the calls of kernels, and in their plain loops. */

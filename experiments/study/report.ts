@@ -139,10 +139,11 @@ function armsSection(method: MethodName, study: Study): Section {
   return {
     heading: `${inWords[method]}: every arm, beside the run to the end`,
     paragraphs: [
-      'Accuracy in percent of the test questions, mean over tasks and seeds and standard deviation over the seeds of a task. Differences are points, paired by task and seed; the ' +
-        'first interval resamples tasks and questions, the second tasks and seeds. Operations and time are over those of the run to the end, early ' +
-        "stopping's with its validations. Frozen: percent of the watched matrices at the end. Not run: what the forward passes saved by beginning above " +
-        'frozen blocks, in percent of all operations had they run them. Kept: the most that was kept for that.',
+      'Accuracy in percent of the test questions: mean over tasks and seeds, and standard deviation over the seeds of a task. ' +
+        'Differences are points, paired by task and seed; the first interval resamples tasks and questions, the second tasks and ' +
+        'seeds. Operations and time are over those of the run to the end, those of early stopping with its validations. Frozen: ' +
+        'percent of the watched matrices at the end. Not run: what the forward passes saved by beginning above frozen blocks, in ' +
+        'percent of all operations had they run them. Kept: the most that was kept for that.',
     ],
     table: tableOf(rows, 1, {
       arm: ({ arm }) => armLabel(arm),
