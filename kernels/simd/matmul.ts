@@ -4,21 +4,21 @@
 // A part of the work is a block of c, `rowsOfPart` × `columnsOfPart`; those of the first rows of the first matrix come first. For up to
 // `blockSteps` values of l at a time, panels of columns of b are packed side by side, once for the part, so that they are read in order
 // whatever the strides of b were. Rows of a are read as they are where their numbers lie side by side, else they are packed too. Then
-// tiles of four rows and a panel's columns are summed in registers. Longer sums add up in c.
+// tiles of four rows, in the form `wide` of six, and a panel's columns are summed in registers. Longer sums add up in c.
 
 import { loadFour, loadOne } from './bfloat16';
 import { isWide } from './multiply-add';
-import { panelBytes, panelColumns, storeNothing, storeTransposed, tile, tileRows } from './tile';
+import { panelBytes, panelColumns, storeNothing, storeTransposed, tile, tileOfSix, tileRows } from './tile';
 
 /** A panel fills half of a first-level cache, or all of it in the plain form, whose sums were always cut there. */
 const blockSteps: i32 = ASC_FEATURE_RELAXED_SIMD ? 384 : 1024;
 /** Rows of a that meet one panel after the other. They stay in the second-level cache. */
-const blockRows: i32 = ASC_FEATURE_RELAXED_SIMD ? 128 : 64;
+const blockRows: i32 = isWide ? 132 : ASC_FEATURE_RELAXED_SIMD ? 128 : 64;
 /** So few rows are no reason to pack b. */
 const fewRows: i32 = 8;
 
 // In `scratch`: the sums of a tile at the edge, the bias of a panel, nothing to add, rows of a, panels of b.
-const biasOffset: usize = 4 * 16 * 4;
+const biasOffset: usize = 6 * 16 * 4;
 const nothingOffset: usize = biasOffset + 16 * 4;
 const rowsOffset: usize = nothingOffset + 16 * 4;
 const panelsOffset: usize = rowsOffset + 64 * 1024 * 4;
@@ -184,12 +184,34 @@ function packStoredPanel(panel: usize, b: usize, steps: i32, columns: i32, bRow:
   }
 }
 
-/** Four rows of a side by side, and four more behind them; rows beyond the last are zeros. */
+/** How many rows the next tile has, of those that are left. */
+// @ts-ignore: decorator
+@inline
+function rowsOfTile(left: i32): i32 {
+  return isWide && left >= 6 ? 6 : tileRows;
+}
+
+/** The rows of a tile side by side, and those of the next one behind them; rows beyond the last are zeros. */
 function packRows(to: usize, a: usize, rows: i32, steps: i32, aRow: i32, aColumn: i32): void {
   const stepBytes = (<usize>aColumn) << 2;
-  const tileBytes = (<usize>steps) << 4;
   let row = 0;
-  if (aRow == 1) {
+  if (aRow == 1 && isWide) {
+    // Two tiles at a time, whose rows share lines of the cache.
+    for (; row + 12 <= rows; row += 12) {
+      let from = at(a, row);
+      const second = to + <usize>steps * 24;
+      for (let l = to; l < second; l += 24, from += stepBytes) {
+        const middle = v128.load(from, 16);
+        const last = v128.load(from, 32);
+        v128.store(l, v128.load(from));
+        v128.store64_lane(l, middle, 0, 16);
+        v128.store(l + <usize>steps * 24, v128.shuffle<f32>(middle, last, 2, 3, 4, 5));
+        v128.store64_lane(l + <usize>steps * 24, last, 1, 16);
+      }
+      to = second + <usize>steps * 24;
+    }
+  } else if (aRow == 1) {
+    const tileBytes = (<usize>steps) << 4;
     // A line of the cache at a time.
     for (; row + 16 <= rows; row += 16, to += 4 * tileBytes) {
       let from = at(a, row);
@@ -200,21 +222,21 @@ function packRows(to: usize, a: usize, rows: i32, steps: i32, aRow: i32, aColumn
         v128.store(l + 3 * tileBytes, v128.load(from, 48));
       }
     }
-    for (; row + 4 <= rows; row += 4, to += tileBytes) {
-      let from = at(a, row);
-      for (let l = to; l < to + tileBytes; l += 16, from += stepBytes) v128.store(l, v128.load(from));
-    }
   }
-  for (; row < rows; row += 4, to += tileBytes) {
-    for (let each = 0; each < 4; each++) {
+  while (row < rows) {
+    const tall = rowsOfTile(rows - row);
+    const tallBytes = (<usize>tall) << 2;
+    const end = to + <usize>steps * tallBytes;
+    for (let each = 0; each < tall; each++) {
       let from = at(a, (row + each) * aRow);
-      const end = at(to + tileBytes, each);
       if (row + each < rows) {
-        for (let l = at(to, each); l < end; l += 16, from += stepBytes) store<f32>(l, load<f32>(from));
+        for (let l = at(to, each); l < end; l += tallBytes, from += stepBytes) store<f32>(l, load<f32>(from));
       } else {
-        for (let l = at(to, each); l < end; l += 16) store<f32>(l, 0);
+        for (let l = at(to, each); l < end; l += tallBytes) store<f32>(l, 0);
       }
     }
+    row += tall;
+    to = end;
   }
 }
 
@@ -224,33 +246,41 @@ function multiplyPanel(
   rows: i32, columns: i32, steps: i32, aRow: i32, bRow: i32, n: i32, rectifies: bool, scratch: usize,
 ): void {
   const bias = scratch + biasOffset;
-  const rowBytes: usize = aRow == 0 ? 4 : (<usize>aRow) << 2;
-  const stepBytes: usize = aRow == 0 ? 16 : 4;
-  const tileBytes: usize = aRow == 0 ? (<usize>steps) << 4 : rowBytes << 2;
+  const nothing = scratch + nothingOffset;
+  const isPacked = aRow == 0;
+  const rowBytes: usize = isPacked ? 4 : (<usize>aRow) << 2;
   const bBytes = (<usize>bRow) << 2;
   const cBytes = (<usize>n) << 2;
   const beforeBytes: usize = before == 0 ? 0 : cBytes;
-  const nothing = scratch + nothingOffset;
-  for (let i = 0; i < rows; i += tileRows) {
+  let i = 0;
+  while (i < rows) {
     const left = rows - i;
-    if (left >= tileRows && columns == panelColumns) {
-      const added = before == 0 ? nothing : before;
-      tile(
-        a, rowBytes, rowBytes, rowBytes, stepBytes, b, bBytes, steps, bias, 0, added, beforeBytes, c, cBytes, rectifies,
+    const tall = rowsOfTile(left);
+    const stepBytes: usize = isPacked ? (<usize>tall) << 2 : 4;
+    const isWhole = left >= tall && columns == panelColumns;
+    const to = isWhole ? c : scratch;
+    const toBytes = isWhole ? cBytes : panelBytes;
+    const added = isWhole && before != 0 ? before : nothing;
+    const addedBytes: usize = isWhole ? beforeBytes : 0;
+    const rectifiesHere = isWhole && rectifies;
+    if (tall == 6) {
+      tileOfSix(
+        a, rowBytes, stepBytes, b, bBytes, steps, bias, added, addedBytes, to, toBytes, rectifiesHere,
       );
     } else {
       // Rows beyond the last repeat it and are not written.
-      const second: usize = left > 1 || aRow == 0 ? rowBytes : 0;
-      const third: usize = left > 2 || aRow == 0 ? rowBytes : 0;
-      const fourth: usize = left > 3 || aRow == 0 ? rowBytes : 0;
+      const second: usize = left > 1 || isPacked ? rowBytes : 0;
+      const third: usize = left > 2 || isPacked ? rowBytes : 0;
+      const fourth: usize = left > 3 || isPacked ? rowBytes : 0;
       tile(
-        a, second, third, fourth, stepBytes, b, bBytes, steps, bias, 0, nothing, 0, scratch, panelBytes, false,
+        a, second, third, fourth, stepBytes, b, bBytes, steps, bias, 0, added, addedBytes, to, toBytes, rectifiesHere,
       );
-      writeEdge(scratch, before, c, min(left, tileRows), columns, cBytes, rectifies);
     }
-    a += tileBytes;
-    c += cBytes << 2;
-    before += beforeBytes << 2;
+    if (!isWhole) writeEdge(scratch, before, c, min(left, tall), columns, cBytes, rectifies);
+    a += isPacked ? <usize>steps * stepBytes : <usize>tall * rowBytes;
+    c += <usize>tall * cBytes;
+    before += <usize>tall * beforeBytes;
+    i += tall;
   }
 }
 

@@ -98,7 +98,7 @@ function suitsSubgroups(s: MatmulScalars): boolean {
 }
 
 /** As kernels/simd/matmul.ts has them, in elements: a tile and two rows of one, then rows of a. */
-const vectorScratch = { steps: 1024, fixed: 6 * 16 + 64 * 1024 };
+const vectorScratch = { steps: 1024, fixed: 8 * 16 + 64 * 1024 };
 
 /**
  * What one part is of a matrix of the result: large, because what it reads is packed for each part, and one of sixteen or more where
