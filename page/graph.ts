@@ -1,4 +1,5 @@
 /** The backward graph of a step, told as plain data, with names that stay the same while it shrinks. */
+import { keptFor } from '../src/autograd/node.ts';
 import type { Graph, Module, Tensor } from '../src/index.ts';
 import type { DrawnGraph, DrawnNode, SavedTensor } from './protocol.ts';
 
@@ -137,9 +138,9 @@ function savedBy(
   kept: Set<unknown>,
 ): SavedTensor[] {
   const found = new Map<unknown, SavedTensor & { neededFor: string[] }>();
-  for (const { inputs, saved } of operation.rules) {
-    const neededFor = inputs.flatMap((input) => (input ? [ids.get(input) ?? ''] : []));
-    for (const tensor of saved) {
+  for (const rule of operation.rules) {
+    const neededFor = rule.inputs.flatMap((input) => (input ? [ids.get(input) ?? ''] : []));
+    for (const tensor of keptFor(rule)) {
       const { storage, shape } = tensor;
       const origin = names.get(storage) ?? tensor.origin;
       const known = found.get(storage);

@@ -8,7 +8,7 @@ import { inStep, scope } from '../tensor/scope.ts';
 import { formatShape, sameShape } from '../tensor/shape.ts';
 import { allocate, type Tensor } from '../tensor/tensor.ts';
 import { addToLeaf, loseGradients, withGradient } from './leaf-gradient.ts';
-import { checkUnconsumed, type GraphNode, LeafNode, type OperationNode } from './node.ts';
+import { checkUnconsumed, type GraphNode, LeafNode, type OperationNode, savedOf } from './node.ts';
 import { accumulate, isWritable } from './operations/accumulate.ts';
 import { checkTensors, isTracing, noGrad } from './record.ts';
 
@@ -131,14 +131,18 @@ function visit(
   retainsGraph: boolean,
 ): void {
   const before = isTracing() ? snapshotWork(gradient.device) : null;
-  for (const { inputs, saved, rule } of node.rules) {
+  for (const recorded of node.rules) {
+    const { inputs, rule } = recorded;
     const wanted = inputs.map((input) => input !== undefined && live.has(input));
     if (!wanted.includes(true)) continue;
     const total = inputs[0] && gradients.get(inputs[0]);
     const writable = total && isWritable(total) ? total : null;
-    const results = scope('gradient', () =>
-      rule.input ? [rule.gradient(gradient, saved, writable, !retainsGraph)] : rule.gradient(gradient, saved, wanted),
-    );
+    const results = scope('gradient', () => {
+      const saved = savedOf(recorded);
+      return rule.input
+        ? [rule.gradient(gradient, saved, writable, !retainsGraph)]
+        : rule.gradient(gradient, saved, wanted);
+    });
     results.forEach((result, i) => {
       const input = inputs[i];
       if (!result || !input || !wanted[i]) return;

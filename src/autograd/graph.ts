@@ -4,7 +4,7 @@ import { formatShape } from '../tensor/shape.ts';
 import type { Storage } from '../tensor/storage.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { inputsOf } from './backward.ts';
-import { type GraphNode, LeafNode, type OperationNode } from './node.ts';
+import { type GraphNode, keptFor, LeafNode, type OperationNode } from './node.ts';
 import { traceDispatches } from './record.ts';
 
 export interface GraphSummary {
@@ -109,7 +109,7 @@ function bytesSaved(nodes: readonly GraphNode[]): number {
   const leaves = new Set<Storage>();
   for (const node of nodes) {
     if (node instanceof LeafNode) leaves.add(node.tensor.storage);
-    else for (const { saved } of node.rules) for (const tensor of saved) storages.add(tensor.storage);
+    else for (const tensor of node.rules.flatMap(keptFor)) storages.add(tensor.storage);
   }
   let bytes = 0;
   for (const storage of storages) {

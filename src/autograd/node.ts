@@ -68,6 +68,11 @@ export interface OneInputRule {
   inputs?: undefined;
   saves?: readonly Tensor[];
   /**
+   * The result of the operation anew, from what this rule saves. Offered where that costs little: then whatever needs the result for a
+   * gradient does not keep it.
+   */
+  again?(saved: readonly Tensor[]): Tensor;
+  /**
    * @param total the gradient that has already reached the input, where it may be written to, else null. A rule whose kernel
    * can add to it on the way does so and returns `total` itself, which saves a pass; any other leaves it alone.
    * @param isLast whether the graph ends with this walk, so that what was saved may be written to.
@@ -80,13 +85,15 @@ export interface ManyInputsRule {
   inputs: readonly Tensor[];
   input?: undefined;
   saves?: readonly Tensor[];
+  again?: undefined;
   gradient(outputGradient: Tensor, saved: readonly Tensor[], live: readonly boolean[]): readonly (Tensor | null)[];
 }
 
 /** A rule as the graph holds it: inputs replaced by their nodes, saved tensors held by references of the graph's own. */
 export interface RecordedRule {
   inputs: readonly (GraphNode | undefined)[];
-  saved: readonly Tensor[];
+  /** A node stands for its result, which it computes again. */
+  saved: readonly (Tensor | OperationNode)[];
   rule: GradientRule;
 }
 
@@ -103,6 +110,8 @@ export class OperationNode {
   consumed = false;
   /** The step it was recorded in, with which the graph ends; null outside of steps. */
   readonly step: Scope | null;
+  /** Computed again: from when the backward pass first needs it until it has passed the node. */
+  #result: Tensor | null = null;
 
   constructor(operation: string, output: Tensor, rules: readonly RecordedRule[], forwardWork: WorkReport) {
     this.operation = operation;
@@ -113,12 +122,43 @@ export class OperationNode {
     this.step = currentStep();
   }
 
+  /** Whether the result can be had again, so that nobody has to keep it. */
+  get isRepeatable(): boolean {
+    return !this.consumed && this.rules.some(({ rule }) => rule.again);
+  }
+
+  /** The result, computed again the first time; it lives as long as what it is computed from. */
+  result(): Tensor {
+    if (this.#result === null) {
+      const source = this.rules.find(({ rule }) => rule.again);
+      const result = source?.rule.again?.(savedOf(source));
+      if (result === undefined)
+        throw new BackwardError(`backward: '${this.operation}' cannot compute its result again`);
+      this.#result = held(result);
+    }
+    return this.#result;
+  }
+
   /** Lets go of everything saved for the backward pass. */
   consume(): void {
     this.consumed = true;
-    for (const { saved } of this.rules)
-      for (const tensor of saved) tensor.release('the backward pass was done with it');
+    for (const tensor of [...this.rules.flatMap(keptFor), ...(this.#result ? [this.#result] : [])])
+      tensor.release('the backward pass was done with it');
   }
+}
+
+/** The tensors that are kept for the gradient of a rule: all it saves but what is computed again. */
+export function keptFor({ saved }: RecordedRule): readonly Tensor[] {
+  return saved.filter((each) => each instanceof Tensor);
+}
+
+export function savedOf({ saved }: RecordedRule): readonly Tensor[] {
+  return saved.map((each) => (each instanceof Tensor ? each : each.result()));
+}
+
+/** A reference of the graph's own, so that a saved tensor outlives the scope it was made in, but not the step. */
+export function held(tensor: Tensor): Tensor {
+  return tensor.view({ shape: tensor.shape, strides: tensor.strides }, tensor.origin, currentStep());
 }
 
 export function isLive(node: GraphNode | undefined): boolean {

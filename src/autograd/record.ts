@@ -2,10 +2,10 @@
 import { checkSameDevice, snapshotWork, type WorkReport, workSince } from '../tensor/device.ts';
 import { computeDType } from '../tensor/dtype.ts';
 import { ArgumentError, BackwardError, DTypeError } from '../tensor/errors.ts';
-import { checkBody, currentStep } from '../tensor/scope.ts';
+import { checkBody } from '../tensor/scope.ts';
 import { formatShape } from '../tensor/shape.ts';
 import { Tensor } from '../tensor/tensor.ts';
-import { type GradientRule, isLive, LeafNode, OperationNode, type RecordedRule } from './node.ts';
+import { type GradientRule, held, isLive, LeafNode, OperationNode, type RecordedRule } from './node.ts';
 
 /** How many `noGrad` are open: module state, as the call stack is. */
 let recordingPaused = 0;
@@ -182,7 +182,12 @@ export function record(operation: string, output: Tensor, rules: readonly Gradie
   return output;
 }
 
-/** A reference of the graph's own, so that a saved tensor outlives the scope it was made in, but not the step. */
-function hold(tensor: Tensor): Tensor {
-  return tensor.view({ shape: tensor.shape, strides: tensor.strides }, tensor.origin, currentStep());
+/** Results below this size are kept: a dispatch costs more than they weigh. */
+const leastBytesRepeated = 256 * 1024;
+
+/** What stands for a tensor until the backward pass needs it: a reference, or where it can be computed again its node. */
+function hold(tensor: Tensor): Tensor | OperationNode {
+  const { node } = tensor;
+  const isRepeated = node instanceof OperationNode && node.isRepeatable && tensor.byteLength >= leastBytesRepeated;
+  return isRepeated ? node : held(tensor);
 }

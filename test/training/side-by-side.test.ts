@@ -24,5 +24,8 @@ test.each<[string, Device, Device]>([
   expect(alone.map(({ events }) => Array.isArray(events) && events.length > 0)).toEqual([true, true]);
   const live = [first, second].map((device) => device.memory().liveBytes);
   expect(await Promise.all([one(), other()])).toEqual(alone);
-  expect([first, second].map((device) => device.memory().liveBytes)).toEqual(live);
+  // What ran alone may still have been waiting for the garbage collector.
+  for (const [i, device] of [first, second].entries()) {
+    expect(device.memory().liveBytes).toBeLessThanOrEqual(live[i]);
+  }
 });

@@ -166,18 +166,21 @@ function normalize(
   }
   const centered = isCentered ? 1 : 0;
   const dtype = computeDType(x.dtype);
-  const statistics = allocate(x.device, dtype, [1 + centered, rows], operation);
-  const result = allocate(x.device, x.dtype, x.shape, operation);
   const { lanes, workgroups } = rowWork({ rows, columns });
   const scalars = { rows, columns, lanes, centered, useBias: bias ? 1 : 0, addToResult: 0, epsilon };
-  const denseGain = dense(gain);
-  dispatch(forwardKernel, {
-    operands: { x: dense(x), gain: denseGain, bias: bias ? dense(bias) : denseGain, statistics, result },
-    scalars,
-    workgroups,
-    // Per element: square, sum, two products; mean, its subtraction; bias.
-    flops: (4 + 2 * centered + scalars.useBias) * x.size,
-  });
+  const forward = ([x, gain, statistics, bias = gain]: readonly Tensor[]): Tensor => {
+    const result = allocate(x.device, x.dtype, x.shape, operation);
+    dispatch(forwardKernel, {
+      operands: { x: dense(x), gain: dense(gain), bias: dense(bias), statistics, result },
+      scalars,
+      workgroups,
+      // Per element: square, sum, two products; mean, its subtraction; bias.
+      flops: (4 + 2 * centered + scalars.useBias) * x.size,
+    });
+    return result;
+  };
+  const statistics = allocate(x.device, dtype, [1 + centered, rows], operation);
+  const operands = [x, gain, statistics, ...(bias ? [bias] : [])];
 
   const inputGradient = (
     outputGradient: Tensor,
@@ -216,9 +219,9 @@ function normalize(
     reduceAxes('sum', reshapeView(outputGradient, [rows, columns]), [0]).view({ shape: [columns] }, operation);
 
   const rules: GradientRule[] = [
-    { input: x, saves: [x, gain, statistics], gradient: inputGradient },
+    { input: x, saves: operands, again: forward, gradient: inputGradient },
     { input: gain, saves: [x, statistics], gradient: gainGradient },
   ];
   if (bias) rules.push({ input: bias, gradient: biasGradient });
-  return record(operation, result, rules);
+  return record(operation, forward(operands), rules);
 }

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { backward } from '../../../src/autograd/backward.ts';
 import { gradcheck } from '../../../src/autograd/gradcheck.ts';
 import { gradientOf } from '../../../src/autograd/leaf-gradient.ts';
-import { OperationNode, requireGradient } from '../../../src/autograd/node.ts';
+import { keptFor, OperationNode, requireGradient } from '../../../src/autograd/node.ts';
 import { type CrossEntropyOptions, crossEntropy } from '../../../src/autograd/operations/cross-entropy.ts';
 import { add, mul } from '../../../src/autograd/operations/pointwise/pointwise.ts';
 import { sum } from '../../../src/autograd/operations/reduction/reduction.ts';
@@ -209,7 +209,7 @@ onEachDevice((device) => {
   test('keeps one number a row beside its operands', () => {
     const logits = leaf([2, 2, 3], { seed: 1, device });
     const { node } = crossEntropy(logits, targets);
-    const saved = node instanceof OperationNode ? node.rules.flatMap((rule) => rule.saved) : [];
+    const saved = node instanceof OperationNode ? node.rules.flatMap(keptFor) : [];
     const own = saved.filter(({ storage }) => storage !== logits.storage && storage !== targets.storage);
     expect(own.map((each) => each.size).toSorted()).toEqual([1, 4]);
     expect(crossEntropy(random([2, 2, 3], { seed: 1, device }), targets).node).toBeUndefined();

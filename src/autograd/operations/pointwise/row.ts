@@ -104,16 +104,25 @@ export function applyPointwise(operation: PointwiseOperation, operands: readonly
 
 /** Enters `result`, which is already computed, into the graph. */
 export function recordPointwise(
-  { operation, gradients }: PointwiseOperation,
+  { operation, forward, gradients }: PointwiseOperation,
   result: Tensor,
   inputs: readonly Tensor[],
 ): Tensor {
+  const { dtype } = result;
   const rules = gradients.flatMap((formula, i): GradientRule[] => {
     const input = inputs[i];
     if (formula === null) return [];
     if (formula === 'identity') return [{ input, gradient: (g) => sumToShape(g, input.shape) }];
     const saves = formula.needs.map((need) => (need === 'result' ? result : inputs[operandNames.indexOf(need)]));
-    return [{ input, saves, gradient: (g, saved) => sumToShape(evaluate(formula, [g, ...saved]), input.shape) }];
+    const savesOperands = formula.needs.join() === forward.parameters.join();
+    return [
+      {
+        input,
+        saves,
+        again: forward.simd && savesOperands ? (saved) => evaluate(forward, saved, dtype) : undefined,
+        gradient: (g, saved) => sumToShape(evaluate(formula, [g, ...saved]), input.shape),
+      },
+    ];
   });
   return record(operation, result, rules);
 }
