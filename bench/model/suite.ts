@@ -49,7 +49,7 @@ export const suite: Suite = {
       ]),
     ),
   },
-  peers: { pyTorch: [productsPart, ...cases.map(({ name }) => name)], onlyEager: true },
+  peers: { pyTorch: [productsPart, ...new Set(cases.map(({ peer }) => peer))], onlyEager: true },
   report: (rows) => [
     table(byCase(rows).filter(isProduct), { ...who, ...gigaflops, ...times, ...load }, 3),
     productsBesidePyTorch(rows),
@@ -67,12 +67,12 @@ export const suite: Suite = {
 
 async function measure(
   device: Device,
-  { name, trains, batch, time: length }: ModelCase,
+  { name, trains, stored, batch, time: length }: ModelCase,
   quick: boolean,
 ): Promise<MeasuredCase[]> {
   await send({ progress: 'weights' });
   const random = new Random(1);
-  const model = new Decoder(decoderConfig, { device, random });
+  const model = new Decoder(decoderConfig, { device, dtype: stored, random });
   if (trains === 'LoRA') addLoRA(model, { rank, random });
   const trainable = model.parameters().filter(({ isFrozen }) => !isFrozen);
   const optimizer = new AdamW(trainable, { learningRate });
@@ -145,10 +145,13 @@ function besidePyTorch(rows: readonly Row[]): string {
 }
 
 /** The cases that both were measured in, on the CPU. */
-function besideEager<Case extends { readonly name: string }>(rows: readonly Row[], cases: readonly Case[]) {
+function besideEager<Case extends { readonly name: string; readonly peer?: string }>(
+  rows: readonly Row[],
+  cases: readonly Case[],
+) {
   return cases.flatMap((one) => {
     const own = find(rows, { case: one.name, device: 'cpu' });
-    const peer = find(rows, { case: one.name, device: 'cpu', implementation: 'PyTorch, eager' });
+    const peer = find(rows, { case: one.peer ?? one.name, device: 'cpu', implementation: 'PyTorch, eager' });
     return own && peer ? [{ ...one, own, peer }] : [];
   });
 }
@@ -167,5 +170,5 @@ function outside(rows: readonly Row[]): string {
     .join('\n');
 }
 
-const notes = `f32 throughout, tied head, AdamW; the adapters are of rank ${rank} on the seven matrices of every block.
+const notes = `f32 throughout but for a base in bf16, which is compared with PyTorch's f32; tied head, AdamW; the adapters are of rank ${rank} on the seven matrices of every block.
 peak: of the resident size of the process on the CPU, with Node or Python in it, and of the device's memory on a graphics card.`;

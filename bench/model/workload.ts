@@ -32,10 +32,20 @@ export const shapes = [
   { batch: 4, time: 256 },
 ] as const;
 
-export const trained = ['all weights', 'LoRA'] as const;
+/**
+ * What trains, and how the model is stored. What is frozen may stand in bf16, as checkpoints have it: it is widened on the way, and all
+ * else is as in f32. PyTorch would have to compute in bf16 too, so this is compared with its f32.
+ */
+export const trained = {
+  'all weights': { trains: 'all weights', stored: 'f32' },
+  LoRA: { trains: 'LoRA', stored: 'f32' },
+  'LoRA on a base in bf16': { trains: 'LoRA', stored: 'bf16' },
+} as const;
 
-export const cases = trained.flatMap((trains) =>
-  shapes.map(({ batch, time }) => ({ name: `${trains}, ${batch} × ${time}`, trains, batch, time })),
+const nameOf = (what: string, { batch, time }: (typeof shapes)[number]) => `${what}, ${batch} × ${time}`;
+
+export const cases = Object.entries(trained).flatMap(([what, how]) =>
+  shapes.map((shape) => ({ name: nameOf(what, shape), peer: nameOf(how.trains, shape), ...how, ...shape })),
 );
 export type ModelCase = (typeof cases)[number];
 
