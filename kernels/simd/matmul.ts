@@ -184,11 +184,11 @@ function packStoredPanel(panel: usize, b: usize, steps: i32, columns: i32, bRow:
   }
 }
 
-/** How many rows the next tile has, of those that are left. */
+/** How many rows the next tile has, of those that are left. Eight are two tiles of four: two rows would take as long as four. */
 // @ts-ignore: decorator
 @inline
 function rowsOfTile(left: i32): i32 {
-  return isWide && left >= 6 ? 6 : tileRows;
+  return isWide && left >= 6 && left != 8 ? 6 : tileRows;
 }
 
 /** The rows of a tile side by side, and those of the next one behind them; rows beyond the last are zeros. */
@@ -197,7 +197,7 @@ function packRows(to: usize, a: usize, rows: i32, steps: i32, aRow: i32, aColumn
   let row = 0;
   if (aRow == 1 && isWide) {
     // Two tiles at a time, whose rows share lines of the cache.
-    for (; row + 12 <= rows; row += 12) {
+    for (; rows - row >= 12 && rowsOfTile(rows - row - 6) == 6; row += 12) {
       let from = at(a, row);
       const second = to + <usize>steps * 24;
       for (let l = to; l < second; l += 24, from += stepBytes) {
