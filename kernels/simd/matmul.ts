@@ -195,22 +195,7 @@ function rowsOfTile(left: i32): i32 {
 function packRows(to: usize, a: usize, rows: i32, steps: i32, aRow: i32, aColumn: i32): void {
   const stepBytes = (<usize>aColumn) << 2;
   let row = 0;
-  if (aRow == 1 && isWide) {
-    // Two tiles at a time, whose rows share lines of the cache.
-    for (; rows - row >= 12 && rowsOfTile(rows - row - 6) == 6; row += 12) {
-      let from = at(a, row);
-      const second = to + <usize>steps * 24;
-      for (let l = to; l < second; l += 24, from += stepBytes) {
-        const middle = v128.load(from, 16);
-        const last = v128.load(from, 32);
-        v128.store(l, v128.load(from));
-        v128.store64_lane(l, middle, 0, 16);
-        v128.store(l + <usize>steps * 24, v128.shuffle<f32>(middle, last, 2, 3, 4, 5));
-        v128.store64_lane(l + <usize>steps * 24, last, 1, 16);
-      }
-      to = second + <usize>steps * 24;
-    }
-  } else if (aRow == 1) {
+  if (aRow == 1 && !isWide) {
     const tileBytes = (<usize>steps) << 4;
     // A line of the cache at a time.
     for (; row + 16 <= rows; row += 16, to += 4 * tileBytes) {
@@ -227,12 +212,20 @@ function packRows(to: usize, a: usize, rows: i32, steps: i32, aRow: i32, aColumn
     const tall = rowsOfTile(rows - row);
     const tallBytes = (<usize>tall) << 2;
     const end = to + <usize>steps * tallBytes;
-    for (let each = 0; each < tall; each++) {
-      let from = at(a, (row + each) * aRow);
-      if (row + each < rows) {
-        for (let l = at(to, each); l < end; l += tallBytes, from += stepBytes) store<f32>(l, load<f32>(from));
-      } else {
-        for (let l = at(to, each); l < end; l += tallBytes) store<f32>(l, 0);
+    if (aRow == 1 && rows - row >= tall) {
+      let from = at(a, row);
+      for (let l = to; l < end; l += tallBytes, from += stepBytes) {
+        v128.store(l, v128.load(from));
+        if (tall == 6) store<u64>(l, load<u64>(from, 16), 16);
+      }
+    } else {
+      for (let each = 0; each < tall; each++) {
+        let from = at(a, (row + each) * aRow);
+        if (row + each < rows) {
+          for (let l = at(to, each); l < end; l += tallBytes, from += stepBytes) store<f32>(l, load<f32>(from));
+        } else {
+          for (let l = at(to, each); l < end; l += tallBytes) store<f32>(l, 0);
+        }
       }
     }
     row += tall;

@@ -39,7 +39,8 @@ function rectified(x: v128): v128 {
 /**
  * One number of each row of a, spread over a vector, meets a row of b: rows of a are `second`, `third` and `fourth` bytes apart, and
  * their numbers `aStep`. The loop is short on purpose: unrolled, it was slower in every engine. For the engine to join pairs of vectors
- * the two must be loaded one right after the other, on one way through the function (so `before` is not optional), and stored last.
+ * the two must be loaded one right after the other, on one way through the function (so `before` is not optional), and stored last. That is
+ * why the sums of every row are written out: with the end of a row in a function of its own, no pair was joined.
  */
 // @ts-ignore: decorator
 @inline

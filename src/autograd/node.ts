@@ -152,6 +152,7 @@ export function keptFor({ saved }: RecordedRule): readonly Tensor[] {
   return saved.filter((each) => each instanceof Tensor);
 }
 
+/** What a rule's gradient is computed from: what is kept, and what is computed again now. */
 export function savedOf({ saved }: RecordedRule): readonly Tensor[] {
   return saved.map((each) => (each instanceof Tensor ? each : each.result()));
 }

@@ -18,7 +18,7 @@ import {
   step,
   sum,
   swiglu,
-  type Tensor as TensorType,
+  type Tensor,
   workSince,
 } from '../../src/index.ts';
 import { onEachDevice } from '../devices.ts';
@@ -28,7 +28,7 @@ import { random } from '../shapes.ts';
 const [rows, columns] = [300, 256];
 const resultBytes = 4 * rows * columns;
 
-type Operation = (x: TensorType, y: TensorType, gain: TensorType, bias: TensorType) => TensorType;
+type Operation = (x: Tensor, y: Tensor, gain: Tensor, bias: Tensor) => Tensor;
 const operations: Readonly<Record<string, Operation>> = {
   gelu: (x) => gelu(x),
   silu: (x) => silu(x),
@@ -78,12 +78,15 @@ onEachDevice((device) => {
           const loss = productOf(all, isKept);
           const { savedBytes } = new Graph(loss).summary();
           backward(loss);
-          return { savedBytes, gradients: await gradientsOf(all) };
+          const { liveBytes } = device.memory();
+          return { savedBytes, liveBytes, gradients: await gradientsOf(all) };
         }),
       );
       const [kept, again] = [await runs[0], await runs[1]];
       expect(again.gradients).toEqual(kept.gradients);
       expect(kept.savedBytes - again.savedBytes).toBe(resultBytes);
+      // Neither is left when the backward pass has gone by.
+      expect(again.liveBytes).toBe(kept.liveBytes);
     });
 
     test('is there for a second pass over a graph that was kept, and gone after the step', async () => {

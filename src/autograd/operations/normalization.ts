@@ -168,6 +168,7 @@ function normalize(
   const dtype = computeDType(x.dtype);
   const { lanes, workgroups } = rowWork({ rows, columns });
   const scalars = { rows, columns, lanes, centered, useBias: bias ? 1 : 0, addToResult: 0, epsilon };
+  /** Computed again, it writes the same statistics. */
   const forward = ([x, gain, statistics, bias = gain]: readonly Tensor[]): Tensor => {
     const result = allocate(x.device, x.dtype, x.shape, operation);
     dispatch(forwardKernel, {
