@@ -144,7 +144,7 @@ function besidePyTorch(rows: readonly Row[]): string {
     .join('\n');
 }
 
-/** The cases that both were measured in, on the CPU. */
+/** The cases that both were measured in, on the CPU; `peer` names PyTorch's where it is another. */
 function besideEager<Case extends { readonly name: string; readonly peer?: string }>(
   rows: readonly Row[],
   cases: readonly Case[],

@@ -33,10 +33,10 @@ export const shapes = [
 ] as const;
 
 /**
- * What trains, and how the model is stored. What is frozen may stand in bf16, as checkpoints have it: it is widened on the way, and all
- * else is as in f32. PyTorch would have to compute in bf16 too, so this is compared with its f32.
+ * What trains, and how its base is stored. In bf16, as checkpoints have it, it is widened on the way, and all else is as in f32; PyTorch
+ * would compute in bf16 too, so this is compared with its f32.
  */
-export const trained = {
+const trained = {
   'all weights': { trains: 'all weights', stored: 'f32' },
   LoRA: { trains: 'LoRA', stored: 'f32' },
   'LoRA on a base in bf16': { trains: 'LoRA', stored: 'bf16' },
